@@ -1,0 +1,273 @@
+"""Who removes records, what one committed slice removed, and the proof that let it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from lapse.canonical import Digest, Json
+from lapse.instant import Nanos, parse_rfc3339, rfc3339
+from lapse.model.plan import Tally
+
+
+class Method(Enum):
+    """How records left their store."""
+
+    ROW_DELETE = "row delete"
+    PARTITION_DROP = "partition drop"
+    FILE_COLLAPSE = "file collapse"
+    FILE_REWRITE = "file rewrite"
+    FILE_REMOVAL = "file removal"
+
+
+NOT_COVERED: Mapping[Method, str] = {
+    Method.ROW_DELETE: "freed pages until they are reused or the file is rebuilt, write-ahead logs, replicas, backups",
+    Method.PARTITION_DROP: "write-ahead logs, replicas, backups",
+    Method.FILE_COLLAPSE: "freed disk blocks, copies, backups",
+    Method.FILE_REWRITE: "freed disk blocks of the old file, copies, backups",
+    Method.FILE_REMOVAL: "freed disk blocks, copies, backups",
+}
+"""What each method leaves behind; certificates and ledger entries name it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """Whose work a slice is. Markers and temporary names carry it.
+
+    Attributes:
+        ledger: Ledger id.
+        run: Run id, unique, ascending with time.
+    """
+
+    ledger: str
+    run: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedSegment:
+    """Where one segment lies, as proofs, markers and ledger entries name it.
+
+    Attributes:
+        archive: Archive name.
+        path: Path in its target.
+        digest: SHA-256 of the segment file.
+        size: Bytes of the segment file.
+        records: Number of records.
+        merkle_root: Root over the salted record digests.
+    """
+
+    archive: str
+    path: str
+    digest: Digest
+    size: int
+    records: int
+    merkle_root: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """The proof: a slice's segments in one archive, read back and equal to what was taken.
+
+    Attributes:
+        archive: Archive name.
+        slice: Slice name.
+        segments: One for each part, in order.
+        content: Content digest of each part, in order: what a store compares a removal with.
+    """
+
+    archive: str
+    slice: str
+    segments: tuple[SealedSegment, ...]
+    content: tuple[Digest, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiver:
+    """The policy's word that these records go without a copy.
+
+    Attributes:
+        slice: Slice name.
+        rules: Texts of the rules that say ``archive: none``.
+    """
+
+    slice: str
+    rules: tuple[str, ...]
+
+
+Proof = tuple[Verified, ...] | Waiver
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disposal:
+    """A committed take: these records are gone from their store.
+
+    Attributes:
+        owner: Ledger and run.
+        slice: Slice name.
+        dataset: Dataset name.
+        fingerprint: The store they came from.
+        method: How they left.
+        at: Real time of the commit.
+        now: The run's ``now``.
+        policy: Policy hash.
+        rules_digest: Hash of the dataset's rules.
+        rules: Rule texts by index.
+        cutoffs: Cutoff of each rule in `rules`, RFC 3339.
+        counts: Records by rule index.
+        tenants: Records by tenant. Kept out of the ledger, in its sidecar.
+        records: All records.
+        size: Bytes of their content.
+        oldest: Earliest record time. None if none had one.
+        newest: Latest record time. None if none had one.
+        segments: Every sealed segment; empty under a waiver.
+        waiver: Texts of the rules that waived the archive. None if there is an archive.
+    """
+
+    owner: Owner
+    slice: str
+    dataset: str
+    fingerprint: str
+    method: Method
+    at: Nanos
+    now: Nanos
+    policy: str
+    rules_digest: str
+    rules: Mapping[str, str]
+    cutoffs: Mapping[str, str]
+    counts: Mapping[str, int]
+    tenants: Mapping[str, int] = field(repr=False)
+    records: int
+    size: int
+    oldest: Nanos | None
+    newest: Nanos | None
+    segments: tuple[SealedSegment, ...]
+    waiver: tuple[str, ...] | None
+
+    def to_json(self) -> dict[str, Json]:
+        """Everything, as a marker carries it."""
+        return {
+            "ledger": self.owner.ledger,
+            "run": self.owner.run,
+            "slice": self.slice,
+            "dataset": self.dataset,
+            "fingerprint": self.fingerprint,
+            "method": self.method.value,
+            "not_covered": NOT_COVERED[self.method],
+            "at": rfc3339(self.at),
+            "now": rfc3339(self.now),
+            "policy": self.policy,
+            "rules_digest": self.rules_digest,
+            "rules": self.rules,
+            "cutoffs": self.cutoffs,
+            "counts": self.counts,
+            "tenants": self.tenants,
+            "records": self.records,
+            "size": self.size,
+            "oldest": None if self.oldest is None else rfc3339(self.oldest),
+            "newest": None if self.newest is None else rfc3339(self.newest),
+            "segments": [
+                {
+                    "archive": s.archive,
+                    "path": s.path,
+                    "digest": s.digest,
+                    "size": s.size,
+                    "records": s.records,
+                    "merkle_root": s.merkle_root,
+                }
+                for s in self.segments
+            ],
+            "waiver": self.waiver,
+        }
+
+    @classmethod
+    def from_json(cls, facts: Mapping[str, Any]) -> Disposal:
+        """Read back what `to_json` wrote.
+
+        Raises:
+            ValueError: If a field is missing or unreadable.
+        """
+        try:
+            return cls(
+                owner=Owner(ledger=facts["ledger"], run=facts["run"]),
+                method=Method(facts["method"]),
+                at=parse_rfc3339(facts["at"]),
+                now=parse_rfc3339(facts["now"]),
+                oldest=None if facts["oldest"] is None else parse_rfc3339(facts["oldest"]),
+                newest=None if facts["newest"] is None else parse_rfc3339(facts["newest"]),
+                segments=tuple(SealedSegment(**segment) for segment in facts["segments"]),
+                waiver=None if facts["waiver"] is None else tuple(facts["waiver"]),
+                **{name: facts[name] for name in _PLAIN},
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"disposal is not complete: {error}") from error
+
+
+_PLAIN = (
+    "slice", "dataset", "fingerprint", "policy", "rules_digest", "rules",
+    "cutoffs", "counts", "tenants", "records", "size",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What the engine knows of every slice of a dataset, for its marker and its ledger entry.
+
+    Attributes:
+        owner: Ledger and run.
+        fingerprint: The store, as checked by the guards.
+        policy: Policy hash.
+        now: The run's ``now``.
+        rules_digest: Hash of the dataset's rules.
+        rules: Rule texts by index.
+        cutoffs: Cutoff of each rule, RFC 3339.
+    """
+
+    owner: Owner
+    fingerprint: str
+    policy: str
+    now: Nanos
+    rules_digest: str
+    rules: Mapping[str, str]
+    cutoffs: Mapping[str, str]
+
+    def disposal(
+        self,
+        *,
+        slice_name: str,
+        dataset: str,
+        method: Method,
+        at: Nanos,
+        rule_of: Mapping[int, int],
+        tallies: tuple[Tally, ...],
+        proof: Proof,
+    ) -> Disposal:
+        """The disposal of a slice whose records count to *tallies*; *rule_of* gives a code's rule index."""
+        counts: dict[str, int] = {}
+        tenants: dict[str, int] = {}
+        for tally in tallies:
+            rule = str(rule_of[tally.code])
+            counts[rule] = counts.get(rule, 0) + tally.records
+            tenants[tally.tenant or ""] = tenants.get(tally.tenant or "", 0) + tally.records
+        return Disposal(
+            owner=self.owner,
+            slice=slice_name,
+            dataset=dataset,
+            fingerprint=self.fingerprint,
+            method=method,
+            at=at,
+            now=self.now,
+            policy=self.policy,
+            rules_digest=self.rules_digest,
+            rules={rule: self.rules[rule] for rule in counts},
+            cutoffs={rule: self.cutoffs[rule] for rule in counts},
+            counts=counts,
+            tenants=tenants,
+            records=sum(tally.records for tally in tallies),
+            size=sum(tally.size for tally in tallies),
+            oldest=min((t.oldest for t in tallies if t.oldest is not None), default=None),
+            newest=max((t.newest for t in tallies if t.newest is not None), default=None),
+            segments=() if isinstance(proof, Waiver) else tuple(s for verified in proof for s in verified.segments),
+            waiver=proof.rules if isinstance(proof, Waiver) else None,
+        )

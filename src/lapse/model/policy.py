@@ -1,0 +1,310 @@
+"""What a policy file says, as values: datasets with ordered rules, floors, holds, archives, guards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from lapse.canonical import Digest, Json, digest_of
+from lapse.errors import Origin, PolicyError
+from lapse.instant import Nanos, rfc3339
+from lapse.model.match import Match
+from lapse.model.period import Period
+
+DOUBT_BEFORE_DEFAULT = Nanos(631_152_000 * 1_000_000_000)
+"""1990-01-01T00:00:00Z: an earlier record time is more likely an error than a fact (hazard SR 1)."""
+
+
+class TimeFormat(Enum):
+    """How a store's time column is written, where its type does not say."""
+
+    AUTO = "auto"
+    ISO = "iso"
+    SECONDS = "unix seconds"
+    MILLISECONDS = "unix milliseconds"
+    MICROSECONDS = "unix microseconds"
+    NANOSECONDS = "unix nanoseconds"
+    WEBKIT = "webkit microseconds"
+
+    @property
+    def unit(self) -> int | None:
+        """Nanoseconds in one step of a number. None where the time is no number."""
+        return _UNITS.get(self)
+
+    @property
+    def epoch(self) -> Nanos:
+        """The instant that number 0 stands for; WebKit counts from 1601-01-01."""
+        return Nanos(-11_644_473_600 * 1_000_000_000 if self is TimeFormat.WEBKIT else 0)
+
+
+_UNITS = {
+    TimeFormat.SECONDS: 1_000_000_000,
+    TimeFormat.MILLISECONDS: 1_000_000,
+    TimeFormat.MICROSECONDS: 1000,
+    TimeFormat.NANOSECONDS: 1,
+    TimeFormat.WEBKIT: 1000,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Archive:
+    """A place where segments go.
+
+    Attributes:
+        name: As datasets refer to it.
+        to: Target address: a folder or a URL. May hold a secret; `shown` never does.
+        shown: The same for messages, secrets masked.
+        format: ``parquet`` (rows; text logs are always ``jsonl.zst``), or ``auto`` for the same by default.
+        keep: How long its segments are kept, counted from their newest record.
+        origin: Where it is written.
+    """
+
+    name: str
+    to: str = field(repr=False)
+    shown: str
+    format: str = "auto"
+    keep: Period | None = None
+    origin: Origin | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """How long the records it matches are kept, and where they go then.
+
+    Attributes:
+        index: Position in its dataset, from 0. The first rule that matches decides.
+        match: What it applies to.
+        keep: For how long.
+        archives: Names of the archives that must all hold a record before it goes. Empty only if *waived*,
+            or if nothing is ever removed (``forever``).
+        waived: Whether the policy says ``archive: none``.
+        origin: Where it is written.
+    """
+
+    index: int
+    match: Match
+    keep: Period
+    archives: tuple[str, ...] = ()
+    waived: bool = False
+    origin: Origin | None = field(default=None, compare=False)
+
+    def __str__(self) -> str:
+        return f"rule {self.index + 1} ({self.match}: {self.keep.text})"
+
+    def facts(self) -> Json:
+        """What the rule means, for its hash."""
+        return {"match": _match_facts(self.match), "keep": self.keep.text, "archives": self.archives}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """One body of records in a store.
+
+    Attributes:
+        name: As commands and reports name it.
+        store: Store address. May hold a secret; `shown` never does.
+        shown: The same for messages, secrets masked.
+        table: Table name. None for text logs.
+        time: Column or key of the record time.
+        time_format: How that column is written.
+        zone: IANA zone of naive times. None reads them as UTC, and reports it.
+        type: Column or key of the record's type. None if it has none.
+        tenant: Column or key of its tenant. None if it has none.
+        key: Column or key that names a record for `why`. None takes the store's own.
+        rules: In file order; may be empty, which keeps everything.
+        require: Fields without which a record is doubtful.
+        doubt_before: Earlier record times are doubtful. None doubts none for their age.
+        expect: Store fingerprint this policy was written for. None pins the first one seen.
+        writers: ``none`` promises that nothing writes to the log files. None lets Lapse find out.
+        origins: Where each key is written, by key; ``""`` is the dataset itself.
+    """
+
+    name: str
+    store: str = field(repr=False)
+    shown: str
+    table: str | None = None
+    time: str
+    time_format: TimeFormat = TimeFormat.AUTO
+    zone: str | None = None
+    type: str | None = None
+    tenant: str | None = None
+    key: str | None = None
+    rules: tuple[Rule, ...] = ()
+    require: tuple[str, ...] = ()
+    doubt_before: Nanos | None = DOUBT_BEFORE_DEFAULT
+    expect: str | None = None
+    writers: str | None = None
+    origins: Mapping[str, Origin] = field(default_factory=dict, compare=False, repr=False)
+
+    def origin(self, key: str = "") -> Origin | None:
+        """Where *key* is written, else the dataset, else None."""
+        return self.origins.get(key) or self.origins.get("")
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Columns and keys the policy uses, each once: time, type, tenant, key, required, then the rules'."""
+        own = [self.time, self.type, self.tenant, self.key, *self.require]
+        ruled = [name for rule in self.rules for name in rule.match.fields]
+        return tuple(dict.fromkeys(name for name in [*own, *ruled] if name))
+
+    def facts(self) -> Json:
+        """What the dataset means, for the policy's hash. The address is left out: it may hold a secret."""
+        return {
+            "name": self.name,
+            "table": self.table,
+            "time": self.time,
+            "time_format": self.time_format.value,
+            "zone": self.zone,
+            "type": self.type,
+            "tenant": self.tenant,
+            "rules": [rule.facts() for rule in self.rules],
+            "require": self.require,
+            "doubt_before": None if self.doubt_before is None else rfc3339(self.doubt_before),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Floor:
+    """A minimum period from a law or contract. It only lengthens.
+
+    Attributes:
+        dataset: The dataset it applies to. None applies to all.
+        match: Which of its records.
+        at_least: For how long.
+        because: Citation, shown in every reason.
+        origin: Where it is written.
+    """
+
+    dataset: str | None = None
+    match: Match = field(default_factory=Match)
+    at_least: Period
+    because: str
+    origin: Origin | None = field(default=None, compare=False)
+
+    def facts(self) -> Json:
+        """What the floor means, for the policy's hash."""
+        return {
+            "dataset": self.dataset,
+            "match": _match_facts(self.match),
+            "at_least": self.at_least.text,
+            "because": self.because,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """An order to keep records, whatever any rule says.
+
+    Attributes:
+        matter: Case reference such as ``2026-117``; names the hold in every report.
+        reason: Why, for people.
+        dataset: The dataset held. None holds all.
+        match: Which of its records. The roles ``type`` and ``tenant`` are resolved for each dataset.
+        since: From when the order applies, inclusive. None applies from always.
+        until: From when it no longer does. None while the hold is open.
+        records_from: Holds only records of this time or later. None has no such bound.
+        records_before: Holds only records earlier than this. None has no such bound.
+        origin: Where it is written.
+
+    Raises:
+        PolicyError: If the hold would cover no instant at all.
+    """
+
+    matter: str
+    reason: str = ""
+    dataset: str | None = None
+    match: Match = field(default_factory=Match)
+    since: Nanos | None = None
+    until: Nanos | None = None
+    records_from: Nanos | None = None
+    records_before: Nanos | None = None
+    origin: Origin | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        for begin, end, what in (
+            (self.since, self.until, "ends"),
+            (self.records_from, self.records_before, "holds records that end"),
+        ):
+            if begin is not None and end is not None and end <= begin:
+                raise PolicyError(
+                    f"hold {self.matter} {what} at {rfc3339(end)} but begins at {rfc3339(begin)}",
+                    hint="Leave `until` out while the hold is open.",
+                    origin=self.origin,
+                )
+
+    def active(self, now: Nanos) -> bool:
+        """Whether the order applies at *now*."""
+        return (self.since is None or self.since <= now) and (self.until is None or now < self.until)
+
+    def facts(self) -> Json:
+        """What the hold means, for the ledger. Times are RFC 3339 or null."""
+        return {
+            "matter": self.matter,
+            "reason": self.reason,
+            "dataset": self.dataset,
+            "match": _match_facts(self.match),
+            **{
+                name: None if value is None else rfc3339(value)
+                for name, value in (
+                    ("since", self.since),
+                    ("until", self.until),
+                    ("records_from", self.records_from),
+                    ("records_before", self.records_before),
+                )
+            },
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guards:
+    """Limits of a run; over one of them nothing is removed.
+
+    Attributes:
+        share: Largest share of a dataset that may go, 0 to 1 inclusive. None has no limit.
+        rows: Most records of a dataset that may go. None has no limit.
+    """
+
+    share: float | None = None
+    rows: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """One policy file with its ``conf.d``, merged.
+
+    Attributes:
+        file: The main file's path as given.
+        folder: Its folder, absolute: relative paths in it start there.
+        datasets: By name, in file order.
+        archives: By name.
+        floors: In file order.
+        holds: Those written in the policy; ``holds/`` is read separately.
+        guards: Limits of a run.
+        ledger: Ledger folder, absolute. None keeps it in the state folder.
+    """
+
+    file: str
+    folder: str
+    datasets: Mapping[str, Dataset]
+    archives: Mapping[str, Archive] = field(default_factory=dict)
+    floors: tuple[Floor, ...] = ()
+    holds: tuple[Hold, ...] = ()
+    guards: Guards = field(default_factory=Guards)
+    ledger: str | None = None
+
+    @property
+    def digest(self) -> Digest:
+        """The policy's hash: what it decides, not how it is spelled, and no secret."""
+        return digest_of(
+            {
+                "datasets": [dataset.facts() for dataset in self.datasets.values()],
+                "archives": [[a.name, a.format, a.keep.text if a.keep else None] for a in self.archives.values()],
+                "floors": [floor.facts() for floor in self.floors],
+                "guards": [None if self.guards.share is None else str(self.guards.share), self.guards.rows],
+            }
+        )
+
+
+def _match_facts(match: Match) -> Json:
+    return [[c.field, sorted(c.values), sorted(glob.pattern for glob in c.globs)] for c in match.conditions]

@@ -1,0 +1,274 @@
+"""What decides about one dataset in one run: a policy at a ``now``, and its outcome for a record.
+
+The outcomes are numbered, so that a store can compile them into its own language and count by them.
+`Selection.decide` is the definition; every compiled form must agree with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from functools import cached_property
+
+from lapse.canonical import Digest, digest_of
+from lapse.instant import SECOND, Nanos, rfc3339
+from lapse.model.match import Match
+from lapse.model.policy import Dataset, Floor, Hold, Rule
+
+SKEW = 300 * SECOND
+"""Record times later than the real clock by more than this are doubtful."""
+
+
+class Verdict(Enum):
+    """What becomes of a record, and whose decision it was."""
+
+    DOUBTFUL = "doubtful"
+    HELD = "held"
+    KEPT = "kept"
+    UNMATCHED = "unmatched"
+    LAPSED = "lapsed"
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where lapsed records go before they are removed.
+
+    Attributes:
+        archives: Archive names, sorted. Empty means nowhere: the rules' waiver is recorded.
+    """
+
+    archives: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return ", ".join(self.archives) or "no archive (waived)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """One way a decision can go.
+
+    Attributes:
+        code: Its number in this selection, from 0.
+        verdict: What becomes of the record.
+        reason: Why, for people.
+        rule: Index of the rule that decided or would have. None if none was reached.
+        destination: Where the record goes. None unless it lapsed.
+    """
+
+    code: int
+    verdict: Verdict
+    reason: str
+    rule: int | None = None
+    destination: Destination | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A rule or floor at this run's ``now``.
+
+    Attributes:
+        match: Which records.
+        cutoff: First instant kept. None keeps all.
+        label: Name for reasons.
+    """
+
+    match: Match
+    cutoff: Nanos | None
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeldScope:
+    """An active hold on this dataset.
+
+    Attributes:
+        match: Which records. Everything, where the dataset lacks a field the hold needs.
+        records_from: First record time held. None has no such bound.
+        records_before: First record time no longer held. None has no such bound.
+        label: Name for reasons.
+    """
+
+    match: Match
+    records_from: Nanos | None
+    records_before: Nanos | None
+    label: str
+
+    def covers(self, instant: Nanos, read: Callable[[str], object]) -> bool:
+        """Whether a record of this time is held."""
+        begins = self.records_from is None or self.records_from <= instant
+        ends = self.records_before is not None and self.records_before <= instant
+        return begins and not ends and self.match.matches(read)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Everything needed to decide about the records of one dataset.
+
+    Attributes:
+        dataset: The dataset; its columns and formats.
+        now: The run's one ``now``.
+        doubt_after: Last record time that is believed: the real clock plus `SKEW`, inclusive.
+        holds: Active holds that can touch this dataset.
+        floors: Floors that can touch it.
+        rules: Its rules with their cutoffs, in file order.
+        sources: The rules as the policy has them, index for index.
+    """
+
+    dataset: Dataset
+    now: Nanos
+    doubt_after: Nanos
+    holds: tuple[HeldScope, ...] = ()
+    floors: tuple[Bound, ...] = ()
+    rules: tuple[Bound, ...] = ()
+    sources: tuple[Rule, ...] = field(default=(), repr=False)
+
+    # The codes, in the order of decision. Doubt: 0 to 2, then a code for each required field; then holds;
+    # then for each rule: lapsed, kept by the rule, kept by each floor; last, no rule matches.
+
+    @property
+    def first_required(self) -> int:
+        """Code of the first required field."""
+        return 3
+
+    @property
+    def first_hold(self) -> int:
+        """Code of the first hold."""
+        return self.first_required + len(self.dataset.require)
+
+    def lapsed_code(self, rule: int) -> int:
+        """Code of "lapsed under this rule"; +1 is kept by the rule, +2+f kept by floor f."""
+        return self.first_hold + len(self.holds) + rule * (2 + len(self.floors))
+
+    @property
+    def unmatched_code(self) -> int:
+        """Code of "no rule matches", the last."""
+        return self.lapsed_code(len(self.rules))
+
+    @cached_property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """Every outcome; its position is its code."""
+        doubts = ["no readable time", self._before_text(), f"time is later than {rfc3339(self.doubt_after)}"]
+        doubts += [f"no {name}" for name in self.dataset.require]
+        rows: list[tuple[Verdict, str, int | None, Destination | None]]
+        rows = [(Verdict.DOUBTFUL, text, None, None) for text in doubts]
+        rows += [(Verdict.HELD, hold.label, None, None) for hold in self.holds]
+        for index, (bound, rule) in enumerate(zip(self.rules, self.sources, strict=True)):
+            destination = Destination(tuple(sorted(rule.archives)))
+            rows += [(Verdict.LAPSED, f"lapsed under {rule}", index, destination)]
+            rows += [(Verdict.KEPT, f"kept by {bound.label}", index, None)]
+            rows += [
+                (Verdict.KEPT, f"kept by {floor.label}, beyond {bound.label}", index, None)
+                for floor in self.floors
+            ]
+        rows += [(Verdict.UNMATCHED, "no rule matches", None, None)]
+        return tuple(
+            Outcome(code=code, verdict=verdict, reason=reason, rule=rule, destination=destination)
+            for code, (verdict, reason, rule, destination) in enumerate(rows)
+        )
+
+    def _before_text(self) -> str:
+        before = self.dataset.doubt_before
+        return "time is before any doubt" if before is None else f"time is before {rfc3339(before)}"
+
+    def decide(self, instant: Nanos | None, read: Callable[[str], object]) -> int:
+        """The outcome's code for one record.
+
+        Arguments:
+            instant: Its time. None if it has none that can be read.
+            read: Gives the record's value of a field, None if it has none.
+        """
+        if instant is None:
+            return 0
+        if self.dataset.doubt_before is not None and instant < self.dataset.doubt_before:
+            return 1
+        if instant > self.doubt_after:
+            return 2
+        for offset, name in enumerate(self.dataset.require):
+            if read(name) in (None, ""):
+                return self.first_required + offset
+        for offset, hold in enumerate(self.holds):
+            if hold.covers(instant, read):
+                return self.first_hold + offset
+        for index, bound in enumerate(self.rules):
+            if bound.match.matches(read):
+                return self._under_rule(index, bound, instant, read)
+        return self.unmatched_code
+
+    def _under_rule(self, index: int, bound: Bound, instant: Nanos, read: Callable[[str], object]) -> int:
+        code = self.lapsed_code(index)
+        if bound.cutoff is None or instant >= bound.cutoff:
+            return code + 1
+        for offset, floor in enumerate(self.floors):
+            if (floor.cutoff is None or instant >= floor.cutoff) and floor.match.matches(read):
+                return code + 2 + offset
+        return code
+
+    def destinations(self) -> tuple[Destination, ...]:
+        """Where lapsed records can go, each destination once, in the order of the rules."""
+        found = [outcome.destination for outcome in self.outcomes if outcome.destination is not None]
+        return tuple(dict.fromkeys(found))
+
+    def lapsed_codes(self, destination: Destination | None = None) -> tuple[int, ...]:
+        """Codes of lapsed records, ascending: those of one destination, or all."""
+        return tuple(
+            outcome.code
+            for outcome in self.outcomes
+            if outcome.verdict is Verdict.LAPSED and destination in (None, outcome.destination)
+        )
+
+    def with_holds(self, holds: Iterable[Hold]) -> Selection:
+        """The same selection under other holds, for the recheck before a commit."""
+        return replace(self, holds=held_scopes(self.dataset, holds, self.now))
+
+    @property
+    def rules_digest(self) -> Digest:
+        """Hash of the dataset's rules, as ledger entries carry it."""
+        return digest_of([rule.facts() for rule in self.sources])
+
+
+def select(
+    dataset: Dataset, *, floors: Iterable[Floor], holds: Iterable[Hold], now: Nanos, real_now: Nanos
+) -> Selection:
+    """Bind a dataset's rules, floors and holds to this run's ``now``."""
+    return Selection(
+        dataset=dataset,
+        now=now,
+        doubt_after=Nanos(real_now + SKEW),
+        holds=held_scopes(dataset, holds, now),
+        floors=tuple(
+            Bound(resolve(floor.match, dataset), floor.at_least.cutoff(now), f"floor {floor.because!r}")
+            for floor in floors
+            if floor.dataset in (None, dataset.name)
+        ),
+        rules=tuple(Bound(rule.match, rule.keep.cutoff(now), str(rule)) for rule in dataset.rules),
+        sources=dataset.rules,
+    )
+
+
+def held_scopes(dataset: Dataset, holds: Iterable[Hold], now: Nanos) -> tuple[HeldScope, ...]:
+    """The holds that are active at *now* and can touch *dataset*."""
+    return tuple(
+        HeldScope(resolve(hold.match, dataset), hold.records_from, hold.records_before, f"hold {hold.matter}")
+        for hold in holds
+        if hold.active(now) and hold.dataset in (None, dataset.name)
+    )
+
+
+def resolve(match: Match, dataset: Dataset) -> Match:
+    """Turn the roles ``type`` and ``tenant`` into this dataset's columns.
+
+    A dataset without such a column cannot be told apart by it, so the match widens to everything: a hold
+    or floor may then keep too much, never too little. Only holds and floors may be resolved this way.
+    """
+    columns = {"type": dataset.type, "tenant": dataset.tenant}
+    resolved = []
+    for condition in match.conditions:
+        if condition.role not in columns:
+            resolved.append(condition)
+            continue
+        column = columns[condition.role]
+        if column is None:
+            continue
+        resolved.append(replace(condition, field=column))
+    return Match(tuple(resolved))
