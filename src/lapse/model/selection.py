@@ -158,8 +158,7 @@ class Selection:
             rows += [(Verdict.LAPSED, f"lapsed under {rule}", index, destination)]
             rows += [(Verdict.KEPT, f"kept by {bound.label}", index, None)]
             rows += [
-                (Verdict.KEPT, f"kept by {floor.label}, beyond {bound.label}", index, None)
-                for floor in self.floors
+                (Verdict.KEPT, f"kept by {floor.label}, beyond {bound.label}", index, None) for floor in self.floors
             ]
         rows += [(Verdict.UNMATCHED, "no rule matches", None, None)]
         return tuple(
