@@ -304,6 +304,10 @@ class ArchiveTarget(Protocol):
         """
         ...
 
+    def discard(self, name: str) -> None:
+        """Remove what is staged under *name*; no error if there is nothing."""
+        ...
+
     def publish(self, staged: Path, path: str) -> None:
         """Make a staged file the object *path*, durably, unless an object is there.
 

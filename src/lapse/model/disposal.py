@@ -9,6 +9,7 @@ from typing import Any
 
 from lapse.canonical import Digest, Json
 from lapse.instant import Nanos, parse_rfc3339, rfc3339
+from lapse.model.ledger_entry import LedgerEntry
 from lapse.model.plan import Tally
 
 
@@ -208,6 +209,12 @@ _PLAIN = (
     "slice", "dataset", "fingerprint", "policy", "rules_digest", "rules",
     "cutoffs", "counts", "tenants", "records", "size",
 )  # fmt: skip
+
+
+def sealed_segments(entry: LedgerEntry) -> tuple[SealedSegment, ...]:
+    """The segments that a disposal's ledger entry names; none for entries of another kind."""
+    listed = entry.body.get("segments", ())
+    return tuple(SealedSegment(**segment) for segment in listed) if isinstance(listed, list | tuple) else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -75,8 +75,8 @@ class Period:
         moment = now
         if self.months:
             try:
-                zoned = Instant.from_timestamp_nanos(now).to_tz("UTC").subtract(months=self.months)
-                moment = Nanos(zoned.to_instant().timestamp_nanos())
+                zoned = Instant.from_timestamp(now, unit="nanosecond").to_tz("UTC").subtract(months=self.months)
+                moment = Nanos(zoned.to_instant().timestamp(unit="nanosecond"))
             except (ValueError, OverflowError):
                 return MIN
         return Nanos(max(MIN, moment - self.seconds * SECOND))
@@ -84,9 +84,9 @@ class Period:
     def _calendar_days(self, now: Nanos) -> Nanos:
         days = self.seconds // 86_400
         try:
-            zoned = Instant.from_timestamp_nanos(now).to_tz(self.zone or "UTC")
+            zoned = Instant.from_timestamp(now, unit="nanosecond").to_tz(self.zone or "UTC")
             # Where the wall clock showed this time twice, the earlier of the two keeps more.
-            return Nanos(zoned.subtract(days=days, disambiguate="earlier").to_instant().timestamp_nanos())
+            return Nanos(zoned.subtract(days=days, disambiguation="earlier").to_instant().timestamp(unit="nanosecond"))
         except (ValueError, OverflowError):
             return MIN
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from lapse.canonical import Json
 from lapse.instant import Nanos
 from lapse.model.selection import Outcome, Verdict
 
@@ -103,7 +102,6 @@ class Identity:
         unmarked: Why there is no mark. None if there is one.
         notes: Remarks for the plan: naive times read as UTC, an index that is missing, …
         refusal: Why Lapse will not remove anything here. None if it will.
-        empty: Whether there is no record at all.
     """
 
     fingerprint: Fingerprint
@@ -168,6 +166,3 @@ class Plan:
     now: Nanos
     policy_digest: str
     datasets: tuple[DatasetPlan, ...]
-
-
-JsonObject = Mapping[str, Json]

@@ -237,7 +237,7 @@ class Hold:
         """Whether the order applies at *now*."""
         return (self.since is None or self.since <= now) and (self.until is None or now < self.until)
 
-    def facts(self) -> Json:
+    def facts(self) -> dict[str, Json]:
         """What the hold means, for the ledger. Times are RFC 3339 or null."""
         return {
             "matter": self.matter,

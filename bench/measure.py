@@ -1,0 +1,84 @@
+"""Run a command and take its wall time and peak memory; write result tables."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "RESULTS.md"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One measured run.
+
+    Attributes:
+        seconds: Wall time.
+        megabytes: Peak resident memory of the process, in units of 1,000,000 bytes.
+    """
+
+    seconds: float
+    megabytes: float
+
+
+def measured(command: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Sample:
+    """Run *command* to its end.
+
+    Raises:
+        RuntimeError: If it fails; its output is in the message.
+    """
+    with open(os.devnull, "rb") as nothing, (Path(os.environ.get("TMPDIR", "/tmp")) / "bench.out").open("w+b") as out:
+        start = time.perf_counter()
+        process = subprocess.Popen(
+            command, stdin=nothing, stdout=out, stderr=out, env={**os.environ, **(env or {})}, cwd=cwd
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != 0:
+            out.seek(0)
+            raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}: {out.read().decode()[-2000:]}")
+    return Sample(seconds, usage.ru_maxrss * 1024 / 1e6)
+
+
+def median(samples: Sequence[Sample]) -> Sample:
+    """The median of each figure."""
+    return Sample(
+        statistics.median(sample.seconds for sample in samples),
+        statistics.median(sample.megabytes for sample in samples),
+    )
+
+
+def interleaved(contenders: Mapping[str, Callable[[], Sample]], rounds: int) -> dict[str, Sample]:
+    """Measure every contender once a round, so that a change of the machine's speed hits all of them."""
+    taken: dict[str, list[Sample]] = {name: [] for name in contenders}
+    for _ in range(rounds):
+        for name, contender in contenders.items():
+            taken[name].append(contender())
+            print(f"  {name}: {taken[name][-1].seconds:.2f} s, {taken[name][-1].megabytes:.0f} MB", flush=True)
+    return {name: median(samples) for name, samples in taken.items()}
+
+
+def machine() -> str:
+    """What the figures were taken on."""
+    model = "unknown processor"
+    info = Path("/proc/cpuinfo")
+    if info.exists() and (found := re.search(r"model name\s*: (.*)", info.read_text())):
+        model = found[1]
+    return f"{os.cpu_count()} cores, {model}, Linux {platform.release().split('-')[0]}, Python {platform.python_version()}"
+
+
+def write_section(title: str, text: str) -> None:
+    """Put a section into RESULTS.md, in place of an earlier one of the same title."""
+    head = "# Results\n\nEvery section is written by one command in this folder; ratios count, seconds are of one machine.\n"
+    old = RESULTS.read_text() if RESULTS.exists() else head
+    sections = re.split(r"(?m)^(?=## )", old)
+    kept = [section for section in sections if not section.startswith(f"## {title}\n")]
+    RESULTS.write_text("".join([*(part.rstrip() + "\n\n" for part in kept), f"## {title}\n\n{text.strip()}\n"]))

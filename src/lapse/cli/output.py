@@ -1,0 +1,176 @@
+"""The only module that prints: data to stdout, all else to stderr; as text for people, or as one JSON object."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Protocol, TextIO
+
+from lapse.cli.failure import failure_of
+from lapse.cli.page import Line, lines
+from lapse.cli.view import View
+from lapse.cli.wording import plain
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from lapse.cli.shapes import Failure
+
+_WIDEST = 120
+_STYLES = {"error": "bold red", "warning": "yellow", "hint": "cyan"}
+
+
+class Output(Protocol):
+    """Where a command's answer goes."""
+
+    def show(self, command: str, view: View) -> None:
+        """Print what *command* found or did."""
+        ...
+
+    def fail(self, command: str, error: BaseException, code: int) -> None:
+        """Print why *command* could not answer; the process ends with *code*."""
+        ...
+
+
+class TextOutput:
+    """For people: pages on stdout; warnings, errors and hints on stderr."""
+
+    def show(self, command: str, view: View) -> None:
+        """Print the page on stdout, then the warnings on stderr."""
+        _print((line for block in view.page() for line in lines(block, _width(sys.stdout))), sys.stdout)
+        _print((Line(f"Warning: {plain(text)}", "warning") for text in view.warnings), sys.stderr)
+
+    def fail(self, command: str, error: BaseException, code: int) -> None:
+        """Print what, where and what next on stderr."""
+        _print(_told(failure_of(error)), sys.stderr)
+
+
+class JsonOutput:
+    """For programs: exactly one JSON object on stdout, whatever happens."""
+
+    def show(self, command: str, view: View) -> None:
+        """Print the envelope with a result."""
+        from lapse.cli.shapes import Envelope
+
+        _print_json(
+            Envelope(
+                command=command,
+                exit=int(view.exit_code),
+                result=view.result(),
+                warnings=view.warnings,
+                error=None,
+            )
+        )
+
+    def fail(self, command: str, error: BaseException, code: int) -> None:
+        """Print the envelope with an error."""
+        from lapse.cli.shapes import Envelope
+
+        _print_json(Envelope(command=command, exit=code, result=None, warnings=(), error=failure_of(error)))
+
+
+def print_help(text: str) -> None:
+    """Print a help text on stdout."""
+    _write(text.rstrip("\n") + "\n", sys.stdout)
+
+
+def print_note(text: str) -> None:
+    """Tell people on stderr what goes on."""
+    _print([Line(plain(text))], sys.stderr)
+
+
+def print_traceback(error: BaseException) -> None:
+    """Print where *error* came from on stderr, passwords in addresses masked."""
+    from lapse.policyfile.secrets import masked
+
+    _write(masked("".join(traceback.format_exception(error))), sys.stderr)
+
+
+def print_at_once(text: str) -> None:
+    """Tell people something from within a signal handler, where buffered streams must not be touched."""
+    os.write(2, f"{text}\n".encode())
+
+
+def console(stream: TextIO) -> Console:
+    """A rich console on *stream*; it heeds NO_COLOR, FORCE_COLOR and TERM."""
+    from rich.console import Console
+
+    return Console(file=stream, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+def is_terminal(stream: TextIO) -> bool:
+    """Whether a person looks at *stream*."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def _told(failure: Failure) -> Iterator[Line]:
+    for complaint in failure.complaints:
+        yield Line(f"Error: {plain(complaint.where)}: {plain(complaint.message)}", "error")
+        if complaint.hint:
+            yield Line(f"Hint: {plain(complaint.hint)}", "hint")
+    if not failure.complaints:
+        where = f"{failure.where}: " if failure.where else ""
+        yield Line(f"Error: {plain(where + failure.message)}", "error")
+    elif len(failure.complaints) > 1:
+        yield Line(f"Error: {plain(failure.message)}", "error")
+    if failure.hint:
+        yield Line(f"Hint: {plain(failure.hint)}", "hint")
+
+
+def _width(stream: TextIO) -> int | None:
+    """Columns to lay pages out in; None for a file or pipe, where each row keeps its line."""
+    return min(console(stream).width, _WIDEST) if is_terminal(stream) else None
+
+
+def _print(texts: Iterator[Line] | list[Line], stream: TextIO) -> None:
+    if not is_terminal(stream):
+        for line in texts:
+            _write(f"{line.text}\n", stream)
+    else:
+        _print_styled(texts, stream)
+    _flush(stream)
+
+
+def _print_styled(texts: Iterator[Line] | list[Line], stream: TextIO) -> None:
+    from rich.text import Text
+
+    screen = console(stream)
+    for line in texts:
+        style = _STYLES.get(line.style or "", line.style or "")
+        if style:
+            screen.print(Text(line.text, style))
+        else:
+            _write(f"{line.text}\n", stream)
+
+
+def _print_json(envelope: object) -> None:
+    import msgspec
+
+    encoded = msgspec.json.encode(envelope)
+    if is_terminal(sys.stdout):
+        encoded = msgspec.json.format(encoded, indent=2)
+    _write(encoded.decode() + "\n", sys.stdout)
+    _flush(sys.stdout)
+
+
+def _write(text: str, stream: TextIO) -> None:
+    try:
+        stream.write(text)
+    except BrokenPipeError:
+        _forget(stream)
+
+
+def _flush(stream: TextIO) -> None:
+    try:
+        stream.flush()
+    except BrokenPipeError:
+        _forget(stream)
+
+
+def _forget(stream: TextIO) -> None:
+    """Nobody reads *stream* any more, which is no error: let the rest of it go nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)

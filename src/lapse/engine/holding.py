@@ -1,0 +1,103 @@
+"""Legal holds: added, released and listed; and found again before anything is removed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+
+from lapse.engine.remembered import remember
+from lapse.engine.session import Session
+from lapse.errors import HoldsError, LapseError, UsageError
+from lapse.model.ledger_entry import EntryKind
+from lapse.model.policy import Hold
+from lapse.model.selection import Selection
+from lapse.policyfile import remove_hold, write_hold
+from lapse.state import holdlock
+
+_PATIENCE = 60.0
+"""Seconds that `hold add` waits for a slice to commit."""
+
+
+class HoldsChangedError(LapseError):
+    """The holds are no longer those that a slice was taken under. It is put back and taken again."""
+
+
+def checked_holds(session: Session) -> tuple[Hold, ...]:
+    """The holds, after every hold that the ledger knows was found again.
+
+    Raises:
+        HoldsError: If a recorded hold has vanished without a release, or holds cannot be read.
+    """
+    holds = session.holds()
+    present = {hold.matter for hold in holds}
+    for matter, until in remember(session.ledger).holds.items():
+        if matter not in present and (until is None or session.real_now < until):
+            raise HoldsError(
+                f"hold {matter} is in the ledger and was not released, but neither the policy nor"
+                f" {session.holds_folder} has it",
+                hint=f"Put it back, or record its release with: lapse hold release {matter}",
+            )
+    return holds
+
+
+def record_new_holds(session: Session, holds: Sequence[Hold]) -> None:
+    """Enter holds that were written by hand into the ledger, so that they cannot vanish unseen."""
+    recorded = remember(session.ledger).holds
+    for hold in holds:
+        if hold.matter not in recorded and (hold.until is None or session.real_now < hold.until):
+            session.writable_ledger.append(EntryKind.HOLD_ADDED, hold.facts(), at=session.real_now)
+
+
+def add_hold(session: Session, hold: Hold) -> None:
+    """Write a hold file and its ledger entry. Once it returns, no run removes what it covers.
+
+    Raises:
+        UsageError: If the matter is held already, or the dataset is unknown.
+        HoldsError: If a run does not finish its slice in time.
+    """
+    if hold.dataset is not None:
+        session.datasets([hold.dataset])
+    if any(other.matter == hold.matter for other in session.holds()):
+        raise UsageError(
+            f"there is a hold {hold.matter} already", hint="See `lapse hold list`, or choose another matter."
+        )
+    with holdlock.exclusive(session.folders.root, seconds=_PATIENCE):
+        write_hold(session.holds_folder, hold)
+        session.writable_ledger.append(EntryKind.HOLD_ADDED, hold.facts(), at=session.real_now)
+
+
+def release_hold(session: Session, matter: str) -> None:
+    """Remove a hold file and record the release.
+
+    Raises:
+        UsageError: If there is no such hold, or the policy itself still has it.
+    """
+    if any(hold.matter == matter for hold in session.policy.holds):
+        raise UsageError(
+            f"hold {matter} is written in {session.policy.file}",
+            hint="Take it out of the policy first, then run this again to record the release.",
+        )
+    in_folder = any(hold.matter == matter for hold in session.holds())
+    if not in_folder and matter not in remember(session.ledger).holds:
+        raise UsageError(f"there is no hold {matter}", hint="See `lapse hold list`.")
+    with holdlock.exclusive(session.folders.root, seconds=_PATIENCE):
+        session.writable_ledger.append(EntryKind.HOLD_RELEASED, {"matter": matter}, at=session.real_now)
+        if in_folder:
+            remove_hold(session.holds_folder, matter)
+
+
+def holds_unchanged(session: Session) -> Callable[[Selection], AbstractContextManager[None]]:
+    """The recheck of a run: it shares the lock on the holds, reads them again, and compares.
+
+    The block runs under the lock, so a hold that is being added waits for the commit, and one that was
+    added before is seen.
+    """
+
+    @contextmanager
+    def unchanged(selection: Selection) -> Iterator[None]:
+        with holdlock.shared(session.folders.root):
+            if selection.with_holds(session.holds()).holds != selection.holds:
+                raise HoldsChangedError(f"{selection.dataset.name}: the holds have changed since the slice was taken")
+            yield
+
+    return unchanged

@@ -1,0 +1,58 @@
+"""What the ledger says about the past, gathered in one pass over its entries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from lapse.instant import Nanos, parse_rfc3339
+from lapse.model.ledger_entry import EntryKind, LedgerEntry
+from lapse.state.ledger import Ledger
+
+
+@dataclass(slots=True)
+class Remembered:
+    """The past, as far as the present needs it.
+
+    Attributes:
+        holds: Matters of holds that were added and not released, with their ends; None while open.
+        policy: Hash of the last policy that was followed. None before the first run.
+        adopted: Ledgers whose markers this one may complete.
+        totals: Records removed, by dataset.
+    """
+
+    holds: dict[str, Nanos | None] = field(default_factory=dict)
+    policy: str | None = None
+    adopted: set[str] = field(default_factory=set)
+    totals: dict[str, int] = field(default_factory=dict)
+
+    def take_in(self, entry: LedgerEntry) -> None:
+        """Add what one entry says."""
+        body: Mapping[str, object] = entry.body
+        match entry.kind:
+            case EntryKind.HOLD_ADDED:
+                until = body.get("until")
+                self.holds[str(body["matter"])] = parse_rfc3339(until) if isinstance(until, str) else None
+            case EntryKind.HOLD_RELEASED:
+                self.holds.pop(str(body["matter"]), None)
+            case EntryKind.POLICY:
+                self.policy = str(body["policy"])
+            case EntryKind.NOTE if "adopted" in body:
+                self.adopted.add(str(body["adopted"]))
+            case EntryKind.DISPOSAL:
+                name = str(body["dataset"])
+                self.totals[name] = self.totals.get(name, 0) + int(str(body["records"]))
+            case _:
+                pass
+
+
+def remember(ledger: Ledger) -> Remembered:
+    """Read the whole ledger once.
+
+    Raises:
+        VerificationError: If a line is no entry.
+    """
+    remembered = Remembered()
+    for entry in ledger.entries():
+        remembered.take_in(entry)
+    return remembered

@@ -1,0 +1,360 @@
+"""A run: leases, recovery and guards of all chosen datasets, then slice after slice, then the record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from lapse import clock
+from lapse.canonical import Json
+from lapse.engine.checkpointing import check_anchor, checkpoint
+from lapse.engine.holding import HoldsChangedError, checked_holds, holds_unchanged, record_new_holds
+from lapse.engine.planning import check_drift, read_sealed
+from lapse.engine.recovering import Recovered, recover
+from lapse.engine.remembered import remember
+from lapse.engine.session import Session, run_id
+from lapse.errors import ChangedError, GuardError, LapseError, PolicyError, StoreError, UnsupportedError
+from lapse.instant import rfc3339
+from lapse.model.disposal import Disposal, Facts, Owner
+from lapse.model.ledger_entry import EntryKind
+from lapse.model.plan import DatasetPlan
+from lapse.model.policy import Dataset, Hold
+from lapse.model.report import DatasetReport, RunReport, Status, Trouble
+from lapse.model.sealed_plan import SealedDataset
+from lapse.model.selection import Selection, Verdict
+from lapse.ports import Budget, Store
+from lapse.registry import open_store
+from lapse.slicework import Bench, work
+from lapse.stages.guarding import check_clock, check_fingerprint, check_limits
+from lapse.stages.planning import plan_dataset
+from lapse.state.journal import Journal, finish
+from lapse.state.pins import Pins
+from lapse.state.runs import LastRuns
+
+_ATTEMPTS = 3
+"""How often a dataset starts over when its records or holds change under a slice."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What the caller asks of a run.
+
+    Attributes:
+        names: Datasets; empty means all.
+        allow_empty: Whether a dataset may be emptied.
+        plan_file: A sealed plan to follow. None plans anew.
+        budget: Size of a slice.
+        stopping: Asked between slices; True ends the run cleanly.
+    """
+
+    names: tuple[str, ...] = ()
+    allow_empty: bool = False
+    plan_file: Path | None = None
+    budget: Budget = field(default_factory=Budget)
+    stopping: Callable[[], bool] = lambda: False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Work:
+    """One dataset, leased, recovered and guarded: ready to be worked on."""
+
+    dataset: Dataset
+    store: Store
+    selection: Selection
+    plan: DatasetPlan
+    facts: Facts
+    recovered: Recovered
+    sealed: SealedDataset | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Outcome:
+    """What came of one dataset: its report, and the disposals that stand behind it."""
+
+    work: _Work
+    report: DatasetReport
+    disposals: tuple[Disposal, ...]
+
+
+def dry_run(session: Session, wishes: Wishes) -> RunReport:
+    """Everything a run checks, and nothing it does: stores are opened read-only, no file is written.
+
+    Raises:
+        LapseError: As `run`.
+    """
+    session, sealed = _follow(session, wishes)
+    started = clock.monotonic()
+    check_clock(session.real_now, session.ledger.last_at())
+    holds = checked_holds(session)
+    reports = []
+    for dataset in session.datasets(_names(wishes, sealed)):
+        selection = session.selection(dataset, holds)
+        with session.reading(dataset) as store:
+            planned = _planned(session, store, selection, wishes, sealed.get(dataset.name))
+        going = planned.records(Verdict.LAPSED)
+        status = Status.DONE if going else Status.NOTHING
+        reports.append(DatasetReport(dataset=dataset.name, status=status, remaining=going, plan=planned))
+    return RunReport(
+        run=run_id(session.real_now), now=session.now, dry=True, datasets=tuple(reports),
+        seconds=clock.monotonic() - started,
+    )  # fmt: skip
+
+
+def run(session: Session, wishes: Wishes) -> RunReport:
+    """Remove what has lapsed from the chosen datasets.
+
+    Everything that can refuse a run comes before the first removal; after it, a dataset that fails
+    leaves the others done.
+
+    Raises:
+        PolicyError, UsageError: Exit 2, nothing touched.
+        GuardError: Exit 3, nothing removed.
+        LeaseError: Exit 4, nothing touched.
+    """
+    session, sealed = _follow(session, wishes)
+    started, name = clock.monotonic(), run_id(session.real_now)
+    check_clock(session.real_now, session.ledger.last_at())
+    datasets = session.datasets(_names(wishes, sealed))
+    with ExitStack() as stack:
+        stores = [_leased(stack, dataset) for dataset in datasets]
+        holds = checked_holds(session)
+        check_anchor(session)
+        recovered = [recover(session, dataset, store) for dataset, store in zip(datasets, stores, strict=True)]
+        plans = [
+            _planned(session, store, session.selection(dataset, holds), wishes, sealed.get(dataset.name))
+            for dataset, store in zip(datasets, stores, strict=True)
+        ]
+        works = [
+            _work(session, name, holds, dataset, store, planned, settled, sealed.get(dataset.name))
+            for dataset, store, planned, settled in zip(datasets, stores, plans, recovered, strict=True)
+        ]
+        _begin_record(session, name, holds, works)
+        bench = Bench(
+            targets=session.targets,
+            journal=Journal.open(session.folders.root, name),
+            ledger=session.writable_ledger,
+            holds_unchanged=holds_unchanged(session),
+        )
+        outcomes = [_purge(session, wishes, item, bench) for item in works]
+        return _end_record(session, name, outcomes, clock.monotonic() - started)
+
+
+def _follow(session: Session, wishes: Wishes) -> tuple[Session, dict[str, SealedDataset]]:
+    if wishes.plan_file is None:
+        return session, {}
+    session, sealed = read_sealed(session, wishes.plan_file)
+    return session, {dataset.name: dataset for dataset in sealed.datasets}
+
+
+def _names(wishes: Wishes, sealed: dict[str, SealedDataset]) -> Sequence[str]:
+    if not sealed:
+        return wishes.names
+    for name in wishes.names:
+        if name not in sealed:
+            raise GuardError(f"{name} is not in the plan", hint=f"The plan has: {', '.join(sealed)}.")
+    return wishes.names or tuple(sealed)
+
+
+def _leased(stack: ExitStack, dataset: Dataset) -> Store:
+    """Open a store for writing under its lease; both end with *stack*."""
+    try:
+        store = open_store(dataset, read_only=False)
+        stack.callback(store.close)
+        stack.enter_context(store.lease())
+    except LapseError as error:
+        raise error.at(dataset.origin("store")) from error
+    return store
+
+
+def _planned(
+    session: Session, store: Store, selection: Selection, wishes: Wishes, sealed: SealedDataset | None
+) -> DatasetPlan:
+    """Plan one dataset and let every guard look at it.
+
+    Raises:
+        GuardError: If one refuses.
+        UnsupportedError: If the store says it cannot do this safely.
+    """
+    dataset = selection.dataset
+    session.tell("dataset.planning", dataset=dataset.name)
+    try:
+        planned = plan_dataset(store, selection, budget=wishes.budget, mark=sealed.mark if sealed else None)
+    except StoreError as error:
+        raise error.at(dataset.origin("store")) from error
+    check_fingerprint(dataset, planned.identity.fingerprint, Pins(session.folders.root).pinned(dataset.name))
+    if sealed is not None:
+        check_drift(planned, sealed)
+    if planned.identity.refusal is not None and planned.records(Verdict.LAPSED):
+        raise UnsupportedError(
+            f"{dataset.name}: {planned.identity.refusal}",
+            hint="Lapse removes nothing there.",
+            origin=dataset.origin("table") or dataset.origin("store"),
+        )
+    check_limits(planned, session.policy.guards, allow_empty=wishes.allow_empty)
+    return planned
+
+
+def _work(
+    session: Session,
+    name: str,
+    holds: Sequence[Hold],
+    dataset: Dataset,
+    store: Store,
+    planned: DatasetPlan,
+    recovered: Recovered,
+    sealed: SealedDataset | None,
+) -> _Work:
+    selection = session.selection(dataset, holds)
+    facts = Facts(
+        owner=Owner(ledger=session.writable_ledger.begin(at=session.real_now), run=name),
+        fingerprint=planned.identity.fingerprint.text,
+        policy=session.policy.digest,
+        now=session.now,
+        rules_digest=selection.rules_digest,
+        rules={str(rule.index): str(rule) for rule in dataset.rules},
+        cutoffs={
+            str(index): rfc3339(bound.cutoff) for index, bound in enumerate(selection.rules) if bound.cutoff is not None
+        },
+    )
+    return _Work(
+        dataset=dataset, store=store, selection=selection, plan=planned, facts=facts, recovered=recovered, sealed=sealed
+    )
+
+
+def _begin_record(session: Session, name: str, holds: Sequence[Hold], works: Sequence[_Work]) -> None:
+    """Pin what was seen for the first time, and enter new holds and a changed policy into the ledger."""
+    record_new_holds(session, holds)
+    pins = Pins(session.folders.root)
+    for item in works:
+        if item.dataset.expect is None and pins.pinned(item.dataset.name) is None:
+            pins.pin(item.dataset.name, item.facts.fingerprint)
+    if remember(session.ledger).policy != session.policy.digest:
+        body = {"run": name, "policy": session.policy.digest, "file": Path(session.policy.file).name}
+        session.writable_ledger.append(EntryKind.POLICY, body, at=session.real_now)
+
+
+def _purge(session: Session, wishes: Wishes, item: _Work, bench: Bench) -> _Outcome:
+    """Work on one dataset until nothing lapsed is left, it fails, or the caller wants to stop."""
+    started = clock.monotonic()
+    done: list[Disposal] = []
+    trouble: Trouble | None = None
+    session.tell(
+        "dataset.started",
+        dataset=item.dataset.name,
+        records=item.plan.records(Verdict.LAPSED),
+        size=item.plan.size(Verdict.LAPSED),
+    )
+    try:
+        for disposal in _disposals(session, wishes, item, bench):
+            done.append(disposal)
+            session.tell(
+                "disposal.committed", dataset=item.dataset.name, slice=disposal.slice,
+                records=disposal.records, size=disposal.size,
+            )  # fmt: skip
+        if wishes.stopping():
+            trouble = Trouble(message="the run was asked to stop", hint="Run again: it goes on where it stopped.")
+    except PolicyError:
+        raise
+    except LapseError as error:
+        trouble = Trouble(message=str(error), hint=error.hint)
+        session.tell("dataset.failed", dataset=item.dataset.name, error=str(error))
+    report = _report(item, done, trouble, clock.monotonic() - started)
+    return _Outcome(work=item, report=report, disposals=tuple(done))
+
+
+def _disposals(session: Session, wishes: Wishes, item: _Work, bench: Bench) -> Iterator[Disposal]:
+    """Every committed slice; starts over with fresh slices where records or holds change underneath."""
+    number, attempt, selection = 0, 1, item.selection
+    while True:
+        try:
+            pieces = item.store.slices(selection, item.facts, wishes.budget, item.sealed.mark if item.sealed else None)
+            for piece in pieces:
+                if wishes.stopping():
+                    return
+                number += 1
+                disposal = work(replace(piece, name=f"{number:06d}"), item.store, bench)
+                if disposal is not None:
+                    attempt = 1
+                    yield disposal
+            return
+        except (ChangedError, HoldsChangedError) as error:
+            if attempt == _ATTEMPTS:
+                raise
+            attempt += 1
+            session.tell("slice.put_back", dataset=item.dataset.name, reason=str(error))
+            selection = session.selection(item.dataset, checked_holds(session))
+
+
+def _report(item: _Work, done: Sequence[Disposal], trouble: Trouble | None, seconds: float) -> DatasetReport:
+    rules: dict[str, int] = {}
+    for disposal in done:
+        for index, count in disposal.counts.items():
+            rules[disposal.rules[index]] = rules.get(disposal.rules[index], 0) + count
+    removed = sum(disposal.records for disposal in done)
+    touched = done or item.recovered.completed
+    status = Status.INCOMPLETE if trouble else Status.DONE if touched else Status.NOTHING
+    return DatasetReport(
+        dataset=item.dataset.name,
+        status=status,
+        records=removed,
+        size=sum(disposal.size for disposal in done),
+        rules=rules,
+        segments=sum(len(disposal.segments) for disposal in done),
+        slices=len(done),
+        waived=sum(disposal.records for disposal in done if disposal.waiver is not None),
+        recovered=len(item.recovered.completed),
+        cleared=item.recovered.cleared,
+        remaining=max(0, item.plan.records(Verdict.LAPSED) - removed),
+        seconds=seconds,
+        trouble=trouble,
+        plan=item.plan,
+    )
+
+
+def _end_record(session: Session, name: str, outcomes: Sequence[_Outcome], seconds: float) -> RunReport:
+    """Enter the run, checkpoint the ledger into every archive, then prune the markers."""
+    reports = tuple(outcome.report for outcome in outcomes)
+    session.writable_ledger.append(
+        EntryKind.RUN,
+        {
+            "run": name,
+            "now": rfc3339(session.now),
+            "policy": session.policy.digest,
+            "datasets": {r.dataset: {"status": r.status.value, "records": r.records} for r in reports},
+        },
+        at=clock.real_now(),
+    )
+    failures = checkpoint(session)
+    warnings = [*session.folders.prepare(), *failures, *([] if failures else _prune(session, outcomes))]
+    finish(session.folders.root, name)
+    _remember_reports(session, name, reports)
+    head = session.ledger.head()
+    return RunReport(
+        run=name, now=session.now, dry=False, datasets=reports, warnings=tuple(warnings), seconds=seconds,
+        ledger_entries=None if head is None else head.n + 1, head=None if head is None else head.hash,
+    )  # fmt: skip
+
+
+def _remember_reports(session: Session, name: str, reports: Sequence[DatasetReport]) -> None:
+    """Keep what `lapse status` shows of the last run."""
+    runs, at = LastRuns(session.folders.root), rfc3339(clock.real_now())
+    for report in reports:
+        trouble = None if report.trouble is None else report.trouble.message
+        facts: dict[str, Json] = {
+            "run": name, "at": at, "status": report.status.value, "records": report.records, "trouble": trouble,
+        }  # fmt: skip
+        runs.save(report.dataset, facts)
+
+
+def _prune(session: Session, outcomes: Sequence[_Outcome]) -> list[str]:
+    """Remove the markers of everything that the ledger has and the checkpoint covers."""
+    warnings = []
+    for outcome in outcomes:
+        known = [*outcome.work.recovered.markers, *outcome.disposals]
+        try:
+            outcome.work.store.prune(m for m in known if session.ledger.has_disposal(m.owner.run, m.slice))
+        except LapseError as error:
+            warnings.append(f"{outcome.report.dataset}: markers stay until the next run: {error}")
+    return warnings

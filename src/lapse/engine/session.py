@@ -1,0 +1,119 @@
+"""A session: one policy, one ``now``, the state folder and the archives, opened once."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from lapse import clock
+from lapse.errors import UsageError
+from lapse.instant import Nanos, to_datetime
+from lapse.model.policy import Dataset, Hold, Policy
+from lapse.model.selection import Selection, select
+from lapse.policyfile import load, load_holds
+from lapse.ports import ArchiveTarget, Event, Hook, Store
+from lapse.registry import open_store, open_target
+from lapse.state.folders import StateFolders, state_root
+from lapse.state.keys import load_signer
+from lapse.state.ledger import Ledger
+from lapse.wrappers import ReadOnly
+
+
+@dataclass(frozen=True)
+class Session:
+    """What every command works with.
+
+    Attributes:
+        policy: The policy.
+        now: The instant that decides.
+        real_now: The real time at the start.
+        folders: Where Lapse's state is.
+        hooks: Who watches.
+    """
+
+    policy: Policy
+    now: Nanos
+    real_now: Nanos
+    folders: StateFolders
+    hooks: tuple[Hook, ...] = ()
+
+    @property
+    def holds_folder(self) -> Path:
+        """The folder of hold files, beside the policy."""
+        return Path(self.policy.folder) / "holds"
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The ledger, for reading."""
+        return Ledger(self.folders.ledger)
+
+    @cached_property
+    def writable_ledger(self) -> Ledger:
+        """The ledger, for writing: the signing key is made on first use, the ledger with its first entry."""
+        return Ledger(self.folders.ledger, load_signer(self.folders.keys))
+
+    @cached_property
+    def targets(self) -> Mapping[str, ArchiveTarget]:
+        """Every archive of the policy, by name."""
+        return {name: open_target(archive) for name, archive in self.policy.archives.items()}
+
+    def holds(self) -> tuple[Hold, ...]:
+        """The holds of the policy and of the holds folder, read now.
+
+        Raises:
+            HoldsError: If one cannot be read.
+        """
+        return (*self.policy.holds, *load_holds(self.holds_folder))
+
+    def datasets(self, names: Sequence[str]) -> tuple[Dataset, ...]:
+        """The datasets of those names in policy order; all without a name.
+
+        Raises:
+            UsageError: If a name is unknown.
+        """
+        for name in names:
+            if name not in self.policy.datasets:
+                known = ", ".join(self.policy.datasets) or "none"
+                raise UsageError(f"{self.policy.file} has no dataset {name!r}", hint=f"It has: {known}.")
+        return tuple(dataset for name, dataset in self.policy.datasets.items() if not names or name in names)
+
+    def selection(self, dataset: Dataset, holds: Sequence[Hold]) -> Selection:
+        """What decides about *dataset* in this session, under *holds*."""
+        return select(dataset, floors=self.policy.floors, holds=holds, now=self.now, real_now=self.real_now)
+
+    @contextmanager
+    def reading(self, dataset: Dataset) -> Iterator[Store]:
+        """The store of *dataset*, opened so that nothing can be written."""
+        store = ReadOnly(open_store(dataset, read_only=True))
+        try:
+            yield store  # type: ignore[misc]  # the wrapper is opened from a store, not from a dataset
+        finally:
+            store.close()
+
+    def tell(self, name: str, **facts: str | int | float | None) -> None:
+        """Tell every hook what happened."""
+        event = Event(name, facts)
+        for hook in self.hooks:
+            hook.on(event)
+
+
+def open_session(policy_file: str, *, hooks: Sequence[Hook] = ()) -> Session:
+    """Read the policy and the clock. Writes nothing.
+
+    Raises:
+        PolicyError: With every complaint about the policy.
+        UsageError: If ``LAPSE_NOW`` makes no sense.
+    """
+    policy = load(policy_file)
+    ledger = None if policy.ledger is None else Path(policy.ledger)
+    folders = StateFolders(state_root(), ledger_folder=ledger)
+    return Session(policy=policy, now=clock.run_now(), real_now=clock.real_now(), folders=folders, hooks=tuple(hooks))
+
+
+def run_id(real_now: Nanos) -> str:
+    """A new run id, ascending with time and unique."""
+    return f"{to_datetime(real_now):%Y%m%dT%H%M%S%fZ}-{secrets.token_hex(3)}"

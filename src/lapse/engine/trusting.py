@@ -1,0 +1,36 @@
+"""Accepting a changed store: pin its new fingerprint, and say so in the ledger."""
+
+from __future__ import annotations
+
+from lapse.engine.session import Session
+from lapse.errors import LapseError, UsageError
+from lapse.model.ledger_entry import EntryKind
+from lapse.state.pins import Pins
+
+
+def trust(session: Session, name: str) -> str:
+    """Pin the present fingerprint of a dataset's store.
+
+    Returns:
+        The fingerprint.
+
+    Raises:
+        UsageError: If the policy pins one itself with ``expect:``.
+    """
+    (dataset,) = session.datasets([name])
+    try:
+        with session.reading(dataset) as store:
+            found = store.identity().fingerprint.text
+    except LapseError as error:
+        raise error.at(dataset.origin("store")) from error
+    if dataset.expect is not None and dataset.expect != found:
+        raise UsageError(
+            f"{name}: the policy itself expects {dataset.expect}, but the store is {found}",
+            hint="Put the new fingerprint into `expect:`, or take `expect:` out.",
+            origin=dataset.origin("expect"),
+        )
+    pins = Pins(session.folders.root)
+    body = {"dataset": name, "before": pins.pinned(name), "after": found}
+    session.writable_ledger.append(EntryKind.TRUST, body, at=session.real_now)
+    pins.pin(name, found)
+    return found

@@ -1,0 +1,74 @@
+"""The field keys of rules and scopes: what they may be called, and the `Match` they make."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+
+from pydantic_core import PydanticCustomError
+
+from lapse.errors import Complaint
+from lapse.model.match import Condition, Glob, Match
+from lapse.policyfile.secrets import masked
+from lapse.policyfile.tree import Entry
+from lapse.policyfile.words import nearest, record_field
+
+ROLES = ("type", "tenant")
+_SUSPICIOUS = 0.85  # likeness from which a field's name is more likely a word of the policy, misspelt
+
+
+def match_of(fields: Mapping[str, object] | None, columns: Mapping[str, str]) -> Match:
+    """The conditions that the field keys of a rule or scope make.
+
+    Arguments:
+        fields: Values by key, as the shapes carry them.
+        columns: What a role stands for; every other key is a field itself.
+    """
+    return Match(tuple(_condition(word, value, columns) for word, value in (fields or {}).items()))
+
+
+def _condition(word: str, value: object, columns: Mapping[str, str]) -> Condition:
+    wanted = value if isinstance(value, list) else [value]
+    return Condition(
+        field=columns.get(word) or record_field(word),
+        values=tuple(dict.fromkeys(each for each in wanted if isinstance(each, str))),
+        globs=tuple(dict.fromkeys(each for each in wanted if isinstance(each, Glob))),
+        role=word,
+    )
+
+
+def bad_fields(entries: Iterable[Entry], reserved: Collection[str]) -> Iterator[Complaint]:
+    """Field keys that cannot be meant.
+
+    A word of the policy with a slip in it would be a field that no record has, and so a rule or hold that matches
+    nothing; it is refused, and ``$.word`` says that the field is really called so.
+
+    Arguments:
+        entries: The field keys, reserved words left out.
+        reserved: The words that mean something else here.
+    """
+    for entry in entries:
+        if entry.key in ROLES:
+            continue
+        near = nearest(entry.key, [*ROLES, *reserved], _SUSPICIOUS)
+        if near is not None:
+            hint = f"Did you mean `{near}`? If the field is really called so, write `$.{entry.key}`."
+            yield Complaint(entry.origin, f"unknown key `{masked(entry.key)}`", hint)
+            continue
+        try:
+            record_field(entry.key)
+        except PydanticCustomError as error:
+            context = error.context or {}
+            yield Complaint(entry.origin, f"unknown key: {context['what']}", context["hint"])
+
+
+def covers(first: Match, second: Match) -> bool:
+    """Whether every record that matches *second* provably matches *first* too."""
+    return all(any(_covers(mine, theirs) for theirs in second.conditions) for mine in first.conditions)
+
+
+def _covers(first: Condition, second: Condition) -> bool:
+    return (
+        first.field == second.field
+        and all(map(first.matches, second.values))
+        and all(glob in first.globs for glob in second.globs)
+    )

@@ -1,0 +1,211 @@
+"""Hold files: the folder ``holds/`` beside a policy, one legal hold a file."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from collections.abc import Collection
+from dataclasses import dataclass
+from hashlib import sha256
+from io import StringIO
+from pathlib import Path
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from lapse.errors import Complaint, HoldsError, PolicyError, UsageError
+from lapse.instant import rfc3339
+from lapse.model.match import Condition
+from lapse.model.policy import Hold
+from lapse.policyfile import build, merge, scopes
+from lapse.policyfile.fields import ROLES
+from lapse.policyfile.loading import in_order, raise_complaints
+from lapse.policyfile.models import HoldShape
+from lapse.policyfile.secrets import escaped
+from lapse.policyfile.shape import misshapen, shaped
+from lapse.policyfile.tree import Mapped, parse
+from lapse.policyfile.words import did_you_mean
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9_-]+|^[^A-Za-z0-9]")
+_LONGEST_NAME = 80
+_ANY_HOLD = ("holds", 0)  # where a policy would have it
+
+
+@dataclass(frozen=True, slots=True)
+class _HoldFile:
+    path: Path
+    hold: Hold
+
+
+def load_holds(folder: Path, *, datasets: Collection[str] | None = None) -> tuple[Hold, ...]:
+    """Every hold in a folder, in the order of the file names. No folder, no holds.
+
+    Arguments:
+        folder: Usually ``holds`` beside the policy.
+        datasets: Names of the policy's datasets, of which a hold may name one. None takes any name.
+
+    Raises:
+        HoldsError: If the folder or a file in it cannot be read.
+        PolicyError: If a file is no hold, with every complaint about all of them.
+    """
+    return tuple(each.hold for each in _read_all(folder, datasets))
+
+
+def write_hold(folder: Path, hold: Hold) -> Path:
+    """Write a hold to a file of its own, durably, and return its path. Nothing is ever overwritten.
+
+    Raises:
+        UsageError: If its matter has a hold there already, or if it cannot be said in a file.
+        HoldsError: If the folder cannot be read or written.
+        PolicyError: If a file in the folder is no hold.
+    """
+    if any(each.hold.matter == hold.matter for each in _read_all(folder, None)):
+        raise UsageError(f"there is a hold {hold.matter!r} already", hint="Release it first, or choose another matter.")
+    text = _text_of(hold)
+    path = folder / f"{_file_name(hold.matter)}.yaml"
+    try:
+        _make_folder(folder)
+        _create(path, text.encode())
+    except FileExistsError as error:
+        raise UsageError(f"{path} is there already", hint="Move it away, or choose another matter.") from error
+    except OSError as error:
+        raise HoldsError(f"{path} cannot be written: {error.strerror}") from error
+    return path
+
+
+def remove_hold(folder: Path, matter: str) -> Hold:
+    """Remove the file of a hold, durably, and return what it held.
+
+    Raises:
+        UsageError: If no file has that matter.
+        HoldsError: If the folder cannot be read or written.
+        PolicyError: If a file in the folder is no hold.
+    """
+    found = {each.hold.matter: each for each in _read_all(folder, None)}
+    if matter not in found:
+        raise UsageError(f"there is no hold {matter!r} in {folder}", hint=did_you_mean(matter, found))
+    path = found[matter].path
+    try:
+        path.unlink()
+        _sync(folder)
+    except OSError as error:
+        raise HoldsError(f"{path} cannot be removed: {error.strerror}") from error
+    return found[matter].hold
+
+
+def _read_all(folder: Path, datasets: Collection[str] | None) -> list[_HoldFile]:
+    complaints: list[Complaint] = []
+    roots: list[tuple[Path, Mapped]] = []
+    try:
+        files = merge.yaml_files(folder)
+        for file in files:
+            root = merge.read(file, complaints)
+            if root is not None:
+                roots.append((file, root))
+    except PolicyError as error:  # it could not be read at all
+        hint = "Nothing is removed while holds cannot be read; make them readable, then run again."
+        raise HoldsError(error.message, hint=hint) from error
+    complaints += _complaints([root for _, root in roots], datasets)
+    raise_complaints(str(folder), in_order(complaints, [str(file) for file in files]))
+    shapes = ((file, root, shaped(HoldShape, root)) for file, root in roots)
+    return [_HoldFile(file, build.hold_of(shape, root.origin)) for file, root, shape in shapes if shape is not None]
+
+
+def _complaints(roots: list[Mapped], datasets: Collection[str] | None) -> list[Complaint]:
+    found = [complaint for root in roots for complaint in misshapen(HoldShape, root, at=_ANY_HOLD)]
+    found += [complaint for root in roots for complaint in scopes.stray_references(root)]
+    return [*found, *scopes.bad_holds(roots, datasets)]
+
+
+def _text_of(hold: Hold) -> str:
+    """The hold in YAML, proven to say the same when it is read."""
+    times = {
+        "since": hold.since,
+        "until": hold.until,
+        "records from": hold.records_from,
+        "records before": hold.records_before,
+    }
+    data = {
+        "matter": escaped(hold.matter),
+        "match": _match_data(hold),
+        **({"reason": escaped(hold.reason)} if hold.reason else {}),
+        **{key: rfc3339(instant) for key, instant in times.items() if instant is not None},
+    }
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.representer.sort_base_mapping_type_on_output = False
+    stream = StringIO()
+    try:
+        yaml.dump(data, stream)
+        text = stream.getvalue()
+        text.encode()
+    except (YAMLError, UnicodeEncodeError) as error:
+        raise UsageError(f"the hold {hold.matter!r} has characters that no file can hold") from error
+    _prove(text, hold)
+    return text
+
+
+def _prove(text: str, hold: Hold) -> None:
+    complaints: list[Complaint] = []
+    root = parse(text, "", complaints)
+    if isinstance(root, Mapped):
+        complaints += _complaints([root], None)
+        shape = shaped(HoldShape, root)
+        if not complaints and shape is not None and build.hold_of(shape, root.origin).facts() == hold.facts():
+            return
+    why = complaints[0].message if complaints else "Name each field once, and match no text that begins with `glob:`."
+    raise UsageError(f"the hold {hold.matter!r} cannot be said in a file", hint=why)
+
+
+def _match_data(hold: Hold) -> str | dict[str, str | list[str]]:
+    conditions = {_key(each): _wanted(each) for each in hold.match.conditions}
+    scope: dict[str, str | list[str]] = {"dataset": escaped(hold.dataset)} if hold.dataset is not None else {}
+    return {**scope, **conditions} or "all"
+
+
+def _key(condition: Condition) -> str:
+    if not condition.role and condition.field in (*ROLES, "dataset"):
+        return f"$.{condition.field}"
+    return condition.role or condition.field
+
+
+def _wanted(condition: Condition) -> str | list[str]:
+    texts = [escaped(text) for text in (*condition.values, *map(str, condition.globs))]
+    return texts[0] if len(texts) == 1 else texts
+
+
+def _file_name(matter: str) -> str:
+    """The matter itself where it is safe as a file name, else what is safe of it and a digest."""
+    safe = _UNSAFE.sub("_", matter)[:_LONGEST_NAME]
+    return safe if safe == matter else f"{safe}-{sha256(matter.encode()).hexdigest()[:8]}"
+
+
+def _make_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        folder.mkdir(mode=0o700, parents=True)
+        _sync(folder.parent)
+
+
+def _create(path: Path, data: bytes) -> None:
+    """Let *path* appear whole or not at all, unless it is there already."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        # A link is the rename that refuses to replace what stands there.
+        path.hardlink_to(temporary)
+    finally:
+        temporary.unlink()
+    _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

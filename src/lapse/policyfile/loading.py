@@ -1,0 +1,186 @@
+"""A policy file to a `Policy`, with every complaint at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lapse.errors import Complaint, PolicyError
+from lapse.model.policy import Dataset, Policy
+from lapse.policyfile import build, conflicts, merge, references, scopes
+from lapse.policyfile.addresses import (
+    STORE_SCHEMES,
+    TARGET_SCHEMES,
+    Address,
+    folder_address,
+    store_address,
+    target_address,
+)
+from lapse.policyfile.models import DatasetShape, PolicyShape
+from lapse.policyfile.secrets import AddressError
+from lapse.policyfile.shape import misshapen, plain, shaped
+from lapse.policyfile.tree import Entry, Mapped, Node, Scalar, children, items
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A policy that was read and found right.
+
+    Attributes:
+        policy: What it says.
+        tree: Where it says so: every file, merged.
+    """
+
+    policy: Policy
+    tree: Mapped
+
+
+def load(
+    path: str | Path,
+    *,
+    schemes: Sequence[str] = STORE_SCHEMES,
+    target_schemes: Sequence[str] = TARGET_SCHEMES,
+) -> Policy:
+    """Read a policy and the ``conf.d`` beside it.
+
+    Arguments:
+        path: The policy file. Relative paths in it start at its folder.
+        schemes: Schemes of databases that a `store` may have.
+        target_schemes: Schemes that an archive's `to` may have.
+
+    Raises:
+        PolicyError: If it cannot be followed, with every complaint in file order.
+    """
+    return read(path, schemes=schemes, target_schemes=target_schemes).policy
+
+
+def read(
+    path: str | Path,
+    *,
+    schemes: Sequence[str] = STORE_SCHEMES,
+    target_schemes: Sequence[str] = TARGET_SCHEMES,
+) -> Reading:
+    """As `load`, together with the tree that the policy was made of."""
+    main = Path(path)
+    files = merge.files_of(main)
+    complaints: list[Complaint] = []
+    roots = [root for root in (merge.read(file, complaints) for file in files) if root is not None]
+    for root in roots:
+        complaints += _shape_complaints(root, is_main=root.origin.file == str(main))
+    tree = merge.merge(roots, complaints)
+    folder = Path(os.path.normpath(Path.cwd() / main)).parent
+    draft = _Draft(tree, folder, complaints, schemes=schemes, target_schemes=target_schemes)
+    if len(roots) == len(files):  # else names that the missing file defines would seem unknown
+        draft.check()
+    raise_complaints(main.name, in_order(complaints, [str(file) for file in files]))
+    return Reading(draft.policy(main), tree)
+
+
+def raise_complaints(name: str, complaints: Sequence[Complaint]) -> None:
+    """Raise the complaints about *name*, if there are any."""
+    if complaints:
+        count = "1 problem" if len(complaints) == 1 else f"{len(complaints)} problems"
+        raise PolicyError(f"{name} has {count}", complaints=complaints)
+
+
+def in_order(complaints: Sequence[Complaint], files: Sequence[str]) -> tuple[Complaint, ...]:
+    """The complaints by file, line and column, each once."""
+    rank = {file: index for index, file in enumerate(files)}
+
+    def place(complaint: Complaint) -> tuple[int, int, int]:
+        origin = complaint.origin
+        return rank.get(origin.file, len(rank)), origin.line, origin.column
+
+    return tuple(sorted(dict.fromkeys(complaints), key=place))
+
+
+def _shape_complaints(root: Mapped, *, is_main: bool) -> Iterator[Complaint]:
+    return misshapen(PolicyShape, root, optional=() if is_main else ("version",))
+
+
+class _Draft:
+    """A policy on its way from the tree to its values; notes what is wrong with it."""
+
+    def __init__(
+        self,
+        tree: Mapped,
+        folder: Path,
+        complaints: list[Complaint],
+        *,
+        schemes: Sequence[str],
+        target_schemes: Sequence[str],
+    ) -> None:
+        self._tree = tree
+        self._folder = folder
+        self._complaints = complaints
+        self._stores = self._addresses("datasets", "store", lambda text: store_address(text, folder, schemes))
+        self._targets = self._addresses("archives", "to", lambda text: target_address(text, folder, target_schemes))
+        self._ledger = self._address(tree, "ledger", lambda text: folder_address(text, folder))
+
+    def _addresses(self, kind: str, key: str, resolve: Callable[[str], Address]) -> Mapping[str, Address]:
+        found = {entry.key: self._address(entry.node, key, resolve) for entry in children(self._tree.get(kind))}
+        return {name: address for name, address in found.items() if address is not None}
+
+    def _address(self, owner: Node, key: str, resolve: Callable[[str], Address]) -> Address | None:
+        node = owner.get(key) if isinstance(owner, Mapped) else None
+        if not isinstance(node, Scalar) or not isinstance(node.value, str) or not node.value.strip():
+            return None  # the shape complains about it, if it must be there
+        try:
+            return replace(resolve(node.value), origin=node.origin)
+        except AddressError as error:
+            self._complaints.append(Complaint(node.origin, f"`{key}`: {error}", error.hint))
+            return None
+
+    def check(self) -> None:
+        """Note everything that leads nowhere or gets in the way of something else."""
+        datasets = children(self._tree.get("datasets"))
+        names = [entry.key for entry in datasets]
+        holds = [hold for hold in items(self._tree.get("holds")) if isinstance(hold, Mapped)]
+        sound = [dataset for dataset in map(self._dataset, datasets) if dataset is not None]
+        for found in (
+            scopes.bad_names(self._tree),
+            scopes.stray_references(self._tree),
+            scopes.bad_floors(self._tree, names),
+            scopes.bad_holds(holds, names),
+            conflicts.overlapping(sound),
+            conflicts.folders_in_stores(self._targets, self._ledger, self._stores),
+            conflicts.twin_targets(self._targets),
+        ):
+            self._complaints += found
+
+    def _dataset(self, entry: Entry) -> Dataset | None:
+        """The dataset, if nothing in it is wrong by itself."""
+        known = references.Known(archives=self._formats(), stores=self._stores)
+        wrong = list(references.bad_dataset(entry, known))
+        self._complaints += wrong
+        shape = None if wrong else shaped(DatasetShape, entry.node)
+        if shape is None or entry.key not in self._stores:
+            return None
+        return build.dataset_of(entry, shape, self._stores[entry.key])
+
+    def _formats(self) -> Mapping[str, str]:
+        archives = children(self._tree.get("archives"))
+        return {e.key: (e.node.text("format") or "") if isinstance(e.node, Mapped) else "" for e in archives}
+
+    def policy(self, main: Path) -> Policy:
+        """The policy, once nothing is wrong with it."""
+        shape = PolicyShape.model_validate(plain(self._tree))
+        floors, holds = items(self._tree.get("floors")), items(self._tree.get("holds"))
+        return Policy(
+            file=str(main),
+            folder=str(self._folder),
+            datasets={
+                entry.key: build.dataset_of(entry, shape.datasets[entry.key], self._stores[entry.key])
+                for entry in children(self._tree.get("datasets"))
+            },
+            archives={
+                entry.key: build.archive_of(entry, shape.archives[entry.key], self._targets[entry.key])
+                for entry in children(self._tree.get("archives"))
+            },
+            floors=tuple(build.floor_of(each, node.origin) for each, node in zip(shape.floors, floors, strict=True)),
+            holds=tuple(build.hold_of(each, node.origin) for each, node in zip(shape.holds, holds, strict=True)),
+            guards=build.guards_of(shape.guards),
+            ledger=self._ledger.local if self._ledger else None,
+        )

@@ -1,0 +1,268 @@
+"""The shape of a policy file: every key, what it may hold, and what it means.
+
+The texts below the keys are the descriptions in the published JSON Schema.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, Tag
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
+
+from lapse.instant import rfc3339
+from lapse.model.policy import DOUBT_BEFORE_DEFAULT
+from lapse.policyfile import words
+
+_STRICT = ConfigDict(
+    extra="forbid",
+    strict=True,
+    frozen=True,
+    hide_input_in_errors=True,
+    use_attribute_docstrings=True,
+    arbitrary_types_allowed=True,
+)
+_DOUBT_BEFORE = rfc3339(DOUBT_BEFORE_DEFAULT).removesuffix("T00:00:00Z")
+
+
+class ArchiveShape(BaseModel):
+    """A place where segments go before their records are removed."""
+
+    model_config = _STRICT | ConfigDict(title="Archive")
+
+    to: words.Address
+    """Folder, `file:///…` or `s3://…`. Relative folders start at the policy. May hold `${NAME}` or be `file:PATH`."""
+
+    format: words.SegmentFormat = "auto"
+    """`parquet` for rows; text logs are always `jsonl.zst`, their lines byte for byte. `auto` says just that."""
+
+    keep: words.PeriodText | None = None
+    """How long its segments are kept, counted from their newest record. Without it, forever."""
+
+
+class RuleShape(BaseModel):
+    """How long some records are kept. Every other key is a field that the records must have that value in:
+    the roles `type` and `tenant`, a column or top-level key, or a path into JSON such as `$.detail.user`.
+    """
+
+    model_config = _STRICT | ConfigDict(title="Rule", extra="allow")
+    __pydantic_extra__: dict[str, words.WantedValues]
+
+    for_: words.PeriodText = Field(alias="for")
+    """How long the records are kept: a period with its unit, or `forever`."""
+
+    archive: words.ArchiveNames | None = None
+    """Archives that must all hold a record before it goes, instead of the dataset's. `none` is a waiver."""
+
+
+class DatasetShape(BaseModel):
+    """One body of records: a table, or a set of log files."""
+
+    model_config = _STRICT | ConfigDict(title="Dataset")
+
+    store: words.Address
+    """Where it is: `sqlite:///relative.db`, `sqlite:////absolute.db`, `duckdb:///…`, another database's URL, or the
+    path or glob of text logs. Relative paths start at the policy. May hold `${NAME}` or be `file:PATH`."""
+
+    table: words.Text | None = None
+    """The table, for databases only."""
+
+    time: words.RecordField
+    """Column or key of the record's time."""
+
+    time_format: words.FormatWord = Field(default="auto", alias="time format")
+    """How the time is written, where its type does not say."""
+
+    type: words.RecordField | None = None
+    """Column or key of the record's type: its action, event or schema."""
+
+    tenant: words.RecordField | None = None
+    """Column or key of the record's tenant."""
+
+    key: words.RecordField | None = None
+    """Column or key that names a record, for `lapse why`. Without it, the store's own."""
+
+    time_zone: words.Zone | None = Field(default=None, alias="time zone")
+    """Time zone of times that carry none. Without it they are read as UTC, and reported."""
+
+    keep: (
+        Annotated[
+            Annotated[words.PeriodText, Tag(words.ONE)]
+            | Annotated[list[RuleShape], Field(min_length=1), Tag(words.MANY)],
+            words.ONE_OR_LIST,
+        ]
+        | None
+    ) = None
+    """A retention period, or rules of which the first that matches decides. Without it, everything is kept."""
+
+    archive: words.ArchiveNames | None = None
+    """Archives that must all hold a record before it goes. `none` removes without a copy."""
+
+    expect: words.Text | None = None
+    """Fingerprint of the store this policy was written for. Without it the first one seen is pinned."""
+
+    require: Annotated[list[words.RecordField], Field(min_length=1)] | None = None
+    """Fields, or the roles `type` and `tenant`, without which a record is doubtful, and kept."""
+
+    allow: list[words.Allowed] | None = None
+    """Dangerous words that are meant: `no time` lets a rule remove records of any age."""
+
+    doubt_before: words.DoubtText = Field(
+        default=words.DoubtBefore(DOUBT_BEFORE_DEFAULT),
+        alias="doubt before",
+        json_schema_extra={"default": _DOUBT_BEFORE},
+    )
+    """Earlier record times are taken for errors, and kept. `never` believes them all."""
+
+    writers: words.Writers | None = None
+    """`none` promises that nothing writes to these log files."""
+
+
+class ScopeShape(BaseModel):
+    """Which records. Every key but `dataset` is a field, as in a rule."""
+
+    model_config = _STRICT | ConfigDict(title="Scope", extra="allow", json_schema_extra={"minProperties": 1})
+    __pydantic_extra__: dict[str, words.WantedValues]
+
+    dataset: words.Text | None = None
+    """Only records of this dataset."""
+
+
+Scope = Annotated[
+    Annotated[words.Everything, Tag(words.ONE)] | Annotated[ScopeShape, Tag(words.MANY)], words.ONE_OR_PARTS
+]
+
+
+class FloorShape(BaseModel):
+    """A minimum period from a law or contract. It only lengthens."""
+
+    model_config = _STRICT | ConfigDict(title="Floor")
+
+    match: Scope
+    """Which records; `all` for all."""
+
+    at_least: words.PeriodText = Field(alias="at least")
+    """The shortest time they are kept."""
+
+    because: words.Text
+    """The law, standard or contract, shown in every reason."""
+
+
+class HoldShape(BaseModel):
+    """An order to keep records, whatever a rule says."""
+
+    model_config = _STRICT | ConfigDict(title="Hold")
+
+    matter: words.Text
+    """Case reference; names the hold in every report."""
+
+    match: Scope
+    """Which records; `all` for all."""
+
+    reason: words.Text | None = None
+    """Why, for people."""
+
+    since: words.Moment | None = None
+    """First instant at which the order applies. A date is its first instant in UTC."""
+
+    until: words.Moment | None = None
+    """First instant at which it no longer applies. Leave it out while the hold is open."""
+
+    records_from: words.Moment | None = Field(default=None, alias="records from")
+    """Holds only records of this time or later."""
+
+    records_before: words.Moment | None = Field(default=None, alias="records before")
+    """Holds only records earlier than this."""
+
+
+class GuardsShape(BaseModel):
+    """Limits of a run; over one of them nothing is removed."""
+
+    model_config = _STRICT | ConfigDict(title="Guards")
+
+    share: words.Share | None = None
+    """Largest share of a dataset that may go, like `90%`."""
+
+    rows: words.Count | None = None
+    """Most records of a dataset that may go."""
+
+
+class PolicyShape(BaseModel):
+    """How long each kind of record is kept, and where it goes then."""
+
+    model_config = _STRICT | ConfigDict(title="Lapse policy")
+
+    version: words.Version
+    """Version of this form of policy: 1."""
+
+    ledger: words.Address | None = None
+    """Folder of the ledger. Without it, it lies in the state folder."""
+
+    archives: dict[str, ArchiveShape] = Field(default_factory=dict)
+    """Places where segments go, by name."""
+
+    datasets: dict[str, DatasetShape] = Field(default_factory=dict)
+    """Bodies of records, by name."""
+
+    floors: list[FloorShape] = Field(default_factory=list)
+    """Minimum periods from laws and contracts."""
+
+    holds: list[HoldShape] = Field(default_factory=list)
+    """Legal holds. More of them may lie in `holds/` beside the policy."""
+
+    guards: GuardsShape = Field(default_factory=GuardsShape)
+    """Limits of a run."""
+
+
+def shape_at(path: tuple[str | int, ...]) -> type[BaseModel] | None:
+    """The model that describes the mapping at *path* of a policy. None where any name may stand."""
+    match path:
+        case ():
+            return PolicyShape
+        case ("guards",):
+            return GuardsShape
+        case ("archives", str()):
+            return ArchiveShape
+        case ("datasets", str()):
+            return DatasetShape
+        case ("datasets", str(), "keep", int()):
+            return RuleShape
+        case ("floors", int()):
+            return FloorShape
+        case ("holds", int()):
+            return HoldShape
+        case ("floors" | "holds", int(), "match"):
+            return ScopeShape
+        case _:
+            return None
+
+
+def keys_of(shape: type[BaseModel]) -> tuple[str, ...]:
+    """The keys of a model as a policy spells them."""
+    return tuple(info.alias or name for name, info in shape.model_fields.items())
+
+
+class _WithoutNull(GenerateJsonSchema):
+    """A key that may be left out still may not be null."""
+
+    def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"])
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        if schema.get("default", ...) is None:
+            return self.generate_inner(schema["schema"])
+        return super().default_schema(schema)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a policy file, for editors."""
+    schema = PolicyShape.model_json_schema(by_alias=True, schema_generator=_WithoutNull)
+    return {"$schema": GenerateJsonSchema.schema_dialect, **schema}
+
+
+def default_texts(shape: type[BaseModel]) -> dict[str, str]:
+    """The defaults that mean something when nobody writes the key, as a policy would spell them."""
+    fields = {info.alias or name: info for name, info in shape.model_fields.items()}
+    texts = {key: info.default for key, info in fields.items() if isinstance(info.default, str)}
+    return texts | ({"doubt before": _DOUBT_BEFORE} if shape is DatasetShape else {})

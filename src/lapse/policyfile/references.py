@@ -1,0 +1,171 @@
+"""Whether a dataset's words lead somewhere: its archives, roles and fields, and its table.
+
+These checks look at the tree, so that they speak up beside any other mistake in the same dataset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+from lapse.errors import Complaint
+from lapse.policyfile.addresses import Address
+from lapse.policyfile.fields import ROLES, bad_fields, covers, match_of
+from lapse.policyfile.models import DatasetShape, RuleShape, keys_of
+from lapse.policyfile.shape import shaped
+from lapse.policyfile.tree import Entry, Listing, Mapped, Node, Scalar, children, items
+from lapse.policyfile.words import did_you_mean, nearest
+
+WAIVER = "none"
+_NO_TIME = "no time"
+_WAIVER_HINT = "Add `archive: NAME`, or `archive: none` to remove them without a copy."
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the rest of the policy offers to a dataset.
+
+    Attributes:
+        archives: Format of every archive by its name; empty where it is not text.
+        stores: Address of every dataset whose `store` can be used, by the dataset's name.
+    """
+
+    archives: Mapping[str, str]
+    stores: Mapping[str, Address]
+
+
+def bad_dataset(dataset: Entry, known: Known) -> Iterator[Complaint]:
+    """Everything in one dataset that leads nowhere or contradicts itself."""
+    node = dataset.node
+    if not isinstance(node, Mapped):
+        return
+    address = known.stores.get(dataset.key)
+    yield from _bad_archives(node, known, is_database=address is not None and address.is_database)
+    yield from _unarchived(dataset, node)
+    yield from _without_allowance(node)
+    yield from _bad_rules(node)
+    yield from _missing_roles(node)
+    if address is not None:
+        yield from _bad_table(dataset, node, address)
+
+
+def is_word(node: Node | None, word: str) -> bool:
+    """Whether a value is this word, however spaced and in whatever case."""
+    return isinstance(node, Scalar) and " ".join(node.text.split()).lower() == word
+
+
+def _rules(dataset: Mapped) -> list[Mapped]:
+    return [rule for rule in items(dataset.get("keep")) if isinstance(rule, Mapped)]
+
+
+def _periods(dataset: Mapped) -> list[Scalar]:
+    found = [dataset.get("keep"), *(rule.get("for") for rule in _rules(dataset))]
+    return [node for node in found if isinstance(node, Scalar) and node.value is not None]
+
+
+def _bad_archives(dataset: Mapped, known: Known, *, is_database: bool) -> Iterator[Complaint]:
+    for owner in (dataset, *_rules(dataset)):
+        node = owner.get("archive")
+        seen: set[str] = set()
+        for scalar in (node,) if isinstance(node, Scalar) else items(node):
+            if not isinstance(scalar, Scalar) or scalar.value is None:
+                continue
+            name = str(scalar.value)
+            if name == WAIVER and isinstance(node, Listing):
+                yield Complaint(scalar.origin, "`none` cannot stand beside archives", "Write `archive: none` alone.")
+            elif name in seen:
+                yield Complaint(scalar.origin, f"archive `{scalar.shown}` is named twice", "Name it once.")
+            elif name != WAIVER:
+                yield from _bad_archive(scalar, name, known, is_database=is_database)
+            seen.add(name)
+
+
+def _bad_archive(scalar: Scalar, name: str, known: Known, *, is_database: bool) -> Iterator[Complaint]:
+    if name not in known.archives:
+        hint = did_you_mean(name, known.archives) if known.archives else "Add it under `archives:`."
+        yield Complaint(scalar.origin, f"there is no archive `{scalar.shown}`", hint)
+    elif is_database and known.archives[name] == "jsonl.zst":
+        what = f"archive `{name}` writes jsonl.zst, but these records are rows, which keep their types only in Parquet"
+        yield Complaint(scalar.origin, what, f"Give `{name}` the format `auto` or `parquet`.")
+
+
+def _unarchived(entry: Entry, dataset: Mapped) -> Iterator[Complaint]:
+    if dataset.entry("archive") or _has_slip(dataset, "archive", keys_of(DatasetShape)):
+        return
+    bare = [period for period in _periods(dataset) if not is_word(period, "forever")]
+    sent = {
+        period for rule in _rules(dataset) if rule.entry("archive") and isinstance(period := rule.get("for"), Scalar)
+    }
+    for period in bare:
+        if period not in sent:
+            what = f"nothing says where these records of `{entry.key}` are archived"
+            yield Complaint(period.origin, what, _WAIVER_HINT)
+            return
+
+
+def _without_allowance(dataset: Mapped) -> Iterator[Complaint]:
+    if any(is_word(word, _NO_TIME) for word in items(dataset.get("allow"))):
+        return
+    for period in _periods(dataset):
+        if is_word(period, _NO_TIME):
+            what = "`no time` removes records of any age"
+            yield Complaint(period.origin, what, "If that is meant, add `allow: [no time]` to the dataset.")
+
+
+def _bad_rules(dataset: Mapped) -> Iterator[Complaint]:
+    earlier: list[tuple[int, Mapped, RuleShape]] = []
+    for index, rule in enumerate(_rules(dataset)):
+        own = [entry for entry in rule.entries if entry.key not in keys_of(RuleShape)]
+        wrong = [*_columnless(own, dataset), *bad_fields(own, keys_of(RuleShape)[1:])]
+        yield from wrong
+        shape = None if wrong else shaped(RuleShape, rule)
+        if shape is None:
+            continue
+        yield from _unreachable(index, rule, shape, earlier)
+        earlier.append((index, rule, shape))
+
+
+def _columnless(fields: list[Entry], dataset: Mapped) -> Iterator[Complaint]:
+    for entry in fields:
+        if entry.key in ROLES and not dataset.entry(entry.key):
+            what = f"`{entry.key}` means nothing here: the dataset does not say which field holds it"
+            hint = f"Add `{entry.key}: COLUMN` to the dataset; if the field itself is called so, write `$.{entry.key}`."
+            yield Complaint(entry.origin, what, hint)
+
+
+def _unreachable(
+    index: int, rule: Mapped, shape: RuleShape, earlier: list[tuple[int, Mapped, RuleShape]]
+) -> Iterator[Complaint]:
+    match = match_of(shape.model_extra, {})
+    for other_index, other, other_shape in earlier:
+        if covers(match_of(other_shape.model_extra, {}), match):
+            what = (
+                f"rule {index + 1} never decides: rule {other_index + 1} at {other.origin} takes all its records first"
+            )
+            yield Complaint(rule.origin, what, "Put the narrower rule first, or remove one of the two.")
+            return
+
+
+def _missing_roles(dataset: Mapped) -> Iterator[Complaint]:
+    for scalar in items(dataset.get("require")):
+        if isinstance(scalar, Scalar) and scalar.value in ROLES and not dataset.entry(str(scalar.value)):
+            what = f"`require`: the dataset does not say which field holds the {scalar.value}"
+            yield Complaint(scalar.origin, what, f"Add `{scalar.value}: COLUMN` to the dataset.")
+
+
+def _bad_table(entry: Entry, dataset: Mapped, address: Address) -> Iterator[Complaint]:
+    table = dataset.entry("table")
+    writers = dataset.entry("writers")
+    if address.is_database and table is None and not _has_slip(dataset, "table", keys_of(DatasetShape)):
+        what = f"`table` is missing in `{entry.key}`: {address.shown} is a database"
+        yield Complaint(entry.origin, what, "Add `table:`.")
+    if not address.is_database and table is not None:
+        what = f"`table` means nothing here: {address.shown} is a set of log files"
+        yield Complaint(table.origin, what, "Remove it, or write a database's URL, like `sqlite:///logs.db`.")
+    if address.is_database and writers is not None:
+        what = f"`writers` means nothing here: {address.shown} is a database"
+        yield Complaint(writers.origin, what, "Remove it; it is for log files.")
+
+
+def _has_slip(dataset: Mapped, key: str, known: Collection[str]) -> bool:
+    return any(nearest(entry.key, known) == key for entry in children(dataset) if entry.key not in known)

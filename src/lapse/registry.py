@@ -1,0 +1,60 @@
+"""From an address to the adapter that understands it: built-in ones, then installed plug-ins."""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import entry_points
+from typing import cast
+
+from lapse.errors import PolicyError
+from lapse.model.policy import Archive, Dataset
+from lapse.ports import ArchiveTarget, Store
+
+STORES = {"sqlite": "lapse.stores.sqlite", "duckdb": "lapse.stores.duckdb", "jsonl": "lapse.stores.jsonl"}
+TARGETS = {"file": "lapse.targets.file"}
+
+
+def scheme_of(address: str, *, default: str) -> str:
+    """The scheme of *address*; *default* where it has none. A driver suffix (``mysql+x``) is cut."""
+    scheme, separator, _ = address.partition("://")
+    return scheme.partition("+")[0] if separator else default
+
+
+def store_class(address: str) -> type[Store]:
+    """The store that reads *address*; a path without a scheme is text logs.
+
+    Raises:
+        PolicyError: If there is none.
+    """
+    return cast("type[Store]", _load(STORES, "lapse.stores", scheme_of(address, default="jsonl"), "STORE"))
+
+
+def open_store(dataset: Dataset, *, read_only: bool) -> Store:
+    """Open the store of *dataset*.
+
+    Raises:
+        PolicyError: If no adapter understands its address.
+        StoreError: If it cannot be opened.
+    """
+    return store_class(dataset.store)(dataset, read_only=read_only)
+
+
+def open_target(archive: Archive) -> ArchiveTarget:
+    """Open the target of *archive*.
+
+    Raises:
+        PolicyError: If no adapter understands its address.
+    """
+    adapter = _load(TARGETS, "lapse.targets", scheme_of(archive.to, default="file"), "TARGET")
+    return cast("type[ArchiveTarget]", adapter)(archive.to)
+
+
+def _load(builtin: dict[str, str], group: str, scheme: str, name: str) -> object:
+    if scheme in builtin:
+        return getattr(importlib.import_module(builtin[scheme]), name)
+    for point in entry_points(group=group, name=scheme):
+        return point.load()
+    raise PolicyError(
+        f"nothing here understands {scheme}:// addresses",
+        hint=f"Known: {', '.join(sorted(builtin))}. Plug-ins register under the entry point group {group}.",
+    )

@@ -1,0 +1,115 @@
+"""Text log segments: the original bytes of each line, in one zstd stream with a checksum."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+from lapse.errors import StoreError, VerificationError
+from lapse.ports import Batch, LineBlock, Part
+from lapse.segments.disk import create, target_error
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+BLOCK = 1024 * 1024
+"""Bytes of a block that is read, about; a longer line makes a longer block."""
+
+_LEVEL = 3
+
+
+class LineWriter:
+    """Writes one part to a file; closing it makes the file last."""
+
+    def __init__(self, path: Path, part: Part) -> None:
+        self._table = part.table
+        self._path = path
+        self._ended = True
+        self._zstd = zstd.ZstdCompressor(
+            options={zstd.CompressionParameter.compression_level: _LEVEL, zstd.CompressionParameter.checksum_flag: 1}
+        )
+        self._file = create(path)
+
+    def __enter__(self) -> LineWriter:
+        return self
+
+    def write(self, batch: Batch) -> None:
+        """Append lines.
+
+        Raises:
+            StoreError: If they are rows, or follow a line without an end.
+            TargetError: If the file cannot be written.
+        """
+        if not isinstance(batch, LineBlock):
+            raise StoreError(f"{self._table}: rows cannot go into a jsonl.zst segment")
+        if not batch.data:
+            return
+        if not self._ended:
+            raise StoreError(f"{self._table}: a line without a line end is not the last one")
+        self._ended = batch.data.endswith(b"\n")
+        self._put(self._zstd.compress(batch.data))
+
+    def _put(self, data: bytes) -> None:
+        try:
+            self._file.write(data)
+        except OSError as error:
+            raise target_error(f"write {self._path}", error) from error
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._file:
+            if kind is None:
+                self._finish()
+
+    def _finish(self) -> None:
+        self._put(self._zstd.flush())
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise target_error(f"write {self._path}", error) from error
+
+
+def read(file: BinaryIO) -> Iterator[LineBlock]:
+    """The lines of a segment, in blocks of whole lines.
+
+    Raises:
+        VerificationError: If the file is not one whole zstd stream.
+    """
+    waiting: list[bytes] = []
+    for piece in _decompressed(file):
+        head, line_end, tail = piece.rpartition(b"\n")
+        if not line_end:
+            waiting.append(piece)
+            continue
+        yield _block(b"".join([*waiting, head, line_end]))
+        waiting = [tail] if tail else []
+    if waiting:
+        yield _block(b"".join(waiting))
+
+
+def _block(data: bytes) -> LineBlock:
+    return LineBlock(data, data.count(b"\n") + (not data.endswith(b"\n")))
+
+
+def _decompressed(file: BinaryIO) -> Iterator[bytes]:
+    stream = zstd.ZstdDecompressor()
+    try:
+        while not stream.eof:
+            compressed = file.read(BLOCK) if stream.needs_input else b""
+            if stream.needs_input and not compressed:
+                raise VerificationError("segment ends in the middle of its zstd stream")
+            piece = stream.decompress(compressed, max_length=BLOCK)
+            if piece:
+                yield piece
+    except (zstd.ZstdError, OSError) as error:
+        raise VerificationError(f"segment cannot be read as zstd: {error}") from error
+    if stream.unused_data or file.read(1):
+        raise VerificationError("segment goes on after its zstd stream")

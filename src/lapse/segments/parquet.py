@@ -1,0 +1,92 @@
+"""Parquet segments: rows with their exact Arrow types, zstd, a row group for each batch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lapse.errors import StoreError, VerificationError
+from lapse.ports import Batch, LineBlock, Part
+from lapse.segments.disk import create, target_error
+from lapse.segments.rows import plain
+
+
+class ParquetWriter:
+    """Writes one part to a file; closing it makes the file last."""
+
+    def __init__(self, path: Path, part: Part) -> None:
+        odd = [] if part.odd_column is None else [part.odd_column]
+        self._names = [*(column.name for column in part.columns), *odd]
+        self._table = part.table
+        self._path = path
+        self._writer: Any = None
+        self._file = create(path)
+
+    def __enter__(self) -> ParquetWriter:
+        return self
+
+    def write(self, batch: Batch) -> None:
+        """Append rows.
+
+        Raises:
+            StoreError: If they do not fit the part's columns, or a type cannot stand in a segment.
+            TargetError: If the file cannot be written.
+        """
+        rows = self._fitting(batch)
+        try:
+            if self._writer is None:
+                self._writer = pq.ParquetWriter(self._file, rows.schema, version="2.6", compression="zstd")
+            if rows.num_rows:
+                self._writer.write_batch(rows, row_group_size=rows.num_rows)
+        except pa.ArrowException as error:
+            raise StoreError(f"{self._table}: a batch cannot be written as Parquet: {error}") from error
+        except OSError as error:
+            raise target_error(f"write {self._path}", error) from error
+
+    def _fitting(self, batch: Batch) -> pa.RecordBatch:
+        if isinstance(batch, LineBlock):
+            raise StoreError(f"{self._table}: lines cannot go into a Parquet segment")
+        if batch.schema.names != self._names:
+            raise StoreError(
+                f"{self._table}: a batch has columns {batch.schema.names}, its part has {self._names}",
+                hint="The table was altered during the run. Run again.",
+            )
+        return plain(batch)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._file:
+            if kind is None:
+                self._finish()
+
+    def _finish(self) -> None:
+        if self._writer is None:
+            raise StoreError(f"{self._table}: a Parquet segment needs at least one batch")
+        try:
+            self._writer.close()
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise target_error(f"write {self._path}", error) from error
+
+
+def read(file: BinaryIO) -> Iterator[pa.RecordBatch]:
+    """The rows of a segment, a row group at a time.
+
+    Raises:
+        VerificationError: If the file is no Parquet or is damaged.
+    """
+    try:
+        source = pq.ParquetFile(file)
+        for group in range(source.num_row_groups):
+            for batch in source.read_row_group(group).to_batches():
+                yield plain(batch)
+    except (pa.ArrowException, OSError) as error:
+        raise VerificationError(f"segment cannot be read as Parquet: {error}") from error

@@ -1,0 +1,78 @@
+"""The marker table: what a commit leaves in the store, in its own transaction, until the ledger has it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from lapse.canonical import canonical
+from lapse.errors import StoreError
+from lapse.model.disposal import Disposal
+from lapse.sqlcore.identifiers import quote
+
+MARKER_TABLE = "lapse_disposals"
+"""Name of the table; no dataset may use it."""
+
+Execute = Callable[[str, Sequence[object]], Sequence[Any]]
+"""Runs a statement with bound values and gives all its rows, translating the driver's errors."""
+
+
+class Markers:
+    """The markers in one database.
+
+    Beginning and ending transactions is the caller's business: the marker must be in the one that removes.
+    """
+
+    def __init__(self, execute: Execute, *, placeholder: str = "?", schema: str | None = None) -> None:
+        self._execute = execute
+        self._mark = placeholder
+        self._table = quote(MARKER_TABLE) if schema is None else f"{quote(schema)}.{quote(MARKER_TABLE)}"
+
+    def create(self) -> None:
+        """Create the table where it is missing."""
+        self._execute(
+            f"CREATE TABLE IF NOT EXISTS {self._table} ("
+            '"ledger" TEXT NOT NULL, "run" TEXT NOT NULL, "slice" TEXT NOT NULL, "disposal" TEXT NOT NULL, '
+            'PRIMARY KEY ("ledger", "run", "slice"))',
+            (),
+        )
+
+    def add(self, disposal: Disposal) -> None:
+        """Write the marker of *disposal*."""
+        text = canonical(disposal.to_json()).decode()
+        marks = ", ".join([self._mark] * 4)
+        self._execute(f"INSERT INTO {self._table} VALUES ({marks})", (*_key(disposal), text))  # noqa: S608 - quoted
+
+    def read(self) -> Iterator[Disposal]:
+        """Every marker, in the order of ledger, run and slice. The table must exist.
+
+        Raises:
+            StoreError: If one cannot be read.
+        """
+        columns = '"ledger", "run", "slice"'
+        rows = self._execute(
+            f'SELECT {columns}, "disposal" FROM {self._table} ORDER BY {columns}',  # noqa: S608 - quoted
+            (),
+        )
+        for ledger, run, slice_name, text in rows:
+            yield _read(text, f"marker {slice_name} of run {run}, ledger {ledger}")
+
+    def remove(self, disposal: Disposal) -> None:
+        """Remove the marker of *disposal*; no error if it is gone."""
+        where = " AND ".join(f"{quote(name)} = {self._mark}" for name in ("ledger", "run", "slice"))
+        self._execute(f"DELETE FROM {self._table} WHERE {where}", _key(disposal))  # noqa: S608 - quoted
+
+
+def _key(disposal: Disposal) -> tuple[str, str, str]:
+    return disposal.owner.ledger, disposal.owner.run, disposal.slice
+
+
+def _read(text: object, what: str) -> Disposal:
+    try:
+        return Disposal.from_json(json.loads(str(text)))
+    except ValueError as error:
+        raise StoreError(
+            f"{what} in {MARKER_TABLE} cannot be read: {error}",
+            hint="Another version of Lapse or another program wrote it. Nothing is removed while it is there.",
+        ) from error

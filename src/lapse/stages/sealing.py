@@ -1,0 +1,204 @@
+"""Sealing: the parts of a take in, segments with manifests in every archive out."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+
+from lapse.canonical import Digest, canonical
+from lapse.errors import TargetError
+from lapse.model.manifest import Manifest
+from lapse.model.paths import manifest_path, segment_path
+from lapse.model.plan import Tally
+from lapse.ports import ArchiveTarget, Batch, LineBlock, Part, Slice, Take
+from lapse.segments import Contents, Measure, file_digest, format_of, open_writer
+from lapse.state.journal import Journal
+from lapse.state.journal_record import ObjectKind, SegmentIntent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sealed:
+    """A slice's segments, published in every archive of its destination but not read back yet.
+
+    Attributes:
+        slice: Slice name.
+        manifests: One for each part, in order.
+        tallies: Counts of all records, by code and tenant.
+    """
+
+    slice: str
+    manifests: tuple[Manifest, ...]
+    tallies: tuple[Tally, ...]
+
+    @property
+    def records(self) -> int:
+        """Records in all parts."""
+        return sum(manifest.records for manifest in self.manifests)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Staged:
+    """A segment file that is complete, still under its temporary name.
+
+    Attributes:
+        path: Where it was written.
+        part: Number of the part.
+        manifest: What it holds; counts, times and path not filled in yet.
+    """
+
+    path: Path
+    part: int
+    manifest: Manifest
+
+
+def staging_name(piece: Slice, part: int) -> str:
+    """The temporary name of a part's segment: it carries run and slice, so that recovery can find it."""
+    return f"{piece.facts.owner.run}-{piece.name}.{part}"
+
+
+def seal(taken: Take, piece: Slice, *, targets: Mapping[str, ArchiveTarget], journal: Journal) -> Sealed | None:
+    """Write what *taken* yields into a segment for each part, and publish them in every target.
+
+    The exact path of every object is in the journal before the object exists.
+
+    Arguments:
+        taken: The open take.
+        piece: Its slice.
+        targets: The archives of its destination, by name, at least one.
+        journal: The run's journal; the slice has begun there.
+
+    Returns:
+        What was sealed. None if there was nothing to take.
+
+    Raises:
+        TargetError: If an archive cannot be written.
+    """
+    first = next(iter(targets.values()))
+    staged = [
+        written
+        for number, part in enumerate(taken.parts())
+        if (written := _write(part, piece, number, first.staging(staging_name(piece, number)))) is not None
+    ]
+    if not staged:
+        return None
+    tallies = taken.tallies()
+    manifests = tuple(_completed(item.manifest, piece, tallies) for item in staged)
+    for name, target in reversed(list(targets.items())):
+        for item, manifest in zip(staged, manifests, strict=True):
+            _publish(item, manifest, piece, archive=name, target=target, journal=journal)
+    return Sealed(slice=piece.name, manifests=manifests, tallies=tallies)
+
+
+def _write(part: Part, piece: Slice, number: int, path: Path) -> _Staged | None:
+    """Write one part's records to *path*. None, and no file, if it has no record."""
+    salt = secrets.token_bytes(32)
+    measure = Measure(salt)
+    batches = filter(_has_records, part.batches)
+    first = next(batches, None)
+    if first is None:
+        return None
+    with open_writer(format_of(part), path, part) as writer:
+        for batch in chain((first,), batches):
+            writer.write(batch)
+            measure.add(batch)
+    with path.open("rb") as file:
+        digest = file_digest(file)
+    manifest = _manifest(part, piece, number, measure.contents(), salt=salt, digest=digest, size=path.stat().st_size)
+    return _Staged(path=path, part=number, manifest=manifest)
+
+
+def _has_records(batch: Batch) -> bool:
+    return (batch.records if isinstance(batch, LineBlock) else batch.num_rows) > 0
+
+
+def _manifest(
+    part: Part, piece: Slice, number: int, contents: Contents, *, salt: bytes, digest: Digest, size: int
+) -> Manifest:
+    owner, kind = piece.facts.owner, format_of(part)
+    return Manifest(
+        ledger=owner.ledger,
+        run=owner.run,
+        slice=piece.name,
+        part=number,
+        dataset=piece.dataset.name,
+        fingerprint=piece.facts.fingerprint,
+        table=part.table,
+        format=kind,
+        path=segment_path(
+            ledger=owner.ledger,
+            dataset=piece.dataset.name,
+            now=piece.facts.now,
+            run=owner.run,
+            slice_name=piece.name,
+            part=number,
+            digest=digest,
+            format_name=kind,
+        ),
+        digest=digest,
+        size=size,
+        records=contents.records,
+        raw_size=contents.raw_size,
+        content=contents.content,
+        merkle_root=contents.merkle_root,
+        salt=salt.hex(),
+        oldest=None,
+        newest=None,
+        columns=part.columns,
+        odd_column=part.odd_column,
+        rules={},
+        counts={},
+        policy=piece.facts.policy,
+    )
+
+
+def _cannot_write(path: Path, error: OSError) -> TargetError:
+    return TargetError(
+        f"cannot write {path}: {error.strerror or error}",
+        hint="Nothing was removed. Make room or permission there, then run again.",
+    )
+
+
+def _completed(manifest: Manifest, piece: Slice, tallies: tuple[Tally, ...]) -> Manifest:
+    """Add counts and times, which the store knows once every part is read."""
+    counts: dict[str, int] = {}
+    for tally in tallies:
+        rule = str(piece.selection.outcomes[tally.code].rule)
+        counts[rule] = counts.get(rule, 0) + tally.records
+    return replace(
+        manifest,
+        oldest=min((t.oldest for t in tallies if t.oldest is not None), default=None),
+        newest=max((t.newest for t in tallies if t.newest is not None), default=None),
+        rules={rule: piece.facts.rules[rule] for rule in counts},
+        counts=counts,
+    )
+
+
+def _publish(
+    item: _Staged, manifest: Manifest, piece: Slice, *, archive: str, target: ArchiveTarget, journal: Journal
+) -> None:
+    """Publish segment and manifest; the archive whose staging was written to comes last and moves it."""
+    staged = target.staging(item.path.name)
+    beside = manifest_path(manifest.path)
+    journal.segment(
+        piece.name,
+        SegmentIntent(
+            archive=archive,
+            kind=ObjectKind.SEGMENT,
+            path=manifest.path,
+            staged=item.path.name,
+            digest=manifest.digest,
+            size=manifest.size,
+        ),
+        SegmentIntent(archive=archive, kind=ObjectKind.MANIFEST, path=beside),
+    )
+    if staged != item.path:
+        try:
+            shutil.copyfile(item.path, staged)
+        except OSError as error:
+            raise _cannot_write(staged, error) from error
+    target.publish(staged, manifest.path)
+    target.put(beside, canonical(manifest.to_json()))

@@ -1,0 +1,78 @@
+"""Which slices have their disposal in the ledger, and where: read in one pass, then kept up by what is new."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from lapse.model.ledger_entry import EntryKind
+from lapse.state.files import open_for_reading, translated
+
+# Canonical JSON has no spaces: most lines that are no disposal need no parsing. What matches by chance is parsed.
+_MARK = f'"kind":"{EntryKind.DISPOSAL.value}"'.encode()
+
+
+class DisposalIndex:
+    """Offsets of the disposals in a ledger file, by run and slice."""
+
+    def __init__(self, path: Path) -> None:
+        """The index of *path*; nothing is read yet."""
+        self._path = path
+        self._forget()
+
+    def offset(self, run: str, slice_name: str) -> int | None:
+        """Where the line of this disposal begins; None if there is none. Sees what other processes appended.
+
+        Raises:
+            StateError: If the ledger cannot be read.
+        """
+        self._catch_up()
+        return self._offsets.get((run, slice_name))
+
+    def line(self, run: str, slice_name: str) -> bytes | None:
+        """The line of this disposal without its end; None if there is none.
+
+        Raises:
+            StateError: If the ledger cannot be read.
+        """
+        offset = self.offset(run, slice_name)
+        if offset is None:
+            return None
+        with translated("read", self._path), os.fdopen(open_for_reading(self._path), "rb") as file:
+            file.seek(offset)
+            return file.readline().removesuffix(b"\n")
+
+    def _forget(self) -> None:
+        self._inode: tuple[int, int] | None = None
+        self._read_to = 0
+        self._offsets: dict[tuple[str, str], int] = {}
+
+    def _catch_up(self) -> None:
+        with translated("read", self._path):
+            try:
+                descriptor = open_for_reading(self._path)
+            except (FileNotFoundError, NotADirectoryError):
+                self._forget()
+                return
+            with os.fdopen(descriptor, "rb") as file:
+                status = os.fstat(descriptor)
+                if self._inode != (status.st_dev, status.st_ino) or status.st_size < self._read_to:
+                    self._forget()
+                    self._inode = (status.st_dev, status.st_ino)
+                file.seek(self._read_to)
+                for line in file:
+                    if not line.endswith(b"\n"):
+                        break
+                    self._note(line)
+                    self._read_to += len(line)
+
+    def _note(self, line: bytes) -> None:
+        if _MARK not in line:
+            return
+        try:
+            entry = json.loads(line)
+            if entry["kind"] == EntryKind.DISPOSAL.value:
+                self._offsets[entry["body"]["run"], entry["body"]["slice"]] = self._read_to
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return  # a damaged line proves no disposal; `lapse ledger verify` names it

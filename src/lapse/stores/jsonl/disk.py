@@ -1,0 +1,112 @@
+"""Single steps on the disk that the commit of a log file is made of. OSErrors are the caller's."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import stat
+
+from lapse.errors import StoreError
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+_NO_EXCHANGE = {errno.ENOSYS, errno.EINVAL, errno.EPERM, errno.EOPNOTSUPP}
+_CREATE = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def create(path: str) -> int:
+    """A descriptor for writing and reading a new file, 0600; fails if anything is there."""
+    return os.open(path, os.O_RDWR | _CREATE, 0o600)
+
+
+def open_log(path: str, inode: int | None = None) -> int:
+    """A read-only descriptor of the regular file *path*, never through a symbolic link.
+
+    Arguments:
+        path: The file.
+        inode: The inode it must have. None takes any.
+
+    Raises:
+        StoreError: If another kind of file stands there, or another file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise StoreError(f"{path} is no regular file", hint="Narrow the glob so that it names log files only.")
+        if inode not in (None, found.st_ino):
+            raise StoreError(f"{path} was replaced while Lapse looked at it", hint="Run again.")
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def inode_of(path: str) -> int | None:
+    """The inode that *path* names, itself if it is a link. None if nothing is there."""
+    try:
+        return os.stat(path, follow_symlinks=False).st_ino
+    except FileNotFoundError:
+        return None
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all of *data*, in as many writes as it takes."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def sync_folder(folder: str) -> None:
+    """Make the names in *folder* last."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def exchange(one: str, other: str) -> bool:
+    """Let two names change their files in one step. False where the file system cannot."""
+    if not hasattr(_libc, "renameat2"):
+        return False
+    if _libc.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in _NO_EXCHANGE:
+        return False
+    raise OSError(code, os.strerror(code), one)
+
+
+def dress(descriptor: int, model: int) -> None:
+    """Give a new file the owner, mode, extended attributes and times of another.
+
+    Raises:
+        OSError: If the owner or an attribute cannot be set: the file would not be what it was.
+    """
+    facts = os.fstat(model)
+    mine = os.fstat(descriptor)
+    if (mine.st_uid, mine.st_gid) != (facts.st_uid, facts.st_gid):
+        os.fchown(descriptor, facts.st_uid, facts.st_gid)
+    os.fchmod(descriptor, stat.S_IMODE(facts.st_mode))
+    _copy_attributes(descriptor, model)
+    os.utime(descriptor, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+
+
+def _copy_attributes(descriptor: int, model: int) -> None:
+    try:
+        names = os.listxattr(model)
+    except OSError as error:
+        if error.errno in (errno.ENOTSUP, errno.EOPNOTSUPP):
+            return
+        raise
+    for name in names:
+        if name.startswith("security."):
+            # Labels are given by the system when the file is made; only a privileged user may set them.
+            with contextlib.suppress(PermissionError, OSError):
+                os.setxattr(descriptor, name, os.getxattr(model, name))
+            continue
+        os.setxattr(descriptor, name, os.getxattr(model, name))

@@ -1,0 +1,187 @@
+"""The redo journal of one commit. It lies beside its log; the commit is its rename into place, made durable.
+
+After that it says what is left to do, and when nothing is left it stays as the marker of the disposal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from lapse.canonical import Digest, Json, canonical
+from lapse.errors import StoreError
+from lapse.model.disposal import Disposal
+from lapse.stores.jsonl import names
+from lapse.stores.jsonl.disk import create, inode_of, open_log, sync_folder, write_all
+from lapse.stores.jsonl.names import Kind, OwnName
+from lapse.stores.jsonl.trouble import translated
+
+REDO_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replacement:
+    """The file that takes the log's place.
+
+    Attributes:
+        inode: Its inode.
+        size: Bytes, at the commit.
+        digest: SHA-256 of the file, at the commit.
+    """
+
+    inode: int
+    size: int
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LateLines:
+    """Bytes on their way from the old file into the new one.
+
+    Attributes:
+        start: Offset in the old file.
+        end: Offset behind them in the old file.
+        at: Size of the new file before they were written; they stand there or later.
+    """
+
+    start: int
+    end: int
+    at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redo:
+    """What a commit does to one log file.
+
+    Attributes:
+        log: Name of the log in its folder.
+        slice: Run and slice, as working files carry them.
+        inode: Inode of the old file.
+        judged: Bytes of the old file that were judged, from its beginning.
+        consumed: Bytes of the old file that the new one covers.
+        kept: Bytes at the beginning of the new file that stand for the judged ones.
+        replacement: The new file. None if the log is removed.
+        mode: Permissions of the log.
+        uid: Its owner.
+        gid: Its group.
+        late: Late lines that were being moved. None if none were.
+        disposal: What is recorded of it.
+    """
+
+    log: str
+    slice: str
+    inode: int
+    judged: int
+    consumed: int
+    kept: int
+    replacement: Replacement | None
+    mode: int
+    uid: int
+    gid: int
+    late: LateLines | None = None
+    disposal: Disposal
+
+    def path(self, folder: str, kind: Kind) -> str:
+        """The path of one of its working files."""
+        return os.path.join(folder, str(OwnName(self.log, self.slice, kind)))
+
+    def pending(self, folder: str) -> bool:
+        """Whether something is left to do: a working file is still there."""
+        return any(inode_of(self.path(folder, kind)) is not None for kind in (Kind.TEMPORARY, Kind.ASIDE))
+
+    def to_json(self) -> dict[str, Json]:
+        """The journal as it is written. Inodes are text: they may be larger than JSON's integers."""
+        new, late = self.replacement, self.late
+        return {
+            "lapse_journal": REDO_VERSION,
+            "log": self.log,
+            "slice": self.slice,
+            "inode": str(self.inode),
+            "judged": self.judged,
+            "consumed": self.consumed,
+            "kept": self.kept,
+            "replacement": None if new is None else {"inode": str(new.inode), "size": new.size, "digest": new.digest},
+            "mode": self.mode,
+            "uid": self.uid,
+            "gid": self.gid,
+            "late": None if late is None else {"start": late.start, "end": late.end, "at": late.at},
+            "disposal": self.disposal.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, facts: dict[str, Any]) -> Redo:
+        """Read back what `to_json` wrote.
+
+        Raises:
+            ValueError: If it is none, or of another version.
+        """
+        try:
+            if facts["lapse_journal"] != REDO_VERSION:
+                raise ValueError(f"journal version {facts['lapse_journal']} is unknown")
+            new, late = facts["replacement"], facts["late"]
+            return cls(
+                inode=int(facts["inode"]),
+                replacement=None if new is None else Replacement(**{**new, "inode": int(new["inode"])}),
+                late=None if late is None else LateLines(**late),
+                disposal=Disposal.from_json(facts["disposal"]),
+                **{name: facts[name] for name in _PLAIN},
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"journal is not complete: {error}") from error
+
+
+_PLAIN = ("log", "slice", "judged", "consumed", "kept", "mode", "uid", "gid")
+
+
+def publish(folder: str, redo: Redo) -> None:
+    """Write a journal in one step: after a crash it is there whole, as it was before, or not at all.
+
+    OSErrors are the caller's: before the rename nothing has happened, after it everything is decided.
+    """
+    draft = redo.path(folder, Kind.JOURNAL_DRAFT)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(draft)
+    descriptor = create(draft)
+    try:
+        write_all(descriptor, canonical(redo.to_json()))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    os.rename(draft, redo.path(folder, Kind.JOURNAL))
+    sync_folder(folder)
+
+
+def journals(folder: str) -> Iterator[Redo]:
+    """Every journal in a folder, in the order of their slices.
+
+    Raises:
+        StoreError: If one cannot be read, or is none.
+    """
+    with translated("list the folder", folder):
+        found = sorted(name for name in os.listdir(folder) if _is_journal(name))
+    for name in found:
+        yield _read(os.path.join(folder, name), name)
+
+
+def _is_journal(name: str) -> bool:
+    own = names.parse(name)
+    return own is not None and own.kind is Kind.JOURNAL
+
+
+def _read(path: str, name: str) -> Redo:
+    with translated("read the journal", path), os.fdopen(open_log(path), "rb") as file:
+        data = file.read()
+    try:
+        redo = Redo.from_json(json.loads(data))
+        if str(OwnName(redo.log, redo.slice, Kind.JOURNAL)) != name:
+            raise ValueError("it belongs to another file")
+    except ValueError as error:
+        raise StoreError(
+            f"{path} is no journal that this version can read: {error}",
+            hint="It may hold an unfinished removal. Nothing was touched: look at it before you move it away.",
+        ) from error
+    return redo

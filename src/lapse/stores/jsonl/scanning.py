@@ -1,0 +1,174 @@
+"""Log files read once, line by line, in bounded memory: counts by outcome, and doubts by kind."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from lapse.errors import ChangedError
+from lapse.instant import Nanos
+from lapse.model.plan import CHECKSUM_MODULUS, Tally
+from lapse.stores.jsonl.codec import Head, blocks, encoding_of
+from lapse.stores.jsonl.disk import open_log
+from lapse.stores.jsonl.fields import Doubtful
+from lapse.stores.jsonl.judging import Judge, Judged
+from lapse.stores.jsonl.lines import Line, Shape, lines
+from lapse.stores.jsonl.trouble import translated
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extent:
+    """The beginning of a file: what one look at it is about, however it grows meanwhile.
+
+    Attributes:
+        path: The file.
+        inode: Its inode.
+        size: Bytes from its beginning.
+    """
+
+    path: str
+    inode: int
+    size: int
+
+
+@contextmanager
+def opened(extent: Extent) -> Iterator[int]:
+    """A read-only descriptor of the file.
+
+    Raises:
+        StoreError: If it cannot be read.
+        ChangedError: If another file stands there now, or it has become shorter.
+    """
+    with translated("open it", extent.path):
+        descriptor = open_log(extent.path)
+    try:
+        found = os.fstat(descriptor)
+        if found.st_ino != extent.inode or found.st_size < extent.size:
+            raise ChangedError(
+                f"{extent.path} was {'replaced' if found.st_ino != extent.inode else 'cut'} since it was looked at",
+                hint="Run again: it looks at what is there now.",
+            )
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def reading(descriptor: int, extent: Extent) -> Iterator[tuple[Head, Iterator[Line]]]:
+    """The lines of an open file, and the bytes they come from."""
+    head = Head(descriptor, extent.size)
+    with translated("read it", extent.path):
+        encoding = encoding_of(descriptor)
+    with blocks(head, encoding, extent.path) as content:
+        yield head, lines(content)
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Lines of one kind that could not be judged.
+
+    Attributes:
+        kind: Which.
+        count: How many.
+        file: Path of the file with the first one.
+        line: Its line number, from 1.
+    """
+
+    kind: Doubtful
+    count: int
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.count:,} × {self.kind.value}, first {self.file}:{self.line}"
+
+
+class Doubts:
+    """Counts lines that could not be judged, by kind, with the place of the first."""
+
+    def __init__(self) -> None:
+        self._found: dict[Doubtful, tuple[int, str, int]] = {}
+
+    def add(self, kind: Doubtful, file: str, line: int) -> None:
+        """Count one."""
+        count, first, number = self._found.get(kind, (0, file, line))
+        self._found[kind] = (count + 1, first, number)
+
+    def all(self) -> tuple[Doubt, ...]:
+        """Every kind that was found, in the order of their kinds."""
+        return tuple(Doubt(kind, *self._found[kind]) for kind in Doubtful if kind in self._found)
+
+
+class _Key(NamedTuple):
+    code: int
+    tenant: str | None
+
+
+@dataclass(slots=True)
+class _Sum:
+    records: int = 0
+    size: int = 0
+    oldest: Nanos | None = None
+    newest: Nanos | None = None
+    checksum: int = 0
+
+
+class Counts:
+    """Counts lines by outcome and tenant."""
+
+    def __init__(self) -> None:
+        self._sums: dict[_Key, _Sum] = {}
+
+    def add(self, line: Line, judged: Judged, tenant: str | None) -> None:
+        """Count a line; further pieces of a long one only add their bytes."""
+        found = self._sums.setdefault(_Key(judged.code, tenant), _Sum())
+        found.size += len(line.data)
+        found.checksum += zlib.crc32(line.data)
+        if line.shape is not Shape.LONG_REST:
+            found.records += 1
+        instant = judged.instant
+        if instant is not None:
+            found.oldest = instant if found.oldest is None else min(found.oldest, instant)
+            found.newest = instant if found.newest is None else max(found.newest, instant)
+
+    def tallies(self) -> tuple[Tally, ...]:
+        """The counts so far, ordered by code and tenant."""
+        keys = sorted(self._sums, key=lambda key: (key.code, key.tenant is not None, key.tenant or ""))
+        return tuple(
+            Tally(
+                code=key.code,
+                tenant=key.tenant,
+                records=found.records,
+                size=found.size,
+                oldest=found.oldest,
+                newest=found.newest,
+                checksum=found.checksum % CHECKSUM_MODULUS,
+            )
+            for key in keys
+            for found in (self._sums[key],)
+        )
+
+
+def count(extent: Extent, judge: Judge, counts: Counts, doubts: Doubts) -> frozenset[int]:
+    """Add every line of a file to *counts* and *doubts*; says which outcomes it has.
+
+    Raises:
+        StoreError: If it cannot be read.
+    """
+    codes: set[int] = set()
+    number = 0
+    with opened(extent) as descriptor, reading(descriptor, extent) as (_, found):
+        for line in found:
+            judged = judge.judge(line)
+            codes.add(judged.code)
+            counts.add(line, judged, judge.tenant(judged))
+            if line.shape is Shape.LONG_REST:
+                continue
+            number += 1
+            if judged.doubt is not None:
+                doubts.add(judged.doubt, extent.path, number)
+    return frozenset(codes)

@@ -1,0 +1,250 @@
+"""After the commit: what the journal says is done, forward only, by the run itself or by the next one."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import time
+from bisect import bisect_left
+from dataclasses import replace
+
+from lapse import clock
+from lapse.canonical import Digest
+from lapse.errors import StoreError
+from lapse.stores.jsonl.codec import BLOCK, Encoding, encoding_of
+from lapse.stores.jsonl.disk import exchange, inode_of, open_log, sync_folder, write_all
+from lapse.stores.jsonl.names import Kind
+from lapse.stores.jsonl.quiet import Writers, is_awaited, write_lease
+from lapse.stores.jsonl.redo import LateLines, Redo, publish
+
+PATIENCE = 5.0
+"""Seconds that a commit waits for writers of the old file to close it; the next run goes on."""
+
+_PAUSE = 0.02
+_SEARCHED = 64 * 1024 * 1024
+
+
+def is_in_place(folder: str, redo: Redo) -> bool:
+    """Whether the log is replaced or removed already, so that only late lines may be left."""
+    temporary = inode_of(redo.path(folder, Kind.TEMPORARY))
+    if temporary is not None:
+        return temporary == redo.inode
+    return _find(folder, redo.log, redo.inode) is None
+
+
+def put_in_place(folder: str, redo: Redo) -> None:
+    """Replace or remove the log. OSErrors are the caller's.
+
+    Raises:
+        StoreError: If the log was moved out of its folder, or the new file is not what was written.
+    """
+    temporary = redo.path(folder, Kind.TEMPORARY)
+    if not is_in_place(folder, redo):
+        log = _find(folder, redo.log, redo.inode)
+        if log is None:
+            raise StoreError(
+                f"{os.path.join(folder, redo.log)}: an interrupted removal cannot go on, the file is not in its folder",
+                hint=f"Move it back. What was removed is in the archive; what stays is in {temporary}.",
+            )
+        if redo.replacement is None:
+            _remove(log, temporary, redo)
+        else:
+            _replace(log, temporary, redo)
+        sync_folder(folder)
+    if inode_of(temporary) == redo.inode:
+        os.unlink(temporary)
+        sync_folder(folder)
+
+
+def check_replacement(folder: str, redo: Redo) -> None:
+    """See that the new file is still what was written before the commit.
+
+    Raises:
+        StoreError: If it is not.
+    """
+    path = redo.path(folder, Kind.TEMPORARY)
+    if redo.replacement is None:
+        return
+    if inode_of(path) is None:
+        raise StoreError(
+            f"{path} is gone: an interrupted removal cannot go on",
+            hint="Nothing was touched, and the log is still whole. Look who removed the working file.",
+        )
+    with os.fdopen(open_log(path), "rb") as file:
+        digest = Digest(hashlib.file_digest(file, "sha256").hexdigest())
+    if digest != redo.replacement.digest:
+        raise StoreError(
+            f"{path} is not what was written before the commit: digest {digest[:12]},"
+            f" the journal says {redo.replacement.digest[:12]}",
+            hint="Nothing was touched. The log is still whole: look who changed the working file.",
+        )
+
+
+def _replace(log: str, temporary: str, redo: Redo) -> None:
+    """Put the new file where the old one is; if the log was rotated at this very moment, nothing is lost."""
+    if not exchange(temporary, log):
+        os.rename(temporary, log)
+    elif inode_of(temporary) != redo.inode:
+        exchange(temporary, log)
+        raise StoreError(f"{log} was replaced during the commit", hint="Run again: it goes on from here.")
+
+
+def _remove(log: str, temporary: str, redo: Redo) -> None:
+    os.rename(log, temporary)
+    if inode_of(temporary) != redo.inode:
+        os.rename(temporary, log)
+        raise StoreError(f"{log} was replaced during the commit", hint="Run again: it goes on from here.")
+
+
+def _find(folder: str, name: str, inode: int) -> str | None:
+    """The log's path by its inode: under its own name, or the one that a rotation gave it since."""
+    path = os.path.join(folder, name)
+    if inode_of(path) == inode:
+        return path
+    with os.scandir(folder) as entries:
+        return next((e.path for e in entries if e.inode() == inode and not e.name.startswith(f".{name}.lapse-")), None)
+
+
+def drain(folder: str, redo: Redo, *, patience: float) -> bool:
+    """Move what was written to the old file since the commit into the new one, then let the old one go.
+
+    A writer that had the old file opened at the moment of the commit still writes to it. OSErrors are the
+    caller's; running it again goes on where it stopped.
+
+    Arguments:
+        folder: Folder of the log.
+        redo: Its journal.
+        patience: Seconds to wait for such writers.
+
+    Returns:
+        Whether nothing is left. False while somebody still has the old file open for writing.
+    """
+    aside = redo.path(folder, Kind.ASIDE)
+    if inode_of(aside) is None:
+        return True
+    old = open_log(aside, redo.inode)
+    try:
+        redo = _settle_late(folder, redo, old)
+        deadline = clock.monotonic() + patience
+        while not _drained(folder, redo := _move(folder, redo, old), old):
+            if clock.monotonic() >= deadline:
+                return False
+            time.sleep(_PAUSE)
+        # One that was between finding the file and opening it has had its chance now; look once more.
+        _move(folder, redo, old)
+        return True
+    finally:
+        os.close(old)
+
+
+def _drained(folder: str, redo: Redo, old: int) -> bool:
+    """Take the old file's name away if nobody writes to it and all it holds is in the new one."""
+    aside = redo.path(folder, Kind.ASIDE)
+    with write_lease(old, aside) as writers:
+        if writers is Writers.SOME or os.fstat(old).st_size > redo.consumed:
+            return False
+        if writers is Writers.NONE and is_awaited(old):
+            return False
+        os.unlink(aside)
+        sync_folder(folder)
+    return True
+
+
+def _move(folder: str, redo: Redo, old: int) -> Redo:
+    """Move what is there now: whole lines while somebody writes, everything once nobody does."""
+    while True:
+        with write_lease(old, redo.path(folder, Kind.ASIDE)) as writers:
+            chunk = _late_chunk(old, redo.consumed, cut=writers is Writers.SOME)
+        if not chunk:
+            return redo
+        end = redo.consumed + len(chunk)
+        redo = replace(redo, late=LateLines(start=redo.consumed, end=end, at=_size_of_log(folder, redo)))
+        publish(folder, redo)
+        redo = _append_late(folder, redo, chunk)
+
+
+def _late_chunk(old: int, start: int, *, cut: bool) -> bytes:
+    """The next late bytes: whole lines, or what there is if more than a block of one line or not *cut*."""
+    chunk = os.pread(old, BLOCK, start)
+    full = len(chunk) == BLOCK
+    if encoding_of(old) is not Encoding.PLAIN:
+        return b"" if cut and not full else chunk
+    whole = chunk[: chunk.rfind(b"\n") + 1]
+    return whole or (chunk if full else b"") if cut or full else chunk
+
+
+def _append_late(folder: str, redo: Redo, data: bytes) -> Redo:
+    """Append the last bytes of the announced range to the new file. The journal has announced it."""
+    assert redo.late is not None  # noqa: S101 - the caller has just set it
+    target = _open_new(folder, redo)
+    try:
+        write_all(target, data)
+        os.fsync(target)
+    finally:
+        os.close(target)
+    return replace(redo, consumed=redo.late.end, late=None)
+
+
+def _settle_late(folder: str, redo: Redo, old: int) -> Redo:
+    """Find out how much of an announced move was done when it was interrupted, and do the rest.
+
+    Bytes of other writers may stand before and after ours. A line of which only the beginning was written
+    is written again as a whole, unless that beginning is the end of the file.
+    """
+    late = redo.late
+    if late is None:
+        return redo
+    chunk = os.pread(old, late.end - late.start, late.start)
+    since = _read_new(folder, redo, late.at, len(chunk) + _SEARCHED)
+    rest = chunk[_written(chunk, since) :]
+    return _append_late(folder, redo, rest) if rest else replace(redo, consumed=late.end, late=None)
+
+
+def _written(chunk: bytes, since: bytes) -> int:
+    """How many bytes of *chunk* stand in *since*: whole lines from its beginning, and an unfinished last one."""
+    if chunk in since:
+        return len(chunk)
+    ends = [0, *(found.end() for found in re.finditer(rb"\n", chunk))]
+    # Whatever begins with more of the chunk also begins with less of it.
+    lines = bisect_left(ends, True, key=lambda end: chunk[:end] not in since) - 1
+    unfinished = since[since.rfind(b"\n") + 1 :]
+    return ends[lines] + (len(unfinished) if chunk.startswith(unfinished, ends[lines]) else 0)
+
+
+def _new_path(folder: str, redo: Redo) -> str:
+    found = None if redo.replacement is None else _find(folder, redo.log, redo.replacement.inode)
+    return found or os.path.join(folder, redo.log)
+
+
+def _size_of_log(folder: str, redo: Redo) -> int:
+    with contextlib.suppress(FileNotFoundError):
+        return os.stat(_new_path(folder, redo), follow_symlinks=False).st_size
+    return 0
+
+
+def _read_new(folder: str, redo: Redo, start: int, size: int) -> bytes:
+    try:
+        descriptor = open_log(_new_path(folder, redo))
+    except FileNotFoundError:
+        return b""
+    try:
+        return os.pread(descriptor, size, start)
+    finally:
+        os.close(descriptor)
+
+
+def _open_new(folder: str, redo: Redo) -> int:
+    """The new file, for appending; made anew with the log's owner and mode if the log was removed."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    path = _new_path(folder, redo)
+    try:
+        return os.open(path, flags)
+    except FileNotFoundError:
+        descriptor = os.open(path, flags | os.O_CREAT, 0o600)
+        with contextlib.suppress(PermissionError):  # without the right to give files away, it is ours
+            os.fchown(descriptor, redo.uid, redo.gid)
+        os.fchmod(descriptor, redo.mode)
+        sync_folder(folder)
+        return descriptor

@@ -1,0 +1,122 @@
+"""Promises about looking and putting back: nothing is written by a look, and a restore repeats safely."""
+
+from __future__ import annotations
+
+import pytest
+
+from lapse.errors import StoreError
+from lapse.model.policy import Hold
+from lapse.model.selection import Verdict
+from lapse.ports import Restorable
+from lapse.testing.contract_taking import aged
+from lapse.testing.flow import Drained, cut, days_ago, judged, matching, rule, run
+from lapse.testing.harness import Record, World
+
+
+class ReadingContract:
+    """Identity, find, survey and restore."""
+
+    def test_looking_writes_nothing(self, world: World) -> None:
+        """Identity, survey, slices and find leave every byte as it was."""
+        world.create(aged(20))
+        selection = judged(world, rule("10 days"))
+        before = world.image()
+
+        with world.store(read_only=True) as store:
+            store.identity()
+            list(store.survey(selection))
+            cut(store, selection)
+            list(store.find(selection, "3"))
+            list(store.recover(lambda _: True))
+
+        assert world.image() == before
+
+    def test_the_fingerprint_is_the_same_tomorrow(self, world: World) -> None:
+        """Records come and go; the store, its table and its columns are still the same."""
+        world.create(aged(20))
+        with world.store(read_only=True) as store:
+            first = store.identity()
+        world.add(Record(key=900, at=days_ago(2)))
+        with world.store() as store:
+            run(store, judged(world, rule("10 days")))
+            second = store.identity()
+
+        assert first.fingerprint == second.fingerprint
+        assert first.fingerprint.text == ":".join((world.store_class.scheme, *first.fingerprint.parts))
+        assert first.refusal is None
+
+    def test_an_identity_has_a_mark_or_says_why_not(self, world: World) -> None:
+        """The plan can tell people either."""
+        world.create(aged(5))
+
+        with world.store(read_only=True) as store:
+            identity = store.identity()
+
+        assert (identity.mark is None) == (identity.unmarked is not None) == (not world.traits.marked)
+
+    def test_a_record_is_found_with_what_becomes_of_it(self, world: World) -> None:
+        """Each verdict can be asked for by key; an unknown key finds nothing."""
+        records = {
+            Verdict.DOUBTFUL: Record(key=1, at=None),
+            Verdict.HELD: Record(key=2, at=days_ago(400), tenant="held"),
+            Verdict.KEPT: Record(key=3, at=days_ago(1)),
+            Verdict.UNMATCHED: Record(key=4, at=days_ago(400), kind="other"),
+            Verdict.LAPSED: Record(key=5, at=days_ago(400)),
+        }
+        hold = Hold(matter="2026-17", match=matching(tenant="held"))
+        selection = judged(world, rule("30 days", kind="call"), holds=[hold])
+        world.create(list(records.values()))
+
+        with world.store(read_only=True) as store:
+            found = {verdict: list(store.find(selection, str(record.key))) for verdict, record in records.items()}
+            missing = [list(store.find(selection, key)) for key in ("6", "1'; --", "%", "")]
+
+        for verdict, record in records.items():
+            (answer,) = found[verdict]
+            assert selection.outcomes[answer.code].verdict is verdict
+            assert answer.instant == record.instant
+            assert answer.values["tenant"] == record.tenant
+            assert answer.values["kind"] == record.kind
+        assert missing == [[], [], [], []]
+
+    def test_restored_records_are_equal_to_what_was_removed(self, world: World) -> None:
+        """Removal and restore together change nothing; doing it again writes nothing."""
+        records = [*aged(20), Record(key=500, at=days_ago(400), kind=None, tenant=None, level=-3, body="ü'\"\n\t🙂")]
+        world.create(records)
+        before = world.snapshot()
+        selection = judged(world, rule("10 days"))
+        drained = _removed(world, selection)
+
+        counts = [_restore(world, drained) for _ in range(2)]
+
+        assert counts == [(11, 0), (0, 11)]
+        assert world.snapshot() == before
+
+    def test_a_restore_does_not_overwrite_another_record(self, world: World) -> None:
+        """Where a key is taken by other content, nothing at all is restored."""
+        world.create([Record(key=key, at=days_ago(400), body="old") for key in (1, 2, 3)])
+        drained = _removed(world, judged(world, rule("10 days")))
+        world.add(Record(key=2, at=days_ago(400), body="new"))
+        before = world.snapshot()
+
+        with pytest.raises(StoreError):
+            _restore(world, drained)
+
+        assert world.snapshot() == before
+
+
+def _removed(world: World, selection: object) -> list[Drained]:
+    from lapse.model.selection import Selection
+
+    assert isinstance(selection, Selection)
+    with world.store() as store:
+        if not isinstance(store, Restorable):
+            pytest.skip("this store takes nothing back")
+        return [item for removal in run(store, selection) for item in removal.drained]
+
+
+def _restore(world: World, drained: list[Drained]) -> tuple[int, int]:
+    with world.store() as store:
+        assert isinstance(store, Restorable)
+        counts = [store.restore(item.again()) for item in drained]
+    return sum(count.restored for count in counts), sum(count.present for count in counts)
