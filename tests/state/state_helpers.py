@@ -57,6 +57,9 @@ class MemoryTarget:
     def publish(self, staged: Path, path: str) -> None:
         self.put(path, staged.read_bytes())
 
+    def discard(self, name: str) -> None:
+        pass
+
     def put(self, path: str, data: bytes) -> None:
         if self.objects.setdefault(path, data) != data:
             raise TargetError(f"{path} is there already")

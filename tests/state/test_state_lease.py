@@ -92,11 +92,10 @@ def test_a_forked_child_does_not_keep_its_parents_lease(tmp_path: Path) -> None:
         from pathlib import Path
         from lapse.state.lease import hold
         with hold(Path(sys.argv[1]), what="run 7"):
-            child = os.fork()
-            if child == 0:
+            if os.fork() == 0:
+                print(os.getpid(), flush=True)
                 time.sleep(60)
                 os._exit(0)
-            print(child, flush=True)
             sys.stdin.read()
     """
     process = start_python(script, tmp_path / "log.lease")

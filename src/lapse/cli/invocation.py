@@ -64,9 +64,7 @@ class Invocation:
     def of(cls, arguments: Sequence[str]) -> Invocation:
         """A call with *arguments*. Flags are seen at once, so that a bad option is answered in the right form."""
         ours = arguments[: arguments.index("--")] if "--" in arguments else arguments
-        return cls(
-            policy=os.environ.get("LAPSE_POLICY") or POLICY, as_json="--json" in ours, debug="--debug" in ours
-        )
+        return cls(policy=os.environ.get("LAPSE_POLICY") or POLICY, as_json="--json" in ours, debug="--debug" in ours)
 
     def note(self, *, policy: str | None, as_json: bool, quiet: bool, debug: bool) -> None:
         """Take the common options in; what is not given stays as it is."""
@@ -138,7 +136,7 @@ def _shown(work: Callable[..., View]) -> Callable[..., None]:
         raise typer.Exit(int(view.exit_code))
 
     own = list(inspect.signature(work, eval_str=True).parameters.values())[1:]
-    common = [p for p in inspect.signature(run, follow_wrapped=False, eval_str=True).parameters.values()]
+    common = inspect.signature(run, follow_wrapped=False, eval_str=True).parameters.values()
     parameters = [*(p.replace(kind=p.KEYWORD_ONLY) for p in own), *(p for p in common if p.kind is p.KEYWORD_ONLY)]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}

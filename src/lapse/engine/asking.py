@@ -33,7 +33,7 @@ def why(session: Session, name: str, key: str) -> tuple[Explanation, ...]:
     if not found:
         raise UsageError(
             f"{name} has no record {key!r}",
-            hint=f"It may be archived: look with `lapse archive query`, where it is the table \"{name}\".",
+            hint=f'It may be archived: look with `lapse archive query`, where it is the table "{name}".',
         )
     return tuple(_explain(selection, record) for record in found)
 

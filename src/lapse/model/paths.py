@@ -35,17 +35,17 @@ def segment_path(
         format_name: ``parquet`` or ``jsonl.zst``.
     """
     name = slice_name if part == 0 else f"{slice_name}.{part}"
-    return f"{dataset_prefix(ledger, dataset)}{to_datetime(now):%Y/%m}/{run}/{name}-{digest}.{format_name}"
+    return f"{ledger}/{dataset_folder(dataset)}/{to_datetime(now):%Y/%m}/{run}/{name}-{digest}.{format_name}"
 
 
-def dataset_prefix(ledger: str, dataset: str) -> str:
-    """The folder of a dataset's segments, with a slash at its end.
+def dataset_folder(dataset: str) -> str:
+    """The name of a dataset as one component of a path.
 
-    Every character of the name but ASCII letters, digits, ``_``, ``.``, ``-`` and ``~`` is percent-encoded
-    as UTF-8 (RFC 3986), and so is a dot at its beginning.
+    Every character but ASCII letters, digits, ``_``, ``.``, ``-`` and ``~`` is percent-encoded as UTF-8
+    (RFC 3986), and so is a dot at the beginning.
     """
     name = quote(dataset, safe="")
-    return f"{ledger}/{'%2E' + name[1:] if name.startswith('.') else name}/"
+    return f"%2E{name[1:]}" if name.startswith(".") else name
 
 
 def manifest_path(segment: str) -> str:

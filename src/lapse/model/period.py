@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import Enum
+from zoneinfo import ZoneInfo
 
 from whenever import Instant, TimeZoneNotFoundError
 
 from lapse.errors import PolicyError
-from lapse.instant import DAY, MIN, SECOND, Nanos
+from lapse.instant import DAY, MIN, SECOND, Nanos, from_datetime, to_datetime
 
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400, "week": 604_800}
 _MONTHS = {"month": 1, "year": 12}
@@ -82,13 +84,14 @@ class Period:
         return Nanos(max(MIN, moment - self.seconds * SECOND))
 
     def _calendar_days(self, now: Nanos) -> Nanos:
-        days = self.seconds // 86_400
+        days, zone = timedelta(seconds=self.seconds), ZoneInfo(self.zone or "UTC")
         try:
-            zoned = Instant.from_timestamp(now, unit="nanosecond").to_tz(self.zone or "UTC")
-            # Where the wall clock showed this time twice, the earlier of the two keeps more.
-            return Nanos(zoned.subtract(days=days, disambiguation="earlier").to_instant().timestamp(unit="nanosecond"))
+            wall = to_datetime(now).astimezone(zone).replace(tzinfo=None) - days
+            # Where the wall clock showed this time twice, or never, the earlier reading keeps more.
+            moment = min(from_datetime(wall.replace(tzinfo=zone, fold=fold)) for fold in (0, 1))
         except (ValueError, OverflowError):
             return MIN
+        return Nanos(max(MIN, moment + now % 1000))
 
 
 FOREVER = Period(text="forever", kind=Kind.FOREVER)

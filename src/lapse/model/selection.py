@@ -218,7 +218,7 @@ class Selection:
 
     def with_holds(self, holds: Iterable[Hold]) -> Selection:
         """The same selection under other holds, for the recheck before a commit."""
-        return replace(self, holds=held_scopes(self.dataset, holds, self.now))
+        return replace(self, holds=held_scopes(self.dataset, holds, self.now, Nanos(self.doubt_after - SKEW)))
 
     @property
     def rules_digest(self) -> Digest:
@@ -234,7 +234,7 @@ def select(
         dataset=dataset,
         now=now,
         doubt_after=Nanos(real_now + SKEW),
-        holds=held_scopes(dataset, holds, now),
+        holds=held_scopes(dataset, holds, now, real_now),
         floors=tuple(
             Bound(resolve(floor.match, dataset), floor.at_least.cutoff(now), f"floor {floor.because!r}")
             for floor in floors
@@ -245,12 +245,12 @@ def select(
     )
 
 
-def held_scopes(dataset: Dataset, holds: Iterable[Hold], now: Nanos) -> tuple[HeldScope, ...]:
-    """The holds that are active at *now* and can touch *dataset*."""
+def held_scopes(dataset: Dataset, holds: Iterable[Hold], now: Nanos, real_now: Nanos) -> tuple[HeldScope, ...]:
+    """The holds that can touch *dataset* and are active, at *now* or in reality: a replay removes for real."""
     return tuple(
         HeldScope(resolve(hold.match, dataset), hold.records_from, hold.records_before, f"hold {hold.matter}")
         for hold in holds
-        if hold.active(now) and hold.dataset in (None, dataset.name)
+        if (hold.active(now) or hold.active(real_now)) and hold.dataset in (None, dataset.name)
     )
 
 

@@ -118,4 +118,6 @@ def number_instant(number: int | float, time_format: TimeFormat) -> Nanos | None
 
 def round_half_away(number: float) -> int:
     """To the nearest integer, halves away from zero, as SQL rounds."""
+    if abs(number) >= 2**52:  # an integer already; a half more would round to a neighbour
+        return int(number)
     return int(number + math.copysign(0.5, number))

@@ -14,7 +14,7 @@ MAX_INT64 = 2**63 - 1
 
 
 class Dialect(Protocol):
-    """How one database compares a field. Every answer is true or false, never NULL.
+    """How one database compares a field. An answer is true, or else false or NULL.
 
     Attributes:
         placeholder: How a bound value is written, such as ``?``.

@@ -77,11 +77,10 @@ def seal(taken: Take, piece: Slice, *, targets: Mapping[str, ArchiveTarget], jou
     Raises:
         TargetError: If an archive cannot be written.
     """
-    first = next(iter(targets.values()))
     staged = [
         written
         for number, part in enumerate(taken.parts())
-        if (written := _write(part, piece, number, first.staging(staging_name(piece, number)))) is not None
+        if (written := _stage(part, piece, number, targets, journal)) is not None
     ]
     if not staged:
         return None
@@ -93,14 +92,23 @@ def seal(taken: Take, piece: Slice, *, targets: Mapping[str, ArchiveTarget], jou
     return Sealed(slice=piece.name, manifests=manifests, tallies=tallies)
 
 
-def _write(part: Part, piece: Slice, number: int, path: Path) -> _Staged | None:
-    """Write one part's records to *path*. None, and no file, if it has no record."""
+def _stage(
+    part: Part, piece: Slice, number: int, targets: Mapping[str, ArchiveTarget], journal: Journal
+) -> _Staged | None:
+    """Write one part's records to the first target's staging. None, and no file, if it has no record."""
+    name = staging_name(piece, number)
+    if number > 0:  # the journal's first line of the slice names part 0
+        journal.segment(
+            piece.name,
+            *(SegmentIntent(archive=archive, kind=ObjectKind.SEGMENT, staged=name) for archive in targets),
+        )
     salt = secrets.token_bytes(32)
     measure = Measure(salt)
     batches = filter(_has_records, part.batches)
     first = next(batches, None)
     if first is None:
         return None
+    path = next(iter(targets.values())).staging(name)
     with open_writer(format_of(part), path, part) as writer:
         for batch in chain((first,), batches):
             writer.write(batch)
@@ -181,20 +189,20 @@ def _publish(
     item: _Staged, manifest: Manifest, piece: Slice, *, archive: str, target: ArchiveTarget, journal: Journal
 ) -> None:
     """Publish segment and manifest; the archive whose staging was written to comes last and moves it."""
-    staged = target.staging(item.path.name)
-    beside = manifest_path(manifest.path)
+    name, beside = staging_name(piece, item.part), manifest_path(manifest.path)
     journal.segment(
         piece.name,
         SegmentIntent(
             archive=archive,
             kind=ObjectKind.SEGMENT,
             path=manifest.path,
-            staged=item.path.name,
+            staged=name,
             digest=manifest.digest,
             size=manifest.size,
         ),
         SegmentIntent(archive=archive, kind=ObjectKind.MANIFEST, path=beside),
     )
+    staged = target.staging(name)
     if staged != item.path:
         try:
             shutil.copyfile(item.path, staged)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,7 +38,7 @@ class Signer:
     key: str
     public: bytes
     warnings: tuple[str, ...]
-    _private: Ed25519PrivateKey
+    _private: Ed25519PrivateKey = field(repr=False)
 
     def sign(self, digest: Digest) -> str:
         """Ed25519 over the 32 raw bytes of *digest*, hexadecimal."""

@@ -21,7 +21,6 @@ from lapse.state.files import make_private, open_for_reading, safe_name, transla
 from lapse.state.keys import Signer
 from lapse.state.ledger_index import DisposalIndex
 from lapse.state.lines import append_lines, cut_unfinished_line, last_line, open_append, whole_lines
-from lapse.state.locks import locked
 
 LEDGER_VERSION = 1
 LEDGER_FILE = "ledger.jsonl"
@@ -186,8 +185,7 @@ class Ledger:
     def _writing(self, at: Nanos) -> Iterator[_Appender]:
         signer = self._writer()
         make_private(self.folder)
-        lock = self.folder / "lock"
-        with translated("lock", lock), locked(lock), open_append(self.path) as descriptor:
+        with open_append(self.path) as descriptor:
             appender = _Appender(descriptor, self.path, signer, rfc3339(at))
             appender.repair()
             yield appender

@@ -64,7 +64,7 @@ def verify_ledger(folder: Path, *, checkpoints: Sequence[Checkpoint], public_key
     problems += chain.flaws()
     problems += chain.breaks()
     problems += chain.against_checkpoints()
-    problems += _sidecars(folder, placement.placed)
+    problems += _sidecars(folder, chain.intact())
     problems += _unfinished(path)
     last = placement.placed[-1] if placement.placed else None
     head = None if last is None else Head(last.entry, Digest(last.line.hash))
@@ -147,9 +147,13 @@ class _Chain:
             )
         yield from self._mismatch()
 
+    def intact(self) -> list[Placed]:
+        """Entries that nothing was reported of so far."""
+        return [item for item in self._placed if item.entry not in self._reported]
+
     def _mismatch(self) -> Iterator[Problem]:
         """The earliest entry that is not the one its checkpoint names."""
-        intact = {item.entry: item.line for item in self._placed if item.entry not in self._reported}
+        intact = {item.entry: item.line for item in self.intact()}
         for checkpoint in sorted(self._checkpoints, key=lambda checkpoint: checkpoint.n):
             line = intact.get(checkpoint.n - 1)
             if line is not None and line.hash != checkpoint.hash:
@@ -212,7 +216,7 @@ def _gone(folder: Path, lines: Sequence[Line], checkpoints: Sequence[Checkpoint]
 def _sidecars(folder: Path, placed: Sequence[Placed]) -> Iterator[Problem]:
     for item in placed:
         sidecar = item.line.sidecar
-        if sidecar is None or not item.line.sound:
+        if sidecar is None:
             continue
         which = f"the counts by tenant of entry {item.entry}, run {sidecar.run}, slice {sidecar.slice}"
         try:

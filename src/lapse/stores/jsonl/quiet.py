@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from enum import Enum
 
 from lapse.errors import StoreError, UnsupportedError
+from lapse.stores.jsonl.disk import open_log
 from lapse.stores.jsonl.trouble import store_error
 
 _CANNOT_TELL = {errno.EINVAL, errno.EACCES, errno.EPERM, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
@@ -53,6 +54,19 @@ def _acquire(descriptor: int, path: str) -> Writers:
             return Writers.UNKNOWN
         raise store_error("ask who writes to it", path, error) from error
     return Writers.NONE
+
+
+def is_written(path: str) -> bool:
+    """Whether somebody has the file open for writing, as far as can be told. False if it cannot be opened."""
+    try:
+        descriptor = open_log(path)
+    except (OSError, StoreError):
+        return False  # whoever reads it next says what is wrong
+    try:
+        with write_lease(descriptor, path) as writers:
+            return writers is Writers.SOME
+    finally:
+        os.close(descriptor)
 
 
 def is_awaited(descriptor: int) -> bool:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 
 from lapse import clock
-from lapse.canonical import Digest
+from lapse.canonical import Digest, sha256
 from lapse.errors import ChangedError, CommitUnknownError, ProofError, StoreError
 from lapse.instant import SECOND
 from lapse.model.disposal import Disposal, Method, Proof, Waiver
@@ -41,7 +41,7 @@ class JsonlTake:
         self._table = table
         self._removable = removable
         self._folder, self._name = os.path.split(extent.path)
-        self._slice = f"{piece.facts.owner.run}-{piece.name}"
+        self._slice = working_slice(piece)
         self._began = clock.real_now()
         self._facts = os.fstat(descriptor)
         self._counts = Counts()
@@ -49,14 +49,14 @@ class JsonlTake:
         self._rewrite: Rewrite | None = None
         self._head: Digest | None = None
         self._kept = 0
+        self.redo: Redo | None = None
+        """The journal of the commit. None before it."""
         self._check_alone()
 
     def _check_alone(self) -> None:
         """Refuse before any work is done, where the commit would refuse."""
         with write_lease(self._descriptor, self._extent.path) as writers:
-            refused = refusal(
-                writers, self._descriptor, self._extent.path, promise=self._piece.dataset.writers
-            )
+            refused = refusal(writers, self._descriptor, self._extent.path, promise=self._piece.dataset.writers)
         if refused is not None:
             raise refused
         if inode_of(self._own(Kind.JOURNAL)) is not None:
@@ -111,13 +111,16 @@ class JsonlTake:
     def commit(self, proof: Proof) -> Disposal:
         """Remove the lapsed lines. The journal that is written here stays beside the log as the marker.
 
+        Late lines of a writer that still has the old file open may be on their way when it returns; then
+        `redo` is pending.
+
         Raises:
             ProofError: If *proof* is not for exactly these lines.
             ChangedError: If what was read is no longer there. Nothing was removed.
             StoreError: If somebody writes to the file, or there is no room. Nothing was removed.
             CommitUnknownError: If the commit was begun but not brought to its end.
         """
-        if self._rewrite is None:
+        if self._rewrite is None and isinstance(proof, Waiver):
             for part in self.parts():
                 for _ in part.batches:
                     pass
@@ -132,6 +135,7 @@ class JsonlTake:
                 raise refused
             redo = self._prepare(proof, self._check_unchanged())
             self._decide(redo)
+            self.redo = redo
             self._finish(redo)
         self._finish_late(redo)
         return redo.disposal
@@ -179,9 +183,7 @@ class JsonlTake:
         )
 
     def _disposal(self, proof: Proof, method: Method) -> Disposal:
-        rules = {
-            outcome.code: outcome.rule for outcome in self._piece.selection.outcomes if outcome.rule is not None
-        }
+        rules = {outcome.code: outcome.rule for outcome in self._piece.selection.outcomes if outcome.rule is not None}
         return self._piece.facts.disposal(
             slice_name=self._piece.name,
             dataset=self._piece.dataset.name,
@@ -232,6 +234,12 @@ class JsonlTake:
             with contextlib.suppress(FileNotFoundError), translated("remove a working file", self._own(kind)):
                 os.unlink(self._own(kind))
         self._rewrite.discard()
+
+
+def working_slice(piece: Slice) -> str:
+    """What the names of a slice's working files carry: run, slice, and a short form of the ledger."""
+    owner = piece.facts.owner
+    return f"{owner.run}-{piece.name}-{sha256(owner.ledger.encode())[:8]}"
 
 
 def _check_proof(proof: Proof, piece: Slice, content: ContentDigest) -> None:

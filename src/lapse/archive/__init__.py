@@ -1,0 +1,1 @@
+"""What can be done with segments without the engine: list, verify, query and restore them."""

@@ -1,0 +1,84 @@
+"""The JSON that ``--json`` prints: one envelope for every command, and what stands in its ``result``.
+
+These classes are the documented form; docs/reference/output.schema.json is generated from them. Instants are
+RFC 3339 in UTC with up to nine fraction digits, sizes are bytes, and what has no value is null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from lapse.cli.shapes.answers import DemoCommand, DemoResult, Explained, TrustResult, VersionResult, WhyResult
+from lapse.cli.shapes.envelope import Complaint, Envelope, Failure
+from lapse.cli.shapes.holds import Condition, HoldAddResult, HoldListResult, HoldReleaseResult, HoldShown
+from lapse.cli.shapes.ledgers import LedgerAdoptResult, LedgerLine, LedgerProblem, LedgerShowResult, LedgerVerifyResult
+from lapse.cli.shapes.plans import PlannedDataset, PlannedGroup, PlanResult, RunDataset, RunResult, Trouble
+from lapse.cli.shapes.policies import (
+    CheckedDataset,
+    CheckedRule,
+    CheckResult,
+    EffectiveResult,
+    EffectiveValue,
+    FloorShown,
+    Found,
+    InitResult,
+    SchemaResult,
+)
+from lapse.model.report import StatusReport
+
+RESULTS: Mapping[str, tuple[type, ...]] = {
+    "init": (InitResult,),
+    "check": (CheckResult, EffectiveResult, SchemaResult),
+    "plan": (PlanResult,),
+    "run": (RunResult,),
+    "why": (WhyResult,),
+    "status": (StatusReport,),
+    "hold add": (HoldAddResult,),
+    "hold release": (HoldReleaseResult,),
+    "hold list": (HoldListResult,),
+    "ledger show": (LedgerShowResult,),
+    "ledger verify": (LedgerVerifyResult,),
+    "ledger adopt": (LedgerAdoptResult,),
+    "trust": (TrustResult,),
+    "demo": (DemoResult,),
+    "": (VersionResult,),
+}
+"""The classes that `result` can be of, by command."""
+
+__all__ = [
+    "RESULTS",
+    "CheckResult",
+    "CheckedDataset",
+    "CheckedRule",
+    "Complaint",
+    "Condition",
+    "DemoCommand",
+    "DemoResult",
+    "EffectiveResult",
+    "EffectiveValue",
+    "Envelope",
+    "Explained",
+    "Failure",
+    "FloorShown",
+    "Found",
+    "HoldAddResult",
+    "HoldListResult",
+    "HoldReleaseResult",
+    "HoldShown",
+    "InitResult",
+    "LedgerAdoptResult",
+    "LedgerLine",
+    "LedgerProblem",
+    "LedgerShowResult",
+    "LedgerVerifyResult",
+    "PlanResult",
+    "PlannedDataset",
+    "PlannedGroup",
+    "RunDataset",
+    "RunResult",
+    "SchemaResult",
+    "Trouble",
+    "TrustResult",
+    "VersionResult",
+    "WhyResult",
+]

@@ -1,0 +1,98 @@
+"""Answers to questions, and small ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from lapse.model.report import Layer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explained:
+    """Why one record is still there.
+
+    Attributes:
+        dataset: Dataset name.
+        key: The record, as its store names it.
+        time: Its time. Null if it cannot be read.
+        verdict: What becomes of it.
+        reason: Why, in words.
+        lapses: When it lapses, or did. Null if never, or not known.
+        layers: Every step that was looked at, in order; at most one of them decided.
+        values: The fields that the policy uses, as text.
+    """
+
+    dataset: str
+    key: str
+    time: str | None
+    verdict: str
+    reason: str
+    lapses: str | None
+    layers: Sequence[Layer]
+    values: Mapping[str, str | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WhyResult:
+    """Of `lapse why`: every record that has the key.
+
+    Attributes:
+        records: At least one.
+    """
+
+    records: Sequence[Explained]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustResult:
+    """Of `lapse trust`.
+
+    Attributes:
+        dataset: Dataset name.
+        fingerprint: What is trusted from now on.
+    """
+
+    dataset: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionResult:
+    """Of `lapse --version`.
+
+    Attributes:
+        version: Version of the program.
+    """
+
+    version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoCommand:
+    """One command of the demo.
+
+    Attributes:
+        arguments: After `lapse`.
+        shows: What its output shows.
+        exit: Its exit code.
+        seconds: Wall time.
+    """
+
+    arguments: Sequence[str]
+    shows: str
+    exit: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoResult:
+    """Of `lapse demo`.
+
+    Attributes:
+        folder: Where the demo's world is.
+        commands: In order; the last of them is the one that failed, if one did.
+    """
+
+    folder: str
+    commands: Sequence[DemoCommand]

@@ -1,0 +1,163 @@
+"""Plans and reports of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from lapse.model.report import Status
+from lapse.model.selection import Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """Why a dataset is incomplete.
+
+    Attributes:
+        message: What went wrong and where.
+        hint: What to do next. Null if nothing can be said.
+    """
+
+    message: str
+    hint: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedGroup:
+    """Records of a dataset with one verdict, one reason and one tenant.
+
+    Attributes:
+        verdict: What becomes of them.
+        reason: Why, in words.
+        rule: Number of the rule that decided, from 1. Null if none did.
+        tenant: Their tenant. Null where there is none.
+        records: How many.
+        size: Bytes of their content.
+        oldest: Earliest record time. Null if none could be read.
+        newest: Latest record time. Null if none could be read.
+        archives: Archives that hold them before they go; empty under a waiver. Null unless they lapsed.
+    """
+
+    verdict: Verdict
+    reason: str
+    rule: int | None
+    tenant: str | None
+    records: int
+    size: int
+    oldest: str | None
+    newest: str | None
+    archives: Sequence[str] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedDataset:
+    """What a run would do to one dataset.
+
+    Attributes:
+        dataset: Its name.
+        store: Its address, secrets masked.
+        fingerprint: Which store, table and columns were looked at.
+        cutoffs: For each rule the first instant it keeps. Null keeps for ever.
+        groups: Every group of records, those that go first.
+        records: All records.
+        lapsed: Records that would go.
+        lapsed_size: Bytes of those.
+        segments: Archive segments that a run would write, about.
+        notes: Remarks.
+        refusal: Why nothing would be removed here whatever the rules say. Null if there is no obstacle.
+        unsealable: Why this plan cannot be sealed. Null if it can.
+    """
+
+    dataset: str
+    store: str
+    fingerprint: str
+    cutoffs: Sequence[str | None]
+    groups: Sequence[PlannedGroup]
+    records: int
+    lapsed: int
+    lapsed_size: int
+    segments: int
+    notes: Sequence[str]
+    refusal: str | None
+    unsealable: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanResult:
+    """Of `lapse plan`: what a run would do.
+
+    Attributes:
+        now: The instant that decides.
+        policy: Hash of the policy.
+        lapsed: Records that would go, over all datasets.
+        datasets: In the order of the policy.
+        sealed: File of the sealed plan. Null without `-o`.
+    """
+
+    now: str
+    policy: str
+    lapsed: int
+    datasets: Sequence[PlannedDataset]
+    sealed: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunDataset:
+    """What a run did to one dataset.
+
+    Attributes:
+        dataset: Its name.
+        status: How it ended.
+        records: Records removed.
+        size: Bytes of their content.
+        rules: Records removed by rule.
+        segments: Segments written, over all archives.
+        slices: Committed slices.
+        waived: Records removed without a copy, as the policy says.
+        recovered: Disposals of an interrupted run that this run entered into the ledger.
+        cleared: Orphan segments of an interrupted run that this run removed.
+        remaining: Lapsed records that are still there. Null if not counted.
+        seconds: Wall time.
+        trouble: Why it is incomplete. Null if it is not.
+        plan: What was planned. Null if the run did not get that far.
+    """
+
+    dataset: str
+    status: Status
+    records: int
+    size: int
+    rules: Mapping[str, int]
+    segments: int
+    slices: int
+    waived: int
+    recovered: int
+    cleared: int
+    remaining: int | None
+    seconds: float
+    trouble: Trouble | None
+    plan: PlannedDataset | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """Of `lapse run`: what a run did, or with `--dry-run` would do.
+
+    Attributes:
+        run: Run id.
+        now: The instant that decided.
+        dry: Whether it only looked: nothing was changed.
+        records: Records removed.
+        datasets: In the order of the policy.
+        seconds: Wall time.
+        ledger_entries: Entries in the ledger afterwards. Null for a dry run.
+        head: Hash of the ledger's last entry. Null for a dry run.
+    """
+
+    run: str
+    now: str
+    dry: bool
+    records: int
+    datasets: Sequence[RunDataset]
+    seconds: float
+    ledger_entries: int | None
+    head: str | None

@@ -1,0 +1,123 @@
+"""Legal holds, added, released and listed: their views."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lapse.cli import shapes
+from lapse.cli.page import BLANK, Block, Column, Line, Row, Table
+from lapse.cli.view import Done
+from lapse.cli.wording import NOTHING, day, optional_moment, some
+from lapse.instant import Nanos
+from lapse.model.policy import Hold
+
+_COLUMNS = (
+    Column("matter", folds=True),
+    Column("holds", folds=True),
+    Column("in force"),
+    Column("since"),
+    Column("until"),
+    Column("reason", folds=True),
+    Column("written in", folds=True),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class HoldListView(Done):
+    """Every hold, at an instant."""
+
+    holds: tuple[Hold, ...]
+    now: Nanos
+
+    def result(self) -> shapes.HoldListResult:
+        """The holds for programs."""
+        return shapes.HoldListResult(holds=[hold_shape(hold, self.now) for hold in self.holds])
+
+    def page(self) -> Iterator[Block]:
+        """A row for each hold."""
+        if not self.holds:
+            yield Line("There is no hold.")
+            return
+        yield Table(_COLUMNS, [_row(hold, self.now) for hold in self.holds])
+        yield BLANK
+        active = sum(hold.active(self.now) for hold in self.holds)
+        yield Line(f"{some(len(self.holds), 'hold')}, {active} in force.")
+
+
+@dataclass(frozen=True, slots=True)
+class HoldAddView(Done):
+    """A new hold, and the folder where it was written."""
+
+    hold: Hold
+    folder: Path
+    now: Nanos
+
+    def result(self) -> shapes.HoldAddResult:
+        """The hold for programs."""
+        return shapes.HoldAddResult(hold=hold_shape(self.hold, self.now), folder=str(self.folder))
+
+    def page(self) -> Iterator[Block]:
+        """What is held from now on."""
+        begins = "in force" if self.hold.active(self.now) else "written; it is not in force at this time"
+        yield Line(f"Hold {self.hold.matter} is {begins}: {scope_of(self.hold)}.", "bold")
+        yield Line(f"It lies in {self.folder} and in the ledger. End it with: lapse hold release {self.hold.matter}")
+
+
+@dataclass(frozen=True, slots=True)
+class HoldReleaseView(Done):
+    """A hold that ended."""
+
+    matter: str
+
+    def result(self) -> shapes.HoldReleaseResult:
+        """Its matter for programs."""
+        return shapes.HoldReleaseResult(matter=self.matter)
+
+    def page(self) -> Iterator[Block]:
+        """What ended."""
+        yield Line(f"Hold {self.matter} is released, and the ledger says so.", "bold")
+        yield Line("What it kept follows the rules again: see `lapse plan` before the next run.")
+
+
+def scope_of(hold: Hold) -> str:
+    """What a hold covers, in words."""
+    where = "all datasets" if hold.dataset is None else f"dataset {hold.dataset}"
+    what = f"{where}, {hold.match}" if hold.match.conditions else f"everything in {where}"
+    if hold.records_from is not None:
+        what += f", from {day(hold.records_from)} on"
+    return what if hold.records_before is None else f"{what}, before {day(hold.records_before)}"
+
+
+def hold_shape(hold: Hold, now: Nanos) -> shapes.HoldShown:
+    """A hold for programs, at an instant."""
+    return shapes.HoldShown(
+        matter=hold.matter,
+        reason=hold.reason,
+        dataset=hold.dataset,
+        match=[
+            shapes.Condition(field=c.role or c.field, values=c.values, globs=[glob.pattern for glob in c.globs])
+            for c in hold.match.conditions
+        ],
+        since=optional_moment(hold.since),
+        until=optional_moment(hold.until),
+        records_from=optional_moment(hold.records_from),
+        records_before=optional_moment(hold.records_before),
+        active=hold.active(now),
+        where=None if hold.origin is None else str(hold.origin),
+    )
+
+
+def _row(hold: Hold, now: Nanos) -> Row:
+    active = hold.active(now)
+    cells = (
+        hold.matter,
+        scope_of(hold),
+        "yes" if active else "no",
+        day(hold.since),
+        day(hold.until),
+        hold.reason,
+        NOTHING if hold.origin is None else hold.origin.file,
+    )
+    return Row(cells, "bold" if active else None)

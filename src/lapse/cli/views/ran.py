@@ -1,0 +1,152 @@
+"""What a run did: its views."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lapse.cli import shapes
+from lapse.cli.page import BLANK, Block, Column, Line, Row, Table
+from lapse.cli.view import Done
+from lapse.cli.views.planned import closing, planned_blocks, planned_shape
+from lapse.cli.wording import NOTHING, count, duration, moment, short, size, some
+from lapse.errors import ExitCode
+from lapse.model.report import DatasetReport, RunReport, Status
+
+_COLUMNS = (
+    Column("dataset", folds=True),
+    Column("status"),
+    Column("removed", right=True),
+    Column("size", right=True),
+    Column("segments", right=True),
+    Column("remaining", right=True),
+    Column("time", right=True),
+)
+_STYLES = {Status.INCOMPLETE: "bold red", Status.DONE: "bold"}
+
+
+@dataclass(frozen=True, slots=True)
+class RunView(Done):
+    """The report of a run, or of a dry one."""
+
+    report: RunReport
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """1 if a dataset is incomplete."""
+        return self.report.exit_code
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Those of the report."""
+        return self.report.warnings
+
+    def result(self) -> shapes.RunResult:
+        """The report for programs."""
+        report = self.report
+        return shapes.RunResult(
+            run=report.run,
+            now=moment(report.now),
+            dry=report.dry,
+            records=report.records,
+            datasets=[_dataset_shape(each) for each in report.datasets],
+            seconds=report.seconds,
+            ledger_entries=report.ledger_entries,
+            head=report.head,
+        )
+
+    def page(self) -> Iterator[Block]:
+        """What was done, or would be."""
+        return _dry_page(self.report) if self.report.dry else _page(self.report)
+
+
+def _dry_page(report: RunReport) -> Iterator[Block]:
+    plans = tuple(each.plan for each in report.datasets if each.plan is not None)
+    yield Line(f"Dry run at {moment(report.now)}: nothing was changed.", "bold")
+    yield BLANK
+    for plan in plans:
+        yield from planned_blocks(plan)
+    for each in report.datasets:
+        yield from _trouble(each)
+    yield Line(f"{closing(plans)} Nothing was changed.", "bold")
+
+
+def _page(report: RunReport) -> Iterator[Block]:
+    yield Line(f"Run {report.run}, at {moment(report.now)}")
+    yield BLANK
+    if report.datasets:
+        yield Table(_COLUMNS, [_row(each) for each in report.datasets], indent=2)
+        yield BLANK
+    for each in report.datasets:
+        yield from _details(each)
+    yield Line(_closing(report), "bold")
+    if report.ledger_entries is not None:
+        yield Line(f"The ledger has {some(report.ledger_entries, 'entry')}, head {short(report.head)}.")
+
+
+def _row(report: DatasetReport) -> Row:
+    cells = (
+        report.dataset,
+        report.status.value,
+        count(report.records),
+        size(report.size),
+        count(report.segments),
+        NOTHING if report.remaining is None else count(report.remaining),
+        duration(report.seconds),
+    )
+    return Row(cells, _STYLES.get(report.status))
+
+
+def _details(report: DatasetReport) -> Iterator[Block]:
+    said = [f"{some(number, 'record')} under {rule}" for rule, number in report.rules.items()]
+    if report.waived:
+        said.append(f"{some(report.waived, 'record')} without a copy, as the policy says")
+    if report.recovered:
+        said.append(f"{some(report.recovered, 'slice')} of an interrupted run entered into the ledger")
+    if report.cleared:
+        said.append(f"{some(report.cleared, 'orphan segment')} of an interrupted run cleared")
+    yield from (Line(f"{report.dataset}: {text}", indent=2) for text in said)
+    yield from _trouble(report)
+    if said or report.trouble:
+        yield BLANK
+
+
+def _trouble(report: DatasetReport) -> Iterator[Block]:
+    if report.trouble is None:
+        return
+    yield Line(f"{report.dataset} is incomplete: {report.trouble.message}", "bold red", indent=2)
+    if report.trouble.hint:
+        yield Line(f"Hint: {report.trouble.hint}", "cyan", indent=2)
+
+
+def _closing(report: RunReport) -> str:
+    incomplete = sum(each.status is Status.INCOMPLETE for each in report.datasets)
+    removed = f"{some(report.records, 'record')} removed" if report.records else "Nothing was removed"
+    if incomplete:
+        return (
+            f"{removed}; {some(incomplete, 'dataset')} did not complete. Run again: it goes on where this one stopped."
+        )
+    if not report.records:
+        return "Nothing to do: nothing has lapsed."
+    recoverable = report.records - sum(each.waived for each in report.datasets)
+    return f"{removed} in {duration(report.seconds)}; {count(recoverable)} of them archived, read back and verified."
+
+
+def _dataset_shape(report: DatasetReport) -> shapes.RunDataset:
+    trouble = report.trouble
+    return shapes.RunDataset(
+        dataset=report.dataset,
+        status=report.status,
+        records=report.records,
+        size=report.size,
+        rules=report.rules,
+        segments=report.segments,
+        slices=report.slices,
+        waived=report.waived,
+        recovered=report.recovered,
+        cleared=report.cleared,
+        remaining=report.remaining,
+        seconds=report.seconds,
+        trouble=None if trouble is None else shapes.Trouble(message=trouble.message, hint=trouble.hint),
+        plan=None if report.plan is None else planned_shape(report.plan),
+    )

@@ -1,0 +1,251 @@
+"""The archive, for people: what lies there, whether it is intact, questions to it, and records taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field, replace
+
+from lapse.archive import catalog
+from lapse.archive.catalog import SegmentEntry, Unreadable
+from lapse.archive.querying import QueryResult
+from lapse.archive.querying import query as query_segments
+from lapse.archive.restoring import Restored
+from lapse.archive.restoring import restore as restore_segments
+from lapse.archive.verifying import Checked, missing
+from lapse.archive.verifying import verify as verify_segments
+from lapse.canonical import Json
+from lapse.engine.checkpointing import checkpoint
+from lapse.engine.holding import add_hold, checked_holds
+from lapse.engine.session import Session, run_id
+from lapse.errors import UsageError
+from lapse.instant import DAY, Nanos, rfc3339
+from lapse.model.disposal import sealed_segments
+from lapse.model.ledger_entry import EntryKind
+from lapse.model.policy import Dataset, Hold
+from lapse.ports import ArchiveTarget, Restorable, Store
+from lapse.registry import open_store
+from lapse.state.keys import public_keys
+
+HOLD_DAYS = 30
+"""How long what came back is held by default, or the next run would take it again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which segments are meant.
+
+    Attributes:
+        archive: Only copies in this archive. None takes all archives.
+        dataset: Only segments of this dataset. None takes all.
+        run: Only segments of this run. None takes all.
+        paths: Only segments of these paths. Empty takes all.
+        include_prepared: Whether segments count whose disposal is not known to have been committed.
+    """
+
+    archive: str | None = None
+    dataset: str | None = None
+    run: str | None = None
+    paths: tuple[str, ...] = ()
+    include_prepared: bool = False
+
+    def in_catalog(self) -> catalog.Wanted:
+        """The part of it that the catalog understands."""
+        return catalog.Wanted(dataset=self.dataset, run=self.run)
+
+    def takes(self, path: str) -> bool:
+        """Whether a segment's path is meant."""
+        return not self.paths or path in self.paths
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreReport:
+    """What a restore did.
+
+    Attributes:
+        store: Address of the store it went to, secrets masked; by dataset where several were restored.
+        restored: Every segment with the counts of its records.
+        hold: Matter of the hold that protects what came back. None if there is none.
+        held_until: When that hold ends. None if there is none.
+    """
+
+    restored: tuple[Restored, ...]
+    hold: str | None = None
+    held_until: Nanos | None = None
+    stores: tuple[str, ...] = field(default=())
+
+    @property
+    def records(self) -> int:
+        """Records written."""
+        return sum(item.count.restored for item in self.restored)
+
+    @property
+    def present(self) -> int:
+        """Records that were there already."""
+        return sum(item.count.present for item in self.restored)
+
+
+def list_segments(session: Session, wanted: Wanted) -> Iterator[SegmentEntry | Unreadable]:
+    """What lies in the archives of the policy; what cannot be made out is listed with its reason.
+
+    Raises:
+        UsageError: If the archive is unknown.
+        TargetError: If an archive cannot be listed.
+    """
+    for name, target in _targets(session, wanted).items():
+        found = catalog.catalog(
+            target, archive_name=name, wanted=wanted.in_catalog(), include_prepared=wanted.include_prepared
+        )
+        yield from (item for item in found if wanted.takes(item.path))
+
+
+def verify(session: Session, wanted: Wanted) -> Iterator[Checked]:
+    """Read every copy of every segment and compare it with its manifest, its entry and the ledger.
+
+    Segments that the ledger names but no archive has are problems, too.
+    """
+    targets = _targets(session, wanted)
+    checks = verify_segments(
+        targets,
+        keys=public_keys(session.folders.keys),
+        wanted=wanted.in_catalog(),
+        include_prepared=wanted.include_prepared,
+    )
+    yield from (item for item in checks if wanted.takes(item.path))
+    for entry in session.ledger.entries():
+        body = entry.body
+        if entry.kind is not EntryKind.DISPOSAL or wanted.run not in (None, body["run"]):
+            continue
+        if wanted.dataset in (None, body["dataset"]):
+            named = (segment for segment in sealed_segments(entry) if wanted.takes(segment.path))
+            yield from missing(named, targets)
+
+
+def query(session: Session, sql: str, wanted: Wanted | None = None) -> AbstractContextManager[QueryResult]:
+    """Ask the committed segments in SQL; each dataset is a table. The rows can be read inside the block.
+
+    Raises:
+        UsageError: If the statement does more than read, or DuckDB does not understand it.
+    """
+    return query_segments(_committed(session, wanted or Wanted()), sql)
+
+
+def restore(
+    session: Session,
+    wanted: Wanted,
+    *,
+    to: str | None = None,
+    table: str | None = None,
+    hold_days: int | None = HOLD_DAYS,
+) -> RestoreReport:
+    """Bring committed segments back into their own stores, or into another one.
+
+    Takes the store's lease, writes each segment wholly or not at all, never overwrites, is entered into the
+    ledger, and holds what came back into its own store. Running it again restores nothing twice.
+
+    Arguments:
+        session: The session.
+        wanted: Which segments.
+        to: Address of another store. None restores each dataset into its own.
+        table: Table in that store. None keeps the name.
+        hold_days: How long what came back is held. None holds nothing.
+
+    Raises:
+        UsageError: If no segment is meant, or a dataset is unknown.
+        StoreError: If another record of the same key is there.
+    """
+    checked_holds(session)
+    entries = list(_committed(session, wanted))
+    if not entries:
+        raise UsageError("no committed segment is meant", hint="See `lapse archive list`.")
+    matter = None
+    names = tuple(dict.fromkeys(entry.manifest.dataset for entry in entries))
+    if to is None and hold_days is not None:
+        matter = _hold(session, entries, hold_days)
+    restored: list[Restored] = []
+    stores: list[str] = []
+    for name in names:
+        dataset = _destination(session, name, to=to, table=table)
+        stores.append(dataset.shown)
+        mine = [entry for entry in entries if entry.manifest.dataset == name]
+        restored += _restore_into(session, dataset, mine, wanted)
+    checkpoint(session)
+    until = Nanos(session.real_now + (hold_days or 0) * DAY) if matter else None
+    return RestoreReport(restored=tuple(restored), hold=matter, held_until=until, stores=tuple(stores))
+
+
+def _targets(session: Session, wanted: Wanted) -> dict[str, ArchiveTarget]:
+    if wanted.archive is not None and wanted.archive not in session.targets:
+        known = ", ".join(session.targets) or "none"
+        raise UsageError(f"{session.policy.file} has no archive {wanted.archive!r}", hint=f"It has: {known}.")
+    return {name: target for name, target in session.targets.items() if wanted.archive in (None, name)}
+
+
+def _committed(session: Session, wanted: Wanted) -> Iterator[SegmentEntry]:
+    for name, target in _targets(session, wanted).items():
+        found = catalog.segments(
+            target, archive_name=name, wanted=wanted.in_catalog(), include_prepared=wanted.include_prepared
+        )
+        yield from (entry for entry in found if wanted.takes(entry.path))
+
+
+def _destination(session: Session, name: str, *, to: str | None, table: str | None) -> Dataset:
+    if to is None:
+        (dataset,) = session.datasets([name])
+        return dataset if table is None else replace(dataset, table=table)
+    base = session.policy.datasets.get(name) or Dataset(name=name, store=to, shown=to, time="")
+    return replace(base, store=to, shown=to, table=table or base.table, rules=(), expect=None)
+
+
+def _restore_into(
+    session: Session, dataset: Dataset, entries: list[SegmentEntry], wanted: Wanted
+) -> Iterator[Restored]:
+    with ExitStack() as stack:
+        store: Store = open_store(dataset, read_only=False)
+        stack.callback(store.close)
+        stack.enter_context(store.lease())
+        if not isinstance(store, Restorable):
+            raise UsageError(f"{dataset.shown} cannot take records back", hint="Restore into another store with --to.")
+        keys = public_keys(session.folders.keys)
+        for item in restore_segments(entries, store, keys=keys, include_prepared=wanted.include_prepared):
+            _record(session, dataset, item)
+            yield item
+
+
+def _record(session: Session, dataset: Dataset, item: Restored) -> None:
+    body: dict[str, Json] = {
+        "dataset": dataset.name,
+        "segment": item.entry.path,
+        "archive": item.entry.archive,
+        "restored": item.count.restored,
+        "present": item.count.present,
+        "own_store": dataset.name in session.policy.datasets
+        and session.policy.datasets[dataset.name].store == dataset.store,
+    }
+    session.writable_ledger.append(EntryKind.RESTORE, body, at=session.real_now)
+
+
+def _hold(session: Session, entries: list[SegmentEntry], days: int) -> str:
+    """Hold what comes back before it comes back: each dataset, from the oldest to the newest record of it."""
+    run = run_id(session.real_now)
+    matters = []
+    for name in dict.fromkeys(entry.manifest.dataset for entry in entries):
+        if name not in session.policy.datasets:
+            continue
+        manifests = [entry.manifest for entry in entries if entry.manifest.dataset == name]
+        oldest = [manifest.oldest for manifest in manifests]
+        newest = [manifest.newest for manifest in manifests]
+        whole = None in oldest or None in newest
+        matter = f"restore-{run}-{name}"
+        hold = Hold(
+            matter=matter,
+            reason=f"restored on {rfc3339(session.real_now)}",
+            dataset=name,
+            since=None,
+            until=Nanos(session.real_now + days * DAY),
+            records_from=None if whole else min(instant for instant in oldest if instant is not None),
+            records_before=None if whole else Nanos(max(instant for instant in newest if instant is not None) + 1),
+        )
+        add_hold(session, hold)
+        matters.append(matter)
+    return ", ".join(matters)

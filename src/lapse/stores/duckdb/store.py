@@ -1,0 +1,233 @@
+"""The DuckDB store: a dataset that is a table in a DuckDB file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import ClassVar
+
+from lapse import clock
+from lapse.canonical import canonical, sha256
+from lapse.errors import StoreError, UnsupportedError
+from lapse.instant import Nanos
+from lapse.model.disposal import Disposal, Facts
+from lapse.model.plan import Fingerprint, Identity, Mark, Tally
+from lapse.model.policy import Dataset, TimeFormat
+from lapse.model.selection import SKEW, Selection
+from lapse.ports import Budget, Found, Part, RestoreCount, Sketch, Slice
+from lapse.sqlcore.fields import field_path
+from lapse.sqlcore.fragments import Fragment, joined
+from lapse.sqlcore.identifiers import quote
+from lapse.sqlcore.markers import MARKER_TABLE, Markers
+from lapse.state import lease
+from lapse.stores.duckdb.catalog import Table, find_table
+from lapse.stores.duckdb.connection import Connection
+from lapse.stores.duckdb.formats import read_format
+from lapse.stores.duckdb.inspecting import sketches
+from lapse.stores.duckdb.judging import Judge, below
+from lapse.stores.duckdb.restoring import restore
+from lapse.stores.duckdb.slicing import cut
+from lapse.stores.duckdb.taking import DuckdbTake
+from lapse.stores.duckdb.times import MACROS, is_naive
+
+_PREFIX = "duckdb:///"
+
+
+class DuckdbStore:
+    """Records in a table of a DuckDB file.
+
+    The file is opened with the first question and given back by `close`; until then nobody else can use it.
+    """
+
+    scheme: ClassVar[str] = "duckdb"
+
+    def __init__(self, dataset: Dataset, *, read_only: bool) -> None:
+        self._dataset = dataset
+        self._path = dataset.store.removeprefix(_PREFIX)
+        self._read_only = read_only
+        self._opened: Connection | None = None
+        self._known: Table | None = None
+        self._format: TimeFormat | None = None
+
+    def close(self) -> None:
+        """Give the file back."""
+        if self._opened is not None:
+            self._opened.close()
+        self._opened = self._known = self._format = None
+
+    @property
+    def _connection(self) -> Connection:
+        if self._opened is None:
+            self._opened = open_file(self._path, read_only=self._read_only)
+        return self._opened
+
+    @property
+    def _table(self) -> Table:
+        if self._known is None:
+            if self._dataset.table is None:
+                raise UnsupportedError(f"{self._dataset.shown} needs a table", hint="Write `table:` on the dataset.")
+            self._known = find_table(self._connection, self._dataset.table)
+        return self._known
+
+    def _judge(self, selection: Selection) -> Judge:
+        return Judge(table=self._table, selection=selection, time_format=self._time_format(selection.doubt_after))
+
+    def _time_format(self, latest: Nanos) -> TimeFormat:
+        if self._format is None:
+            dataset, table = self._dataset, self._table
+            self._format = read_format(
+                self._connection, table, table.column(dataset.time), dataset.time_format, latest=latest
+            )
+        return self._format
+
+    def identity(self) -> Identity:
+        """The file by its real path, the table, and the columns the policy uses with their types."""
+        table, dataset = self._table, self._dataset
+        used = {table.column(field_path(field).column) for field in dataset.fields}
+        columns = sorted([column.name, column.type] for column in used)
+        file = sha256(os.fsencode(os.path.realpath(self._path)))[:12]
+        parts = (file, table.name, sha256(canonical(columns))[:12])
+        mark = self._mark()
+        return Identity(
+            fingerprint=Fingerprint(text=":".join((self.scheme, *parts)), parts=parts),
+            mark=mark,
+            unmarked=None if mark else f"table {table.name} has no single integer column as its primary key",
+            notes=self._notes(),
+            refusal=table.refusal,
+        )
+
+    def _mark(self) -> Mark | None:
+        table, key = self._table, self._table.integer_key
+        if key is None:
+            return None
+        ((highest,),) = self._connection.rows(f"SELECT max({quote(key)}) FROM {table.sql}")  # noqa: S608 - quoted
+        return Mark(kind="key", values={key: (int(highest or 0),)})
+
+    def _notes(self) -> tuple[str, ...]:
+        dataset, column = self._dataset, self._table.column(self._dataset.time)
+        found = self._time_format(Nanos(clock.real_now() + SKEW))
+        notes = []
+        if found is not dataset.time_format:
+            notes.append(f"{column.name} holds numbers and is read as {found.value}")
+        if dataset.zone is None and is_naive(column):
+            notes.append(f"{column.name} is {column.type} without time zone and is read as UTC")
+        return tuple(notes)
+
+    def survey(self, selection: Selection, mark: Mapping[str, tuple[int, ...]] | None = None) -> Iterator[Tally]:
+        """Count every row by outcome and tenant."""
+        judge = self._judge(selection)
+        yield from judge.tallies(self._connection, below(judge.table, mark))
+
+    def slices(
+        self,
+        selection: Selection,
+        facts: Facts,
+        budget: Budget,
+        mark: Mapping[str, tuple[int, ...]] | None = None,
+    ) -> Iterator[Slice]:
+        """Ranges of the key, or of the physical position where there is no integer key."""
+        judge = self._judge(selection)
+        yield from cut(self._connection, judge, facts, budget, below(judge.table, mark))
+
+    @contextmanager
+    def take(self, piece: Slice) -> Iterator[DuckdbTake]:
+        """Delete the slice's lapsed rows in a transaction; the commit ends it, leaving the block undoes it."""
+        if self._read_only:
+            raise StoreError(f"{self._path} is open for reading only", hint="Open it for writing.")
+        judge = self._judge(piece.selection)
+        if judge.table.refusal is not None:
+            raise UnsupportedError(judge.table.refusal, hint="Lapse removes rows from plain tables only.")
+        connection = self._connection
+        connection.run("BEGIN TRANSACTION")
+        try:
+            yield DuckdbTake(connection, judge, piece)
+        finally:
+            connection.roll_back()
+
+    @contextmanager
+    def lease(self) -> Iterator[None]:
+        """A lock file beside the database."""
+        with lease.hold(Path(f"{self._path}.lapse-lock"), what=f"dataset {self._dataset.name}"):
+            yield
+
+    def recover(self, intact: Callable[[Disposal], bool]) -> Iterator[Disposal]:
+        """Yield every marker; DuckDB has finished or undone interrupted commits itself."""
+        found = self._connection.rows(
+            "SELECT 1 FROM duckdb_tables() WHERE database_name = current_database() "
+            "AND schema_name = 'main' AND table_name = ?",
+            (MARKER_TABLE,),
+        )
+        if found:
+            yield from Markers(self._connection.rows).read()
+
+    def prune(self, disposals: Iterator[Disposal]) -> None:
+        """Remove markers, all of them or none."""
+        connection = self._connection
+        with connection.transaction():
+            markers = Markers(connection.rows)
+            markers.create()
+            for disposal in disposals:
+                markers.remove(disposal)
+
+    def find(self, selection: Selection, key: str) -> Iterator[Found]:
+        """The rows whose key column, else whose primary key, else whose position, has the text *key*."""
+        judge = self._judge(selection)
+        named = self._name_sql(judge.table)
+        dataset = self._dataset
+        fields = [Fragment(named), *(self._shown(judge, field) for field in dataset.fields)]
+        found = self._connection.query(
+            "SELECT lapse_code, lapse_instant, "
+            + joined(", ", fields)
+            + " FROM "
+            + judge.rows(Fragment(f"encode({named}) = ?", (key.encode(),)))
+        )
+        for code, instant, name, *values in found:
+            yield Found(
+                key=str(name),
+                code=int(code),
+                instant=None if instant is None else Nanos(int(instant)),
+                values=dict(zip(dataset.fields, values, strict=True)),
+            )
+
+    def _name_sql(self, table: Table) -> str:
+        columns = table.key if self._dataset.key is None else (table.column(self._dataset.key).name,)
+        names = [f"CAST({quote(name)} AS VARCHAR)" for name in columns]
+        return f"concat_ws(',', {', '.join(names)})" if names else "CAST(rowid AS VARCHAR)"
+
+    def _shown(self, judge: Judge, field: str) -> Fragment:
+        path = field_path(field)
+        if path.keys:
+            return judge.dialect.text(field)
+        return Fragment(f"CAST({quote(judge.table.column(path.column).name)} AS VARCHAR)")
+
+    def restore(self, part: Part) -> RestoreCount:
+        """Put back rows that are not there."""
+        if self._read_only:
+            raise StoreError(f"{self._path} is open for reading only", hint="Open it for writing.")
+        self._known = None
+        return restore(self._connection, self._dataset, part)
+
+    @classmethod
+    def inspect(cls, address: str) -> Iterator[Sketch]:
+        """Describe the tables of a file, the likeliest log first."""
+        path = address.removeprefix(_PREFIX)
+        connection = open_file(path, read_only=True)
+        try:
+            yield from sketches(connection, address, path)
+        finally:
+            connection.close()
+
+
+def open_file(path: str, *, read_only: bool) -> Connection:
+    """A connection that knows the macros for record times.
+
+    Raises:
+        StoreMissingError: If the file is not there; it is never made.
+        StoreError: If it cannot be opened.
+    """
+    connection = Connection(path, read_only=read_only)
+    for macro in MACROS:
+        connection.run(f"CREATE TEMP MACRO {macro}")
+    return connection

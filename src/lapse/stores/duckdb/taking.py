@@ -1,0 +1,129 @@
+"""One slice: rows deleted in an open transaction and handed over, then committed with their marker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from lapse import clock
+from lapse.errors import ChangedError, CommitUnknownError, ProofError, StoreError
+from lapse.model.disposal import Disposal, Method, Proof, Waiver
+from lapse.model.plan import Tally
+from lapse.ports import Part, Slice
+from lapse.segments.content import ContentDigest
+from lapse.sqlcore.markers import Markers
+from lapse.stores.duckdb.connection import Connection
+from lapse.stores.duckdb.encoding import check_exact, inexact, manifest_columns, yielded
+from lapse.stores.duckdb.judging import Judge
+from lapse.stores.duckdb.slicing import within
+
+if TYPE_CHECKING:
+    from lapse.ports import RowBatch
+
+_BATCH = 10_000
+
+
+class DuckdbTake:
+    """The lapsed rows of a slice; the caller has begun the transaction and rolls it back."""
+
+    def __init__(self, connection: Connection, judge: Judge, piece: Slice) -> None:
+        self._connection = connection
+        self._judge = judge
+        self._piece = piece
+        self._content = ContentDigest()
+        where, codes = within(piece, judge), piece.selection.lapsed_codes(piece.destination)
+        # The same snapshot and the same condition: what is counted here is what the statement below deletes.
+        self._tallies = judge.tallies(connection, where, codes)
+        self._delete = f"DELETE FROM {judge.table.sql} WHERE rowid IN (" + judge.going(where, codes) + ")"
+        self._deleted = False
+
+    @property
+    def _records(self) -> int:
+        return sum(tally.records for tally in self._tallies)
+
+    def parts(self) -> Iterator[Part]:
+        """One part, if there is anything."""
+        if not self._records:
+            return
+        if self._deleted:
+            raise StoreError(f"slice {self._piece.name} was read before", hint="Take it again.")
+        self._deleted = True
+        columns = self._judge.table.columns
+        returning = f" RETURNING {yielded(columns)}, {inexact(columns)} AS lapse_code"
+        reader = self._connection.batches(self._delete + returning, _BATCH)
+        yield Part(
+            table=self._judge.table.name,
+            columns=manifest_columns(columns, list(reader.schema)[:-1]),
+            odd_column=None,
+            batches=self._batches(reader),
+        )
+
+    def _batches(self, reader: Any) -> Iterator[RowBatch]:
+        columns = self._judge.table.columns
+        for batch in reader:
+            check_exact(batch.column(len(columns)), columns, self._judge.table.name)
+            rows = batch.select(range(len(columns)))
+            self._content.update(rows)
+            yield rows
+
+    def tallies(self) -> tuple[Tally, ...]:
+        """Counts of the slice."""
+        return self._tallies
+
+    def commit(self, proof: Proof) -> Disposal:
+        """Make the removal permanent, with its marker in the same transaction."""
+        self._check(proof)
+        disposal = self._disposal(proof)
+        if not disposal.records:
+            return disposal
+        if not self._deleted:
+            self._delete_unread()
+        markers = Markers(self._connection.rows)
+        markers.create()
+        markers.add(disposal)
+        try:
+            self._connection.run("COMMIT")
+        except ChangedError:
+            raise
+        except StoreError as error:
+            raise CommitUnknownError(
+                f"slice {self._piece.name}: DuckDB failed to commit: {error.message}",
+                hint="Run again: the next run finds out what became of it.",
+            ) from error
+        return disposal
+
+    def _check(self, proof: Proof) -> None:
+        piece = self._piece
+        if isinstance(proof, Waiver):
+            if piece.destination.archives or proof.slice != piece.name:
+                raise ProofError(f"slice {piece.name}: the waiver is not for it", hint="Nothing was removed.")
+            return
+        archives = tuple(sorted(verified.archive for verified in proof))
+        if not archives or archives != piece.destination.archives:
+            raise ProofError(f"slice {piece.name} needs a proof from {piece.destination}", hint="Nothing was removed.")
+        expected = (self._content.digest(),)
+        for verified in proof:
+            records = sum(segment.records for segment in verified.segments)
+            if (verified.slice, verified.content, records) != (piece.name, expected, self._records):
+                raise ProofError(
+                    f"slice {piece.name}: the proof from {verified.archive} is for other records",
+                    hint="Nothing was removed.",
+                )
+
+    def _delete_unread(self) -> None:
+        self._deleted = True
+        ((count,),) = self._connection.query(self._delete)
+        if count != self._records:
+            raise ChangedError(f"slice {self._piece.name}: {count} rows went, {self._records} were counted")
+
+    def _disposal(self, proof: Proof) -> Disposal:
+        piece = self._piece
+        return piece.facts.disposal(
+            slice_name=piece.name,
+            dataset=piece.dataset.name,
+            method=Method.ROW_DELETE,
+            at=clock.real_now(),
+            rule_of={outcome.code: outcome.rule for outcome in piece.selection.outcomes if outcome.rule is not None},
+            tallies=self._tallies,
+            proof=proof,
+        )

@@ -1,0 +1,158 @@
+"""What lies beside the logs: commits to finish, leftovers to clear, markers to yield and to prune."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from lapse.errors import StoreError, VerificationError
+from lapse.model.disposal import Disposal
+from lapse.stores.jsonl import names
+from lapse.stores.jsonl.disk import inode_of, open_log, sync_folder
+from lapse.stores.jsonl.files import LogSet
+from lapse.stores.jsonl.names import Kind, OwnName
+from lapse.stores.jsonl.quiet import refusal, write_lease
+from lapse.stores.jsonl.redo import Redo, journals
+from lapse.stores.jsonl.settling import check_replacement, drain, is_in_place, put_in_place
+from lapse.stores.jsonl.trouble import translated
+
+_PATIENCE = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """A commit of one log, and the folder where it lies.
+
+    Attributes:
+        folder: The folder.
+        redo: The journal.
+    """
+
+    folder: str
+    redo: Redo
+
+    @property
+    def log(self) -> str:
+        """Path of the log."""
+        return os.path.join(self.folder, self.redo.log)
+
+    @property
+    def pending(self) -> bool:
+        """Whether the commit is not finished."""
+        return self.redo.pending(self.folder)
+
+
+def markers(logs: LogSet) -> list[Marker]:
+    """Every commit of a log of the set, by folder, in the order of the slices.
+
+    Raises:
+        StoreError: If a journal cannot be read: nothing may be touched then.
+    """
+    return [Marker(folder, redo) for folder in logs.folders() for redo in journals(folder) if logs.matches(redo.log)]
+
+
+def settle(logs: LogSet, intact: Callable[[Disposal], bool], *, promise: str | None) -> list[Disposal]:
+    """Finish interrupted commits, clear what was left before one, and return every marker's disposal.
+
+    The caller holds the lease. Late lines of a writer that keeps an old file open stay where they are
+    until it closes it; their journal stays too.
+
+    Arguments:
+        logs: The log files.
+        intact: Whether the segments of a disposal can be read back.
+        promise: The dataset's ``writers:``.
+
+    Raises:
+        VerificationError: If they cannot, and the log is not replaced yet. It is still whole.
+        StoreError: If a commit cannot be finished.
+    """
+    found = markers(logs)
+    for marker in found:
+        if marker.pending:
+            _finish(marker, intact, promise)
+    _clear_leftovers(logs, found)
+    return [marker.redo.disposal for marker in found]
+
+
+def prune(logs: LogSet, disposals: Iterable[Disposal]) -> None:
+    """Remove the markers of *disposals*; one whose commit is not finished stays.
+
+    Raises:
+        StoreError: If one cannot be removed.
+    """
+    named = {(d.owner.ledger, d.owner.run, d.slice) for d in disposals}
+    folders = set()
+    for marker in markers(logs):
+        disposal = marker.redo.disposal
+        if (disposal.owner.ledger, disposal.owner.run, disposal.slice) not in named or marker.pending:
+            continue
+        path = marker.redo.path(marker.folder, Kind.JOURNAL)
+        with translated("remove the journal", path):
+            os.unlink(path)
+        folders.add(marker.folder)
+    for folder in sorted(folders):
+        with translated("update the folder", folder):
+            sync_folder(folder)
+
+
+def _finish(marker: Marker, intact: Callable[[Disposal], bool], promise: str | None) -> None:
+    folder, redo = marker.folder, marker.redo
+    with translated("finish an interrupted removal", marker.log):
+        if not is_in_place(folder, redo):
+            if not intact(redo.disposal):
+                raise VerificationError(
+                    f"{marker.log}: a removal was interrupted, and its archived copy cannot be read back",
+                    hint="The log is still whole and nothing was touched. Run `lapse archive verify` to see what is damaged.",
+                )
+            check_replacement(folder, redo)
+            _check_unwritten(marker, promise)
+        put_in_place(folder, redo)
+        drain(folder, redo, patience=_PATIENCE)
+
+
+def _check_unwritten(marker: Marker, promise: str | None) -> None:
+    """Refuse while somebody writes to the old file: their lines would go where no reader looks."""
+    aside = marker.redo.path(marker.folder, Kind.ASIDE)
+    if inode_of(aside) is None:
+        return
+    descriptor = open_log(aside, marker.redo.inode)
+    try:
+        with write_lease(descriptor, marker.log) as writers:
+            refused = refusal(writers, descriptor, marker.log, promise=promise)
+    finally:
+        os.close(descriptor)
+    if refused is not None:
+        raise refused
+
+
+def _clear_leftovers(logs: LogSet, found: Iterable[Marker]) -> None:
+    """Remove working files of slices that were never committed; under the lease nobody else's can be there."""
+    committed = {(marker.folder, marker.redo.log, marker.redo.slice) for marker in found}
+    for folder in logs.folders():
+        for own in _working_files(folder):
+            if logs.matches(own.log) and (
+                own.kind is Kind.JOURNAL_DRAFT or (folder, own.log, own.slice) not in committed
+            ):
+                _clear(folder, own)
+
+
+def _working_files(folder: str) -> Iterator[OwnName]:
+    with translated("list the folder", folder):
+        found = sorted(os.listdir(folder))
+    for name in found:
+        own = names.parse(name)
+        if own is not None and own.kind is not Kind.JOURNAL:
+            yield own
+
+
+def _clear(folder: str, own: OwnName) -> None:
+    path = os.path.join(folder, str(own))
+    with translated("remove a leftover", path):
+        if own.kind is Kind.ASIDE and os.stat(path, follow_symlinks=False).st_nlink == 1:
+            raise StoreError(
+                f"{path} is the only name of a log file that Lapse was about to change",
+                hint=f"The log {own.log} is gone from its folder. If it was not meant to go, rename this file back to it.",
+            )
+        os.unlink(path)
+        sync_folder(folder)

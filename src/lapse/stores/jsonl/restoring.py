@@ -1,0 +1,238 @@
+"""Lines from the archive back into a dataset: those that are not there, all of them or none."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from lapse.errors import StoreError, UnsupportedError
+from lapse.model.match import text_of
+from lapse.model.policy import Dataset
+from lapse.ports import LineBlock, Part, RestoreCount
+from lapse.stores.jsonl.codec import BLOCK, Encoding, encoder, encoding_of
+from lapse.stores.jsonl.disk import create, dress, open_log, sync_folder, write_all
+from lapse.stores.jsonl.fields import Doubtful, FieldReader
+from lapse.stores.jsonl.files import LogFile, LogSet
+from lapse.stores.jsonl.lines import Line, Shape, lines
+from lapse.stores.jsonl.names import Kind, OwnName
+from lapse.stores.jsonl.scanning import Extent, opened, reading
+from lapse.stores.jsonl.trouble import translated
+
+_SUFFIX = ".jsonl"
+
+
+def restore(logs: LogSet, dataset: Dataset, part: Part) -> RestoreCount:
+    """Write the lines of *part* that no file of the set has; a line that was there twice is wanted twice.
+
+    With a glob they go into a new file beside, named after their content; into a file that was named
+    exactly they are appended. The caller holds the lease.
+
+    Raises:
+        StoreError: If another line has the key of one of them, or they cannot be written.
+    """
+    with tempfile.TemporaryFile(dir=logs.base if os.path.isdir(logs.base) else None) as spool:
+        with translated("restore into it", logs.pattern):
+            wanted = _spool(part, dataset, spool)
+        missing = wanted.lines.copy()
+        for file in logs.files():
+            _strike_out(file, dataset, wanted, missing)
+        restored, total = missing.total(), wanted.lines.total()
+        if restored:
+            if logs.exact and wanted.torn is not None:
+                raise _torn(wanted.torn)
+            content = _only(spool, missing)
+            with translated("restore into it", logs.pattern):
+                _write(logs, part.table, content)
+    return RestoreCount(restored=restored, present=total - restored)
+
+
+def _torn(path: str) -> StoreError:
+    return StoreError(
+        f"{path}: its last line has no end, and a restored line would run on from it",
+        hint="Wait until its writer has ended the line, or end it with: echo >> FILE. Then restore again.",
+    )
+
+
+class _Wanted:
+    """The lines of a part: digests with their number, and their keys; and a file that ends in a torn line."""
+
+    def __init__(self) -> None:
+        self.lines: Counter[bytes] = Counter()
+        self.keys: set[str] = set()
+        self.torn: str | None = None
+
+
+def _digest(line: bytes) -> bytes:
+    return hashlib.blake2b(line, digest_size=16).digest()
+
+
+def _spool(part: Part, dataset: Dataset, spool: BinaryIO) -> _Wanted:
+    wanted = _Wanted()
+    reader = _key_reader(dataset)
+    for batch in part.batches:
+        if not isinstance(batch, LineBlock):
+            raise UnsupportedError(
+                f"{part.table}: rows cannot be restored into text logs", hint="Restore into a table."
+            )
+        spool.write(batch.data)
+        for line in lines([batch.data]):
+            wanted.lines[_digest(line.data)] += 1
+            key = _key(reader, dataset, line)
+            if key is not None:
+                wanted.keys.add(key)
+    return wanted
+
+
+def _key_reader(dataset: Dataset) -> FieldReader | None:
+    return None if dataset.key is None else FieldReader([dataset.key])
+
+
+def _key(reader: FieldReader | None, dataset: Dataset, line: Line) -> str | None:
+    if reader is None or dataset.key is None:
+        return None
+    fields = reader.read(line.data)
+    return None if isinstance(fields, Doubtful) else text_of(fields[dataset.key])
+
+
+def _strike_out(file: LogFile, dataset: Dataset, wanted: _Wanted, missing: Counter[bytes]) -> None:
+    """Take the lines that a file has off the missing ones.
+
+    Raises:
+        StoreError: If it has another line of the same key.
+    """
+    reader = _key_reader(dataset)
+    extent = Extent(path=file.path, inode=file.inode, size=file.size)
+    with opened(extent) as descriptor, reading(descriptor, extent) as (_, found):
+        for number, line in enumerate(found, start=1):
+            digest = _digest(line.data)
+            if line.shape is Shape.TORN:
+                wanted.torn = file.path
+            if missing[digest] > 0:
+                missing[digest] -= 1
+            elif digest not in wanted.lines and _key(reader, dataset, line) in wanted.keys:
+                raise StoreError(
+                    f"{file.path}:{number} has the {dataset.key} of a line to be restored, but other content",
+                    hint="Nothing was restored. Look at both lines; `lapse archive query` shows the archived one.",
+                )
+    for digest in [digest for digest, count in missing.items() if not count]:
+        del missing[digest]
+
+
+def _only(spool: BinaryIO, missing: Counter[bytes]) -> Iterator[bytes]:
+    """The missing lines in the order of the part, in blocks."""
+    left = missing.copy()
+    waiting = io.BytesIO()
+    spool.seek(0)
+    for line in lines(iter(lambda: spool.read(BLOCK), b"")):
+        digest = _digest(line.data)
+        if left[digest] > 0:
+            left[digest] -= 1
+            waiting.write(line.data)
+        if waiting.tell() >= BLOCK:
+            yield waiting.getvalue()
+            waiting = io.BytesIO()
+    yield waiting.getvalue()
+
+
+def _write(logs: LogSet, table: str, content: Iterator[bytes]) -> None:
+    files = logs.files()
+    if logs.exact:
+        _append(files[0].path, content)
+    else:
+        model = max(files, key=lambda file: file.mtime_ns)
+        _write_beside(logs, table, content, model=model.path)
+
+
+def _append(path: str, content: Iterator[bytes]) -> None:
+    """Append to the end of a file; if that fails it is as long as before. OSErrors are the caller's."""
+    source = open_log(path)
+    try:
+        size, encoding = os.fstat(source).st_size, encoding_of(source)
+    finally:
+        os.close(source)
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        _append_whole(descriptor, size, encoding, content)
+    finally:
+        os.close(descriptor)
+
+
+def _append_whole(descriptor: int, size: int, encoding: Encoding, content: Iterator[bytes]) -> None:
+    sink = _Descriptor(descriptor)
+    try:
+        packed = encoder(sink, encoding)
+        for data in content:
+            packed.write(data)
+        packed.close()
+        os.fsync(descriptor)
+    except OSError:
+        if os.fstat(descriptor).st_size == size + sink.written:  # nobody else has appended behind it
+            os.ftruncate(descriptor, size)
+        raise
+
+
+class _Descriptor:
+    """A descriptor as a sink that counts."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self.written = 0
+
+    def write(self, data: bytes) -> int:
+        """Write all of *data*."""
+        view = memoryview(data)
+        while view:
+            done = os.write(self._descriptor, view)
+            self.written += done
+            view = view[done:]
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing waits."""
+
+
+def _write_beside(logs: LogSet, table: str, content: Iterator[bytes], *, model: str) -> None:
+    """Write a new file that the glob matches, with owner and mode of a log beside it."""
+    folder = os.path.normpath(os.path.join(logs.base, os.path.dirname(table)))
+    if os.path.commonpath([folder, logs.base]) != logs.base or folder not in logs.folders():
+        folder = os.path.dirname(model)
+    # Named after a log of the set, so that recovery clears what a killed restore has left.
+    temporary = os.path.join(folder, str(OwnName(os.path.basename(model), f"restore-{os.getpid()}", Kind.TEMPORARY)))
+    hasher = hashlib.sha256()
+    descriptor = create(temporary)
+    try:
+        for data in content:
+            write_all(descriptor, data)
+            hasher.update(data)
+        source = open_log(model)
+        try:
+            dress(descriptor, source)
+        finally:
+            os.close(source)
+        os.utime(descriptor)
+        os.fsync(descriptor)
+        path = os.path.join(folder, _name_for(logs, os.path.basename(table), hasher.hexdigest()[:8]))
+        os.link(temporary, path)
+    finally:
+        os.close(descriptor)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+    sync_folder(folder)
+
+
+def _name_for(logs: LogSet, name: str, digest: str) -> str:
+    stem = name.partition(_SUFFIX)[0]
+    tried = (f"{stem}.restored-{digest}{_SUFFIX}", f"{name}.restored-{digest}", f"{stem}-restored-{digest}{_SUFFIX}")
+    for candidate in tried:
+        if logs.matches(candidate):
+            return candidate
+    raise UnsupportedError(
+        f"{logs.pattern} matches no name that a file of restored lines could have, such as {tried[0]}",
+        hint="Restore with a dataset whose glob ends in *, such as audit*.jsonl*.",
+    )

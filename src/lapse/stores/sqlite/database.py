@@ -1,0 +1,189 @@
+"""One connection to a SQLite file: statements, transactions and the version of what it saw."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from msgspec.msgpack import Ext
+
+from lapse.errors import CommitUnknownError, StoreError, UnsupportedError
+from lapse.stores.sqlite.address import check_file, path_of, uri_of
+from lapse.stores.sqlite.failures import primary_code, translate, translated
+from lapse.stores.sqlite.functions import register
+
+_OLDEST = (3, 38, 0)  # unixepoch()
+_WAIT = 5.0
+_CACHE_KIB = 65_536
+INVALID_TEXT = 1
+"""MessagePack extension type of a text that is no UTF-8; its data are the raw bytes."""
+
+
+class Database:
+    """A SQLite file, opened at its first use.
+
+    Attributes:
+        path: The file, links followed.
+        shown: Its address for messages.
+    """
+
+    def __init__(self, address: str, *, shown: str, read_only: bool, zone: str | None = None) -> None:
+        self.path: Path = path_of(address)
+        self.shown = shown
+        self._read_only = read_only
+        self._zone = zone
+        self._open: sqlite3.Connection | None = None
+
+    def close(self) -> None:
+        """Close the connection, if there is one."""
+        if self._open is not None:
+            self._open.close()
+            self._open = None
+
+    def create(self) -> None:
+        """Make the file where it is missing; a restore may begin with none.
+
+        Raises:
+            StoreError: If that fails.
+        """
+        if not self._read_only and self._open is None and not self.path.exists():
+            self._open = self._connect("rwc")
+
+    @property
+    def _connection(self) -> sqlite3.Connection:
+        if self._open is None:
+            check_file(self.path, self.shown)
+            self._open = self._connect("ro" if self._read_only else "rw")
+        return self._open
+
+    def _connect(self, mode: str) -> sqlite3.Connection:
+        if sqlite3.sqlite_version_info < _OLDEST:
+            raise UnsupportedError(
+                f"SQLite {sqlite3.sqlite_version} is too old", hint="Lapse needs 3.38 or later: use a newer Python."
+            )
+        with translated(self.shown):
+            connection = sqlite3.connect(uri_of(self.path, mode), uri=True, timeout=_WAIT, isolation_level=None)
+        try:
+            with translated(self.shown):
+                encoding = connection.execute("PRAGMA encoding").fetchone()[0]
+                connection.execute("PRAGMA foreign_keys = ON")
+                connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+                if mode == "ro":
+                    connection.execute("PRAGMA query_only = ON")
+                connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # the first that reads the file
+                register(connection, zone=self._zone, encoding=encoding)
+        except StoreError:
+            connection.close()
+            raise
+        return connection
+
+    def rows(self, sql: str, values: Sequence[object] = ()) -> list[Any]:
+        """All rows of a statement.
+
+        Raises:
+            UndecodableTextError: If a text is no UTF-8.
+            StoreError: If SQLite refuses.
+        """
+        connection = self._connection
+        with translated(self.shown):
+            return connection.execute(sql, values).fetchall()  # type: ignore[arg-type]
+
+    def row(self, sql: str, values: Sequence[object] = ()) -> Any:
+        """The first row of a statement, None if it has none."""
+        connection = self._connection
+        with translated(self.shown):
+            return connection.execute(sql, values).fetchone()  # type: ignore[arg-type]
+
+    def change(self, sql: str, values: Sequence[object] = ()) -> int:
+        """How many rows a statement removed or wrote, not counting those of triggers."""
+        connection = self._connection
+        with translated(self.shown):
+            return connection.execute(sql, values).rowcount  # type: ignore[arg-type]
+
+    def change_many(self, sql: str, values: Iterator[Sequence[object]]) -> None:
+        """Run a statement once for each of *values*."""
+        connection = self._connection
+        with translated(self.shown):
+            connection.executemany(sql, values)  # type: ignore[arg-type]
+
+    @contextmanager
+    def marking_invalid_text(self) -> Iterator[None]:
+        """Within this block a text that is no UTF-8 is read as `Ext` with its raw bytes."""
+        connection = self._connection
+        connection.text_factory = _text_or_ext
+        try:
+            yield
+        finally:
+            connection.text_factory = str
+
+    @contextmanager
+    def replacing_invalid_text(self) -> Iterator[None]:
+        """Within this block bytes that are no UTF-8 are read as U+FFFD."""
+        connection = self._connection
+        connection.text_factory = lambda data: data.decode(errors="replace")
+        try:
+            yield
+        finally:
+            connection.text_factory = str
+
+    def version(self) -> int:
+        """A number that is another one once anybody else has committed a change, as far as this one has seen."""
+        return int(self.row("PRAGMA data_version")[0])
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """One snapshot for the statements of this block."""
+        self.rows("BEGIN")
+        try:
+            yield
+        finally:
+            self.rollback()  # nothing was written
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """One transaction that can write; committed at the end of the block, undone if the block raises.
+
+        Raises:
+            CommitUnknownError: If SQLite did not say whether it committed.
+            StoreError: If another program has the file, or the commit was refused.
+        """
+        self.rows("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self.rollback()
+            raise
+        self._commit()
+
+    def _commit(self) -> None:
+        connection = self._connection
+        try:
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            refused = primary_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_FULL)
+            with contextlib.suppress(StoreError):  # the first error says more
+                self.rollback()
+            if refused:
+                raise translate(error, self.shown) from error
+            raise CommitUnknownError(
+                f"{self.shown}: SQLite did not confirm the commit: {error}",
+                hint="Run again: the marker in the store tells whether the records are gone.",
+            ) from error
+
+    def rollback(self) -> None:
+        """Undo the open transaction. SQLite may have done so already."""
+        connection = self._connection
+        if connection.in_transaction:
+            with translated(self.shown):
+                connection.execute("ROLLBACK")
+
+
+def _text_or_ext(data: bytes) -> str | Ext:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return Ext(INVALID_TEXT, data)

@@ -1,0 +1,72 @@
+"""The SQL functions that Lapse adds to a connection, for what SQLite's own cannot do exactly."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+
+import msgspec
+
+from lapse.model.match import Glob, text_of
+from lapse.model.timetext import parse_time_text
+from lapse.sqlcore.rules import clamped
+
+_NO_TEXT = b"\x00"  # present, but equal to no text: a blob
+_ENCODINGS = {"UTF-8": "utf-8", "UTF-16le": "utf-16-le", "UTF-16be": "utf-16-be"}
+
+
+def register(connection: sqlite3.Connection, *, zone: str | None, encoding: str) -> None:
+    """Add the functions to *connection*. Texts are handed over as blobs, since they may be no valid text.
+
+    ``lapse_instant(blob)``: nanoseconds of an ISO text, or NULL. ``lapse_fits(blob, pattern)``: whether a text
+    fits a glob. ``lapse_json(blob, key, …)``: the value at a path inside a JSON text, as text; NULL where there is
+    none; a blob where it equals no text.
+
+    Arguments:
+        connection: An open connection.
+        zone: Zone of texts without offset. None is UTC.
+        encoding: The database's text encoding, as ``PRAGMA encoding`` says.
+    """
+    codec = _ENCODINGS[encoding]
+
+    def instant(data: bytes) -> int | None:
+        try:
+            found = parse_time_text(data.decode(codec), zone)
+        except UnicodeDecodeError:
+            return None
+        return None if found is None else clamped(found)
+
+    def fits(data: bytes, pattern: str) -> bool:
+        return Glob(pattern).matches(data.decode(codec, errors="surrogateescape"))
+
+    def inside(data: bytes, *keys: str) -> str | bytes | None:
+        try:
+            return _inside(data.decode(codec), keys)
+        except UnicodeDecodeError:
+            return None
+
+    connection.create_function("lapse_instant", 1, instant, deterministic=True)
+    connection.create_function("lapse_fits", 2, fits, deterministic=True)
+    connection.create_function("lapse_json", -1, inside, deterministic=True)
+
+
+def _inside(text: str, keys: tuple[str, ...]) -> str | bytes | None:
+    found = _decoded(text)
+    for key in keys:
+        found = found.get(key) if isinstance(found, dict) else None
+    if found is None:
+        return None
+    plain = text_of(found)
+    # A lone surrogate can stand in JSON, but in no SQLite text and in no policy.
+    return _NO_TEXT if plain is None or any("\ud800" <= char <= "\udfff" for char in plain) else plain
+
+
+def _decoded(text: str) -> object:
+    try:
+        return msgspec.json.decode(text)
+    except (ValueError, msgspec.DecodeError):
+        pass  # the standard library reads a few things more: lone surrogates, NaN
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None

@@ -1,0 +1,114 @@
+"""One pass over a table: counts by outcome and tenant, and how many lapsed rows each stretch of it has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lapse.instant import Nanos
+from lapse.model.plan import CHECKSUM_MODULUS, Tally, merge
+from lapse.model.selection import Selection
+from lapse.sqlcore.fragments import Fragment
+from lapse.stores.sqlite.database import Database
+from lapse.stores.sqlite.judging import Judge
+from lapse.stores.sqlite.ranges import Key, KeyRange, KeyWalk
+
+_CELL = 5_000
+_LARGEST_CELL = 50_000
+_CELLS = 20_000  # remembered at most, about
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A stretch of a table as it was counted.
+
+    Attributes:
+        keys: Where it lies.
+        lapsed: Lapsed rows by code.
+    """
+
+    keys: KeyRange
+    lapsed: dict[int, int]
+
+    def count(self, codes: tuple[int, ...]) -> int:
+        """Rows with one of *codes*."""
+        return sum(self.lapsed.get(code, 0) for code in codes)
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A cell with the tallies of all its rows."""
+
+    cell: Cell
+    tallies: list[Tally]
+
+
+class Surveyor:
+    """Counts a table in stretches, so that no read transaction stays open for long."""
+
+    def __init__(self, database: Database, walk: KeyWalk, judge: Judge, selection: Selection) -> None:
+        self._database = database
+        self._walk = walk
+        self._judge = judge
+        self._lapsed = frozenset(selection.lapsed_codes())
+
+    def count(self, end: Key | None, row_size: int) -> Iterator[Counted]:
+        """Every row up to *end*, stretch by stretch."""
+        for keys in self._stretches(end):
+            tallies = [self._tally(row, row_size) for row in self._rows(self._judge.groups(keys))]
+            lapsed: dict[int, int] = {}
+            for tally in tallies:
+                if tally.code in self._lapsed:
+                    lapsed[tally.code] = lapsed.get(tally.code, 0) + tally.records
+            yield Counted(Cell(keys, lapsed), tallies)
+
+    def _rows(self, query: Fragment) -> list[tuple[int, str | None, int, int | None, int | None, int]]:
+        with self._database.replacing_invalid_text():
+            return self._database.rows(query.sql, query.values)
+
+    @staticmethod
+    def _tally(row: tuple[int, str | None, int, int | None, int | None, int], row_size: int) -> Tally:
+        code, tenant, records, oldest, newest, checksum = row
+        return Tally(
+            code=code,
+            tenant=tenant,
+            records=records,
+            size=records * row_size,
+            oldest=None if oldest is None else Nanos(oldest),
+            newest=None if newest is None else Nanos(newest),
+            checksum=checksum % CHECKSUM_MODULUS,
+        )
+
+    def _stretches(self, end: Key | None) -> Iterator[KeyRange]:
+        """Ranges that grow with the table, so that a bounded number of them covers it."""
+        if end is None:
+            return
+        after: Key | None = None
+        rows, walked = _CELL, 0
+        while True:
+            until = self._walk.step(KeyRange(after, end), rows)
+            yield KeyRange(after, end if until is None else until)
+            if until is None or until == end:
+                return
+            after, walked = until, walked + rows
+            rows = max(_CELL, min(_LARGEST_CELL, walked // (_CELLS // 10)))
+
+
+class Running:
+    """Tallies merged as they come."""
+
+    def __init__(self) -> None:
+        self._merged: tuple[Tally, ...] = ()
+        self._pending: list[Tally] = []
+
+    def add(self, tallies: list[Tally]) -> None:
+        """Take in more tallies."""
+        self._pending += tallies
+        if len(self._pending) > 10_000 + len(self._merged):
+            self.merged()
+
+    def merged(self) -> tuple[Tally, ...]:
+        """All of them, one for each code and tenant."""
+        self._merged = merge([*self._merged, *self._pending])
+        self._pending = []
+        return self._merged

@@ -1,0 +1,32 @@
+"""In CI nothing is skipped: a test that does not run there proves nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+
+import pytest
+
+_IN_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
+
+
+def _never_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if _IN_CI and report.outcome == "skipped" and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, and in CI that is a failure: {report.longrepr}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn a skipped test into a failure, in CI."""
+    report = yield
+    _never_skipped(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Turn a skipped module into a failure, in CI."""
+    report = yield
+    _never_skipped(report)
+    return report
