@@ -17,7 +17,7 @@ export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check soak bench real-data clean
+.PHONY: help setup demo test check docs soak bench real-data clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,7 +48,10 @@ check: $(READY) ## Style, types, layers, and whether the generated docs are up t
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/python -m lapse.cli.reference --check docs/reference
+	@$(BIN)/python tools/generate_docs.py --check
+
+docs: $(READY) ## Write docs/reference from the program's own help
+	@$(BIN)/python tools/generate_docs.py
 
 test: check ## Everything CI runs: `check`, and every test with reduced counts
 	@$(BIN)/pytest -n auto -m "not soak"

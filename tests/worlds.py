@@ -42,7 +42,7 @@ datasets:
       - {{for: 90 days}}
     archive: cold
 holds:
-  - {{matter: M-1, match: {{tenant: held}}, reason: litigation}}
+  - {{matter: M-1, match: {{dataset: log, tenant: held}}, reason: litigation}}
 """
 
 
@@ -129,7 +129,9 @@ class World:
                 found.append(str(path.relative_to(self.folder)))
             elif self.data in path.parents and (name.startswith(".") or "lapse" in name):
                 found.append(str(path.relative_to(self.folder)))
-        found += [f"journal: {piece.run}/{piece.slice}" for piece in unsettled(self.session().folders)]
+        found += [
+            f"journal: {piece.intent.run}/{piece.intent.slice}" for piece in unsettled(self.session().folders.root)
+        ]
         return found
 
 

@@ -16,7 +16,9 @@ def environment(folder: Path, requirements: Sequence[str]) -> Path:
     if done.is_file() and done.read_text(encoding="utf-8") == wanted:
         return python
     subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-    subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *requirements], check=True)
+    subprocess.run(
+        [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *requirements], check=True
+    )
     done.write_text(wanted, encoding="utf-8")
     return python
 

@@ -22,7 +22,7 @@ from lapse.model.selection import Destination, Selection
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    RowBatch: TypeAlias = pa.RecordBatch
+RowBatch: TypeAlias = "pa.RecordBatch"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -94,7 +94,7 @@ def _intent(piece: Slice) -> SliceIntent:
         run=piece.facts.owner.run,
         slice=piece.name,
         dataset=piece.dataset.name,
-        store=piece.dataset.shown,
+        store=piece.dataset.store_id,
         archives=piece.destination.archives,
         staged=tuple(
             SegmentIntent(archive=name, kind=ObjectKind.SEGMENT, staged=staging_name(piece, 0))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from harnesses import DuckdbNanosWorld, DuckdbTextWorld, DuckdbWorld, JsonlWorld, SqliteMillisWorld, SqliteWorld
 
 from lapse.testing.harness import World
 from lapse.testing.memory_world import MemoryWorld
@@ -13,6 +14,12 @@ from lapse.testing.store_contract import StoreContract
 
 STORES = [
     pytest.param(lambda folder: MemoryWorld(folder.name), id="memory"),
+    pytest.param(SqliteWorld, id="sqlite"),
+    pytest.param(SqliteMillisWorld, id="sqlite-ms"),
+    pytest.param(JsonlWorld, id="jsonl"),
+    pytest.param(DuckdbWorld, id="duckdb"),
+    pytest.param(DuckdbNanosWorld, id="duckdb-ns-keyless"),
+    pytest.param(DuckdbTextWorld, id="duckdb-text"),
 ]
 
 

@@ -20,10 +20,9 @@ from typing import Any
 import pyarrow.parquet  # noqa: F401  imported before the fork
 from worlds import World, make
 
-import lapse.archive.catalog
-import lapse.stores.jsonl
-import lapse.stores.sqlite
+from lapse.engine.ledgering import verify
 from lapse.model.report import Status
+from lapse.registry import store_class
 from lapse.state.journal import Journal
 from lapse.state.ledger import Ledger
 from lapse.targets.file import FileTarget
@@ -72,7 +71,7 @@ def arm(bomb: Bomb, kind: str) -> None:
     """Arm every port of the run."""
     for owner, names in _PORTS.items():
         bomb.arm(owner, names)
-    store = lapse.stores.sqlite.STORE if kind == "sqlite" else lapse.stores.jsonl.STORE
+    store: Any = store_class("sqlite://" if kind == "sqlite" else "/logs")
     bomb.arm(store, _STORE_PORTS)
     taking = store.take
 
@@ -81,7 +80,7 @@ def arm(bomb: Bomb, kind: str) -> None:
         manager = taking(self, piece)
         return _ArmedTake(manager, bomb)
 
-    store.take = take  # type: ignore[method-assign]
+    store.take = take
 
 
 class _ArmedTake:
@@ -148,15 +147,8 @@ def check(world: World, original: Counter[str]) -> dict[str, object]:
         "counted": world.ledger_records() == archived.total(),
         "left": archived.total(),
         "strays": world.strays(),
-        "ledger": ledger_is_sound(world),
+        "ledger": verify(world.session()).ok,
     }
-
-
-def ledger_is_sound(world: World) -> bool:
-    """Whether the ledger verifies against its checkpoint."""
-    from lapse.engine.ledgering import verify
-
-    return verify(world.session()).ok
 
 
 def case(kind: str, folder: Path, fuse: int, moment: str, answers: Path) -> None:

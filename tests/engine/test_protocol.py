@@ -103,6 +103,9 @@ def test_the_journal_is_on_disk_before_the_segment(world: World, monkeypatch: py
     publish = FileTarget.publish
 
     def watched(self: FileTarget, staged: Path, path: str) -> None:
+        if path.endswith(".entry.json") or "/checkpoints/" in path:
+            publish(self, staged, path)  # made after the commit: nothing of it is ever cleared
+            return
         named = [item.path for piece in unsettled(world.folder / "state") for item in piece.objects]
         assert path in named
         seen.append(path)
@@ -276,7 +279,7 @@ def test_a_segment_that_reads_back_wrong_removes_nothing(world: World, monkeypat
 
     def corrupting(self: FileTarget, staged: Path, path: str) -> None:
         data = bytearray(staged.read_bytes())
-        data[len(data) // 2] ^= 1
+        data[len(data) // 2] ^= path.endswith((".parquet", ".zst"))
         staged.write_bytes(bytes(data))
         publish(self, staged, path)
 

@@ -69,7 +69,8 @@ def test_a_period_is_a_number_with_its_unit(text: str, months: int, seconds: int
         "days", "90 day s", "90 dayss", "ninety days", "90 d", "90d", "1 fortnight", "1 day 2 hours", "90 days ago",
         "never", "none", "infinite", "null", "~", "always", "all", "for ever", "nan", "inf", "٩٠ days", "90\ndays\nx",
         "0 whole days", "-1 whole days", "1.5 whole days", "whole days",
-        "0 calendar days in Europe/Paris", "30 calendar days", "30 calendar days in", "30 calendar days in Paris/Europe",
+        "0 calendar days in Europe/Paris", "30 calendar days", "30 calendar days in",
+        "30 calendar days in Paris/Europe",
         "30 calendar days in ../../etc/passwd", "30 calendar days in /etc/localtime",
         "10001 years", "P10001Y", "120001 months", "99999999999999999999 days",
     ],
@@ -100,7 +101,7 @@ def test_a_refusal_says_why(value: object, words: str) -> None:
         parse_period(value)
 
 
-@given(st.integers(min_value=1, max_value=10_000), st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31)))
+@given(st.integers(min_value=1, max_value=10_000), st.datetimes())
 def test_elapsed_days_are_exact(days: int, moment: datetime) -> None:
     """A day is 86,400 s, whatever the calendar does; before the calendar begins the cutoff stays there."""
     now = from_datetime(moment.replace(tzinfo=UTC))
@@ -119,11 +120,12 @@ def test_months_agree_with_a_reference_for_a_hundred_years() -> None:
 
 @given(
     st.integers(min_value=1, max_value=1200),
-    st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1)),
+    st.integers(min_value=-70 * 366, max_value=230 * 365),
+    st.integers(min_value=0, max_value=86_400 * 10**6 - 1),
 )
-def test_months_agree_with_a_reference_anywhere(months: int, moment: datetime) -> None:
-    """Any number of months from any moment, to the microsecond."""
-    aware = moment.replace(tzinfo=UTC)
+def test_months_agree_with_a_reference_anywhere(months: int, days: int, micros: int) -> None:
+    """Any number of months from any moment of 1900 to 2200, to the microsecond."""
+    aware = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=days, microseconds=micros)
     assert parse_period(f"{months} months").cutoff(from_datetime(aware)) == from_datetime(months_before(aware, months))
 
 

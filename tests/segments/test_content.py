@@ -165,8 +165,8 @@ def test_a_million_cells_take_little_time() -> None:
 
     cells = column(pa.int64(), list(range(50_000)))
     batch = pa.record_batch([cells] * 20, [f"c{n}" for n in range(20)])
-    begun = time.perf_counter()
+    begun = time.process_time()
 
     digest(batch)
 
-    assert time.perf_counter() - begun < 0.5
+    assert time.process_time() - begun < 0.5

@@ -12,6 +12,8 @@ from typing import BinaryIO, ClassVar
 from lapse.errors import TargetError
 from lapse.instant import SECOND, Nanos
 from lapse.model.disposal import Disposal, Method, Owner
+from lapse.state.keys import public_keys
+from lapse.state.ledger_check import verify_ledger
 
 NOW = Nanos(1_795_000_000 * SECOND)
 RUN = "20261122T100000Z-3f9c1a"
@@ -104,3 +106,8 @@ def finished(process: subprocess.Popen[str]) -> str:
 def files_below(folder: Path) -> list[str]:
     """Names of all files below *folder*, sorted."""
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def intact(root: Path) -> bool:
+    """Whether the ledger below *root* passes its check."""
+    return verify_ledger(root / "ledger", checkpoints=(), public_keys=public_keys(root / "keys")).ok

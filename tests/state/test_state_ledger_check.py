@@ -406,6 +406,31 @@ def test_counts_by_tenant_are_checked(world: World, tmp_path: Path, change: str)
     assert check.problems[0].entry == 4
 
 
+@pytest.mark.parametrize("kept", ["number", "hash"])
+def test_an_edit_beside_a_removal_is_told_apart_from_it(world: World, kept: str) -> None:
+    """The number that the edited entry has, or its hash in its follower, says which of the two is missing."""
+    line = world.lines[6]
+    changed = edited(line, "n") if kept == "hash" else forged(replace(entry_of(line), body={"text": "other"}))
+    lines = [*world.lines[:5], changed, *world.lines[7:]]
+    found = {(problem.kind, problem.entry) for problem in world.check(lines, at=LENGTH).problems}
+    assert found == {(ProblemKind.REMOVED, 5), (ProblemKind.EDITED, 6)}
+
+
+def test_the_checkpoint_says_which_of_two_ledgers_is_ours(world: World) -> None:
+    """Where there are more entries of a stranger's ledger than of our own."""
+    lines = [world.other_lines[0], world.other_lines[2], world.lines[0]]
+    check = world.check(lines, at=1)
+    assert [(problem.kind, problem.line) for problem in check.problems] == [
+        (ProblemKind.INSERTED, 1),
+        (ProblemKind.INSERTED, 2),
+    ]
+
+
+def test_a_ledger_overwritten_with_junk_is_unreadable_and_not_gone(world: World) -> None:
+    """Nothing more can be said of it than that."""
+    assert kinds(world.check([b"junk"] * LENGTH, at=LENGTH)) == [ProblemKind.UNREADABLE]
+
+
 @anywhere
 @given(first=places, second=places, seed=st.randoms(use_true_random=False))
 def test_two_deeds_at_once_are_never_overlooked(world: World, first: int, second: int, seed: random.Random) -> None:

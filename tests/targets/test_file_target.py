@@ -44,9 +44,6 @@ class TestFileTargetWithoutLinks(TestFileTarget):
     def _without_links(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(os, "link", no_links)
 
-    def test_of_many_writers_one_wins(self, target: ArchiveTarget) -> None:
-        """Left out: without links, writers of different bytes at one path are kept apart by the put's lock only."""
-
 
 def files_below(folder: Path) -> list[str]:
     """Every file and link below *folder*."""

@@ -13,8 +13,8 @@ from lapse.model.disposal import SealedSegment
 from lapse.model.ledger_entry import EntryKind, LedgerEntry
 from lapse.model.manifest import Manifest
 from lapse.model.paths import entry_path
-from lapse.ports import ArchiveTarget
-from lapse.segments import Contents, Measure, file_digest, read_segment
+from lapse.ports import ArchiveTarget, Batch, LineBlock
+from lapse.segments import Measure, file_digest, read_segment
 from lapse.state.keys import verify as is_signed_by
 
 
@@ -121,18 +121,26 @@ def _content_problems(entry: SegmentEntry) -> Iterator[str]:
     except ValueError:
         yield "its manifest has a salt that is not hexadecimal"
         return
-    found, stated = asdict(_measured(entry, salt)), entry.manifest
-    for name, value in found.items():
-        if value != getattr(stated, name):
-            yield _differs(name.replace("_", " "), value, getattr(stated, name))
-
-
-def _measured(entry: SegmentEntry, salt: bytes) -> Contents:
-    measure = Measure(salt)
+    measure, columns = Measure(salt), _stated_columns(entry.manifest)
     with entry.target.open(entry.path) as file:
         for batch in read_segment(entry.manifest.format, file):
             measure.add(batch)
-    return measure.contents()
+            columns = _columns(batch)
+    if columns != _stated_columns(entry.manifest):
+        yield _differs("the list of columns", columns, _stated_columns(entry.manifest))
+    for name, value in asdict(measure.contents()).items():
+        if value != getattr(entry.manifest, name):
+            yield _differs(name.replace("_", " "), value, getattr(entry.manifest, name))
+
+
+def _columns(batch: Batch) -> list[tuple[str, str]]:
+    """Names and types; every batch of a segment has the same."""
+    return [] if isinstance(batch, LineBlock) else [(field.name, str(field.type)) for field in batch.schema]
+
+
+def _stated_columns(manifest: Manifest) -> list[tuple[str, str]]:
+    odd = [] if manifest.odd_column is None else [(manifest.odd_column, "binary")]
+    return [*((column.name, column.arrow) for column in manifest.columns), *odd]
 
 
 def _differs(what: str, found: object, stated: object) -> str:

@@ -11,16 +11,15 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import wraps
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lapse.cli.failure import InterruptedByUserError
-from lapse.cli.helptext import Command, epilog
-from lapse.cli.output import JsonOutput, Output, TextOutput
+from lapse.cli.helptext import Command, Group, epilog
+from lapse.cli.output import JsonOutput, Output, TextOutput, print_help
 from lapse.cli.view import View
-from lapse.errors import ExitCode
+from lapse.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from lapse.ports import Hook
@@ -115,7 +114,6 @@ def command(
 
 
 def _shown(work: Callable[..., View]) -> Callable[..., None]:
-    @wraps(work)
     def run(
         *,
         ctx: typer.Context,
@@ -135,10 +133,49 @@ def _shown(work: Callable[..., View]) -> Callable[..., None]:
         call.output.show(call.command, view)
         raise typer.Exit(int(view.exit_code))
 
+    return _with_options_of(work, run)
+
+
+def _with_options_of(work: Callable[..., View], run: Callable[..., None]) -> Callable[..., None]:
+    """Let typer see the options of *work*, the invocation aside, and after them those of *run*."""
     own = list(inspect.signature(work, eval_str=True).parameters.values())[1:]
-    common = inspect.signature(run, follow_wrapped=False, eval_str=True).parameters.values()
-    parameters = [*(p.replace(kind=p.KEYWORD_ONLY) for p in own), *(p for p in common if p.kind is p.KEYWORD_ONLY)]
+    common = [p for p in inspect.signature(run, eval_str=True).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    parameters = [*(each.replace(kind=each.KEYWORD_ONLY) for each in own), *common]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    del run.__wrapped__  # type: ignore[attr-defined]  # the options are those of the signature above
     return run
+
+
+def group(app: typer.Typer, name: str, *, text: str, examples: Sequence[str]) -> typer.Typer:
+    """A group of commands in *app*; without a command it prints its help."""
+    made = typer.Typer(name=name, cls=Group, help=text, epilog=epilog(examples), rich_markup_mode=None)
+    made.callback(invoke_without_command=True)(_help_or_command)
+    app.add_typer(made)
+    return made
+
+
+def _help_or_command(
+    ctx: typer.Context,
+    policy: PolicyOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    call = current(ctx)
+    call.note(policy=policy, as_json=as_json, quiet=quiet, debug=debug)
+    if ctx.invoked_subcommand is None:
+        call.command = ctx.command_path.partition(" ")[2]
+        raise_without_command(call, ctx)
+
+
+def raise_without_command(call: Invocation, ctx: typer.Context) -> None:
+    """Answer a call that names a group but no command: with its help, or with an error for programs.
+
+    Raises:
+        UsageError: With ``--json``: help is no result.
+        typer.Exit: Else, after the help was printed.
+    """
+    if call.as_json:
+        raise UsageError("there is no command", hint=f"See: {ctx.command_path} --help")
+    print_help(ctx.get_help())
+    raise typer.Exit

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from lapse.cli.failure import failure_of
-from lapse.cli.page import Line, lines
+from lapse.cli.page import Block, Line, lines
 from lapse.cli.view import View
 from lapse.cli.wording import plain
 
@@ -39,7 +39,7 @@ class TextOutput:
 
     def show(self, command: str, view: View) -> None:
         """Print the page on stdout, then the warnings on stderr."""
-        _print((line for block in view.page() for line in lines(block, _width(sys.stdout))), sys.stdout)
+        print_page(view.page())
         _print((Line(f"Warning: {plain(text)}", "warning") for text in view.warnings), sys.stderr)
 
     def fail(self, command: str, error: BaseException, code: int) -> None:
@@ -76,9 +76,9 @@ def print_help(text: str) -> None:
     _write(text.rstrip("\n") + "\n", sys.stdout)
 
 
-def print_note(text: str) -> None:
-    """Tell people on stderr what goes on."""
-    _print([Line(plain(text))], sys.stderr)
+def print_page(blocks: Iterable[Block]) -> None:
+    """Print blocks on stdout at once, for commands that show something as they go."""
+    _print(_laid_out(blocks, sys.stdout), sys.stdout)
 
 
 def print_traceback(error: BaseException) -> None:
@@ -119,12 +119,17 @@ def _told(failure: Failure) -> Iterator[Line]:
         yield Line(f"Hint: {plain(failure.hint)}", "hint")
 
 
+def _laid_out(blocks: Iterable[Block], stream: TextIO) -> Iterator[Line]:
+    width = _width(stream)
+    return (line for block in blocks for line in lines(block, width))
+
+
 def _width(stream: TextIO) -> int | None:
     """Columns to lay pages out in; None for a file or pipe, where each row keeps its line."""
     return min(console(stream).width, _WIDEST) if is_terminal(stream) else None
 
 
-def _print(texts: Iterator[Line] | list[Line], stream: TextIO) -> None:
+def _print(texts: Iterable[Line], stream: TextIO) -> None:
     if not is_terminal(stream):
         for line in texts:
             _write(f"{line.text}\n", stream)
@@ -133,7 +138,7 @@ def _print(texts: Iterator[Line] | list[Line], stream: TextIO) -> None:
     _flush(stream)
 
 
-def _print_styled(texts: Iterator[Line] | list[Line], stream: TextIO) -> None:
+def _print_styled(texts: Iterable[Line], stream: TextIO) -> None:
     from rich.text import Text
 
     screen = console(stream)

@@ -37,11 +37,18 @@ class Column:
         title: Its heading.
         right: Whether it is flush right, as numbers are.
         folds: Whether its cells are folded where the terminal is too narrow.
+        kept: Whether its heading is data: it is shown as it is, and also over empty cells.
     """
 
     title: str
     right: bool = False
     folds: bool = False
+    kept: bool = False
+
+    @property
+    def heading(self) -> str:
+        """What stands over its cells."""
+        return plain(self.title) if self.kept else self.title.upper()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,19 +101,20 @@ def _tabled(table: Table, width: int | None) -> Iterator[Line]:
     shown = [
         index
         for index, column in enumerate(table.columns)
-        if not rows or not column.title or any(row.cells[index] for row in rows)
+        if not rows or column.kept or any(row.cells[index] for row in rows)
     ]
     columns = [table.columns[index] for index in shown]
     rows = [Row(tuple(row.cells[index] for index in shown), row.style) for row in rows]
     widths = _widths(columns, rows, None if width is None else width - table.indent)
-    heading = Row(tuple(column.title.upper() for column in columns), "bold")
+    heading = Row(tuple(column.heading for column in columns), "bold")
     for row in (heading, *rows) if any(heading.cells) else rows:
         yield from _laid_out(row, columns, widths, table.indent)
 
 
 def _widths(columns: Sequence[Column], rows: Sequence[Row], room: int | None) -> list[int]:
     widths = [
-        max([_cells(column.title), *(_cells(row.cells[index]) for row in rows)]) for index, column in enumerate(columns)
+        max([_cells(column.heading), *(_cells(row.cells[index]) for row in rows)])
+        for index, column in enumerate(columns)
     ]
     if room is None:
         return widths

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from lapse.instant import Nanos, rfc3339
+from lapse.instant import SECOND, Nanos, rfc3339
 
 NOTHING = "-"
 """Stands in a table cell that has no value."""
@@ -59,6 +59,11 @@ def day(instant: Nanos | None) -> str:
 def moment(instant: Nanos | None, otherwise: str = NOTHING) -> str:
     """RFC 3339, exact; *otherwise* for None."""
     return otherwise if instant is None else rfc3339(instant)
+
+
+def second(instant: Nanos) -> str:
+    """RFC 3339 to the second, which is begun: for reading, where `moment` is for comparing."""
+    return rfc3339(Nanos(instant - instant % SECOND))
 
 
 def optional_moment(instant: Nanos | None) -> str | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lapse.engine.holding import checked_holds
-from lapse.engine.remembered import Remembered, remember
+from lapse.engine.holding import checked_holds, open_holds
+from lapse.engine.remembered import remember
 from lapse.engine.session import Session
 from lapse.errors import LapseError, UsageError
 from lapse.instant import Nanos, rfc3339
@@ -122,7 +122,9 @@ def status(session: Session) -> StatusReport:
     pending: dict[str, int] = {}
     for piece in unsettled(session.folders.root):
         name = piece.intent.dataset
-        pending[name] = pending.get(name, 0) + 1
+        mine = session.policy.datasets.get(name)
+        if mine is not None and mine.store_id == piece.intent.store:
+            pending[name] = pending.get(name, 0) + 1
     head = session.ledger.head()
     archives = _checkpoints(session)
     return StatusReport(
@@ -136,12 +138,12 @@ def status(session: Session) -> StatusReport:
         ledger_entries=0 if head is None else head.n + 1,
         head=None if head is None else head.hash,
         archives=archives,
-        warnings=_status_warnings(session, archives, pending, past),
+        warnings=_status_warnings(session, archives, pending),
     )
 
 
 def _dataset_status(session: Session, name: str, total: int, pending: int) -> DatasetStatus:
-    last = LastRuns(session.folders.root).load(name) or {}
+    last = LastRuns(session.folders.root).load(session.state_name(name)) or {}
     return DatasetStatus(
         dataset=name,
         store=session.policy.datasets[name].shown,
@@ -167,7 +169,7 @@ def _checkpoints(session: Session) -> Mapping[str, int | None]:
 
 
 def _status_warnings(
-    session: Session, archives: Mapping[str, int | None], pending: Mapping[str, int], past: Remembered
+    session: Session, archives: Mapping[str, int | None], pending: Mapping[str, int]
 ) -> tuple[str, ...]:
     warnings = []
     head = session.ledger.head()
@@ -183,6 +185,6 @@ def _status_warnings(
         warnings.append("the policy has no archive: a cut tail of the ledger could not be detected")
     warnings += [f"{name}: {n} slices of an interrupted run; the next run settles them" for name, n in pending.items()]
     present = {hold.matter for hold in session.holds()}
-    missing = [matter for matter in past.holds if matter not in present]
+    missing = [hold.matter for hold in open_holds(session) if hold.matter not in present]
     warnings += [f"hold {matter} is recorded but not found: the next run will stop" for matter in missing]
     return tuple(warnings)

@@ -59,8 +59,6 @@ def _dataset_remarks(dataset: Dataset) -> Iterator[str]:
 
 
 def _rule_remarks(rule: Rule) -> Iterator[str]:
-    if rule.waived:
-        yield f"{rule} removes records without a copy"
     if rule.keep.kind is Kind.NO_TIME:
         yield f"{rule} removes records of any age"
     elif rule.keep.kind is Kind.ELAPSED and not rule.keep.months and rule.keep.seconds < _SHORT:

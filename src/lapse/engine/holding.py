@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 
-from lapse.engine.remembered import remember
+from lapse.canonical import Json, canonical
+from lapse.engine.remembered import RecordedHold, remember
 from lapse.engine.session import Session
 from lapse.errors import HoldsError, LapseError, UsageError
 from lapse.model.ledger_entry import EntryKind
@@ -30,22 +33,41 @@ def checked_holds(session: Session) -> tuple[Hold, ...]:
     """
     holds = session.holds()
     present = {hold.matter for hold in holds}
-    for matter, until in remember(session.ledger).holds.items():
-        if matter not in present and (until is None or session.real_now < until):
+    for recorded in open_holds(session):
+        if recorded.matter not in present:
             raise HoldsError(
-                f"hold {matter} is in the ledger and was not released, but neither the policy nor"
+                f"hold {recorded.matter} is in the ledger and was not released, but neither the policy nor"
                 f" {session.holds_folder} has it",
-                hint=f"Put it back, or record its release with: lapse hold release {matter}",
+                hint=f"Put it back, or record its release with: lapse hold release {recorded.matter}",
             )
     return holds
 
 
+def open_holds(session: Session) -> tuple[RecordedHold, ...]:
+    """The holds that the ledger knows as neither released nor ended, of this policy.
+
+    A ledger can serve several policies. A hold of another policy whose file is gone counts as one of this
+    policy: the file was moved, and a hold does not end by that.
+    """
+    return tuple(
+        hold
+        for hold in remember(session.ledger).holds.values()
+        if (hold.until is None or session.real_now < hold.until)
+        and (hold.scope == session.scope or not Path(hold.scope).exists())
+    )
+
+
 def record_new_holds(session: Session, holds: Sequence[Hold]) -> None:
-    """Enter holds that were written by hand into the ledger, so that they cannot vanish unseen."""
-    recorded = remember(session.ledger).holds
+    """Enter holds that were written or changed by hand into the ledger, so that nothing happens to them unseen."""
+    recorded = {hold.matter: hold.facts for hold in open_holds(session)}
     for hold in holds:
-        if hold.matter not in recorded and (hold.until is None or session.real_now < hold.until):
-            session.writable_ledger.append(EntryKind.HOLD_ADDED, hold.facts(), at=session.real_now)
+        ended = hold.until is not None and hold.until <= session.real_now
+        if not ended and recorded.get(hold.matter) != json.loads(canonical(_facts(session, hold))):
+            session.writable_ledger.append(EntryKind.HOLD_ADDED, _facts(session, hold), at=session.real_now)
+
+
+def _facts(session: Session, hold: Hold) -> dict[str, Json]:
+    return {**hold.facts(), "scope": session.scope}
 
 
 def add_hold(session: Session, hold: Hold) -> None:
@@ -61,9 +83,10 @@ def add_hold(session: Session, hold: Hold) -> None:
         raise UsageError(
             f"there is a hold {hold.matter} already", hint="See `lapse hold list`, or choose another matter."
         )
+    session.folders.prepare()
     with holdlock.exclusive(session.folders.root, seconds=_PATIENCE):
         write_hold(session.holds_folder, hold)
-        session.writable_ledger.append(EntryKind.HOLD_ADDED, hold.facts(), at=session.real_now)
+        session.writable_ledger.append(EntryKind.HOLD_ADDED, _facts(session, hold), at=session.real_now)
 
 
 def release_hold(session: Session, matter: str) -> None:
@@ -78,10 +101,14 @@ def release_hold(session: Session, matter: str) -> None:
             hint="Take it out of the policy first, then run this again to record the release.",
         )
     in_folder = any(hold.matter == matter for hold in session.holds())
-    if not in_folder and matter not in remember(session.ledger).holds:
+    recorded = [hold for hold in open_holds(session) if hold.matter == matter]
+    if not in_folder and not recorded:
         raise UsageError(f"there is no hold {matter}", hint="See `lapse hold list`.")
+    session.folders.prepare()
     with holdlock.exclusive(session.folders.root, seconds=_PATIENCE):
-        session.writable_ledger.append(EntryKind.HOLD_RELEASED, {"matter": matter}, at=session.real_now)
+        for scope in {session.scope, *(hold.scope for hold in recorded)}:
+            body = {"matter": matter, "scope": scope}
+            session.writable_ledger.append(EntryKind.HOLD_RELEASED, body, at=session.real_now)
         if in_folder:
             remove_hold(session.holds_folder, matter)
 

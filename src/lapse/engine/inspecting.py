@@ -24,6 +24,7 @@ _DUCKDB_OFFSET = 8
 _LOG_WORD = re.compile(
     r"log|audit|event|histor|trail|journal|visit|activit|record|message|cdr|(^|_)cel(_|$)", re.IGNORECASE
 )
+_REGISTRY_WORD = re.compile(r"schemas?\b|registry|config|settings|manifest|checkpoint", re.IGNORECASE)
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -66,9 +67,13 @@ def propose(address: str, *, table: str | None = None, folder: Path | None = Non
         )
     sketches = tuple(kind.inspect(full))
     chosen, others = _choose(sketches, table, shown=address)
-    datasets = _named([replace(sketch, store=_shown(sketch.store, home)) for sketch in chosen])
+    archive = _archive([sketch.store for sketch in chosen], home)
+    chosen, others = (
+        tuple(replace(each, store=_shown(each.store, home)) for each in some) for some in (chosen, others)
+    )
+    datasets = _named(chosen)
     return Proposal(
-        text=policy_text(datasets, others, archive=_archive([sketch.store for sketch in chosen], home)),
+        text=policy_text(datasets, others, archive=archive),
         datasets=datasets,
         others=others,
     )
@@ -172,7 +177,7 @@ def _no_log(what: str) -> LapseError:
 
 def _looks_like_a_log(sketch: Sketch) -> bool:
     if sketch.table is None:
-        return True
+        return not _REGISTRY_WORD.search(_file_name(sketch))
     return bool(_LOG_WORD.search(sketch.table)) or (sketch.type is not None and sketch.actor is not None)
 
 
@@ -190,8 +195,12 @@ def _named(sketches: Sequence[Sketch]) -> tuple[Proposed, ...]:
 
 
 def _name(sketch: Sketch) -> str:
-    text = sketch.table or Path(sketch.store).name.partition(".")[0]
+    text = sketch.table or _file_name(sketch).partition(".")[0]
     return _UNSAFE.sub("-", text).strip("-._")[:80] or "log"
+
+
+def _file_name(sketch: Sketch) -> str:
+    return Path(sketch.store).name
 
 
 def _shown(address: str, home: Path) -> str:

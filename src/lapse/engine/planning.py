@@ -43,7 +43,9 @@ def _plan_one(session: Session, dataset: Dataset, holds: Sequence[Hold]) -> Data
             planned = plan_dataset(store, selection, budget=Budget())
     except LapseError as error:
         raise error.at(dataset.origin("store")) from error
-    check_fingerprint(dataset, planned.identity.fingerprint, Pins(session.folders.root).pinned(dataset.name))
+    check_fingerprint(
+        dataset, planned.identity.fingerprint, Pins(session.folders.root).pinned(session.state_name(dataset.name))
+    )
     return planned
 
 

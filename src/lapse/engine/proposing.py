@@ -16,7 +16,7 @@ _PLAIN = re.compile(
 )
 _HEAD = """\
 # A policy that `lapse init` proposes. As it stands nothing is ever removed: each dataset is kept forever.
-# Replace `keep: forever`, then look before you run:
+# Write how long to keep into `keep:`, then look before you run:
 #   lapse check     is the policy right?
 #   lapse plan      what would go, and why?
 #   lapse run       seal, verify, remove, record
@@ -95,9 +95,14 @@ def _keys(sketch: Sketch) -> Iterator[tuple[str, str]]:
         ("type", sketch.type),
         ("tenant", sketch.tenant),
         ("key", sketch.key),
-        ("expect", sketch.fingerprint),
+        ("expect", None if sketch.fingerprint is None else _without_columns(sketch.fingerprint)),
     )
     yield from ((key, value) for key, value in written if value is not None)
+
+
+def _without_columns(fingerprint: str) -> str:
+    """The fingerprint of store and table alone, so that a rule on another column does not need a new one."""
+    return fingerprint.rpartition(":")[0]
 
 
 def _examples(sketch: Sketch) -> Iterator[str]:
@@ -114,11 +119,16 @@ def _seen(others: Sequence[Sketch]) -> Iterator[str]:
         return
     yield "\n# Seen as well, and left out:\n"
     for sketch in others:
-        what = _one_line(sketch.table or sketch.store)
-        why = (
-            "no time in it" if sketch.time is None else f"{_one_line(sketch.time)} is a time, but it looks like no log"
-        )
-        yield f"#   {what}: {sketch.records:,} records; {why}\n"
+        if sketch.time is not None:
+            time = _one_line(sketch.time)
+            yield f"#   {_place(sketch)}: {sketch.records:,} records; {time} is a time, but it looks like no log\n"
+    timeless = ", ".join(_place(sketch) for sketch in others if sketch.time is None)
+    if timeless:
+        yield f"#   without a time: {timeless}\n"
+
+
+def _place(sketch: Sketch) -> str:
+    return _one_line(sketch.table or sketch.store)
 
 
 def _extent(sketch: Sketch) -> str:

@@ -38,7 +38,7 @@ class Recovered:
 
 
 def recover(session: Session, dataset: Dataset, store: Store) -> Recovered:
-    """Settle every open slice of *dataset*. The caller holds the store's lease.
+    """Settle every open slice in *dataset*'s store, of whichever dataset it was. The caller holds the store's lease.
 
     Raises:
         LedgerUnknownError: If the store has markers, but there is no ledger here that could know them.
@@ -48,7 +48,7 @@ def recover(session: Session, dataset: Dataset, store: Store) -> Recovered:
     ours = _of_this_ledger(session, dataset, found)
     completed = tuple(disposal for disposal in ours if _complete(session, disposal))
     committed = {(disposal.owner.run, disposal.slice) for disposal in ours}
-    open_slices = [piece for piece in unsettled(session.folders.root) if piece.intent.dataset == dataset.name]
+    open_slices = [piece for piece in unsettled(session.folders.root) if piece.intent.store == dataset.store_id]
     cleared = sum(
         _settle_uncommitted(session, piece)
         for piece in open_slices

@@ -10,18 +10,35 @@ from lapse.model.ledger_entry import EntryKind, LedgerEntry
 from lapse.state.ledger import Ledger
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedHold:
+    """A hold that was added and not released.
+
+    Attributes:
+        matter: Its case reference.
+        scope: The policy file it belongs to.
+        until: When it ends by itself. None while it is open.
+        facts: What it holds.
+    """
+
+    matter: str
+    scope: str
+    until: Nanos | None
+    facts: Mapping[str, object]
+
+
 @dataclass(slots=True)
 class Remembered:
     """The past, as far as the present needs it.
 
     Attributes:
-        holds: Matters of holds that were added and not released, with their ends; None while open.
+        holds: Holds that were added and not released, by policy file and matter.
         policy: Hash of the last policy that was followed. None before the first run.
         adopted: Ledgers whose markers this one may complete.
         totals: Records removed, by dataset.
     """
 
-    holds: dict[str, Nanos | None] = field(default_factory=dict)
+    holds: dict[tuple[str, str], RecordedHold] = field(default_factory=dict)
     policy: str | None = None
     adopted: set[str] = field(default_factory=set)
     totals: dict[str, int] = field(default_factory=dict)
@@ -31,10 +48,10 @@ class Remembered:
         body: Mapping[str, object] = entry.body
         match entry.kind:
             case EntryKind.HOLD_ADDED:
-                until = body.get("until")
-                self.holds[str(body["matter"])] = parse_rfc3339(until) if isinstance(until, str) else None
+                hold = _recorded(body)
+                self.holds[hold.scope, hold.matter] = hold
             case EntryKind.HOLD_RELEASED:
-                self.holds.pop(str(body["matter"]), None)
+                self.holds.pop((str(body["scope"]), str(body["matter"])), None)
             case EntryKind.POLICY:
                 self.policy = str(body["policy"])
             case EntryKind.NOTE if "adopted" in body:
@@ -44,6 +61,16 @@ class Remembered:
                 self.totals[name] = self.totals.get(name, 0) + int(str(body["records"]))
             case _:
                 pass
+
+
+def _recorded(body: Mapping[str, object]) -> RecordedHold:
+    until = body.get("until")
+    return RecordedHold(
+        matter=str(body["matter"]),
+        scope=str(body["scope"]),
+        until=parse_rfc3339(until) if isinstance(until, str) else None,
+        facts=body,
+    )
 
 
 def remember(ledger: Ledger) -> Remembered:

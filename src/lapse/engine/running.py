@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 
 from lapse import clock
@@ -15,7 +16,7 @@ from lapse.engine.planning import check_drift, read_sealed
 from lapse.engine.recovering import Recovered, recover
 from lapse.engine.remembered import remember
 from lapse.engine.session import Session, run_id
-from lapse.errors import ChangedError, GuardError, LapseError, PolicyError, StoreError, UnsupportedError
+from lapse.errors import ChangedError, GuardError, LapseError, StoreError, UnsupportedError
 from lapse.instant import rfc3339
 from lapse.model.disposal import Disposal, Facts, Owner
 from lapse.model.ledger_entry import EntryKind
@@ -137,7 +138,8 @@ def run(session: Session, wishes: Wishes) -> RunReport:
             ledger=session.writable_ledger,
             holds_unchanged=holds_unchanged(session),
         )
-        outcomes = [_purge(session, wishes, item, bench) for item in works]
+        names = (f"{number:06d}" for number in count(1))  # unique in the run: ledger and markers go by them
+        outcomes = [_purge(session, wishes, item, bench, names) for item in works]
         return _end_record(session, name, outcomes, clock.monotonic() - started)
 
 
@@ -183,7 +185,9 @@ def _planned(
         planned = plan_dataset(store, selection, budget=wishes.budget, mark=sealed.mark if sealed else None)
     except StoreError as error:
         raise error.at(dataset.origin("store")) from error
-    check_fingerprint(dataset, planned.identity.fingerprint, Pins(session.folders.root).pinned(dataset.name))
+    check_fingerprint(
+        dataset, planned.identity.fingerprint, Pins(session.folders.root).pinned(session.state_name(dataset.name))
+    )
     if sealed is not None:
         check_drift(planned, sealed)
     if planned.identity.refusal is not None and planned.records(Verdict.LAPSED):
@@ -228,14 +232,14 @@ def _begin_record(session: Session, name: str, holds: Sequence[Hold], works: Seq
     record_new_holds(session, holds)
     pins = Pins(session.folders.root)
     for item in works:
-        if item.dataset.expect is None and pins.pinned(item.dataset.name) is None:
-            pins.pin(item.dataset.name, item.facts.fingerprint)
+        if item.dataset.expect is None and pins.pinned(session.state_name(item.dataset.name)) is None:
+            pins.pin(session.state_name(item.dataset.name), item.facts.fingerprint)
     if remember(session.ledger).policy != session.policy.digest:
         body = {"run": name, "policy": session.policy.digest, "file": Path(session.policy.file).name}
         session.writable_ledger.append(EntryKind.POLICY, body, at=session.real_now)
 
 
-def _purge(session: Session, wishes: Wishes, item: _Work, bench: Bench) -> _Outcome:
+def _purge(session: Session, wishes: Wishes, item: _Work, bench: Bench, names: Iterator[str]) -> _Outcome:
     """Work on one dataset until nothing lapsed is left, it fails, or the caller wants to stop."""
     started = clock.monotonic()
     done: list[Disposal] = []
@@ -247,7 +251,7 @@ def _purge(session: Session, wishes: Wishes, item: _Work, bench: Bench) -> _Outc
         size=item.plan.size(Verdict.LAPSED),
     )
     try:
-        for disposal in _disposals(session, wishes, item, bench):
+        for disposal in _disposals(session, wishes, item, bench, names):
             done.append(disposal)
             session.tell(
                 "disposal.committed", dataset=item.dataset.name, slice=disposal.slice,
@@ -255,8 +259,6 @@ def _purge(session: Session, wishes: Wishes, item: _Work, bench: Bench) -> _Outc
             )  # fmt: skip
         if wishes.stopping():
             trouble = Trouble(message="the run was asked to stop", hint="Run again: it goes on where it stopped.")
-    except PolicyError:
-        raise
     except LapseError as error:
         trouble = Trouble(message=str(error), hint=error.hint)
         session.tell("dataset.failed", dataset=item.dataset.name, error=str(error))
@@ -264,17 +266,16 @@ def _purge(session: Session, wishes: Wishes, item: _Work, bench: Bench) -> _Outc
     return _Outcome(work=item, report=report, disposals=tuple(done))
 
 
-def _disposals(session: Session, wishes: Wishes, item: _Work, bench: Bench) -> Iterator[Disposal]:
+def _disposals(session: Session, wishes: Wishes, item: _Work, bench: Bench, names: Iterator[str]) -> Iterator[Disposal]:
     """Every committed slice; starts over with fresh slices where records or holds change underneath."""
-    number, attempt, selection = 0, 1, item.selection
+    attempt, selection = 1, item.selection
     while True:
         try:
             pieces = item.store.slices(selection, item.facts, wishes.budget, item.sealed.mark if item.sealed else None)
             for piece in pieces:
                 if wishes.stopping():
                     return
-                number += 1
-                disposal = work(replace(piece, name=f"{number:06d}"), item.store, bench)
+                disposal = work(replace(piece, name=next(names)), item.store, bench)
                 if disposal is not None:
                     attempt = 1
                     yield disposal
@@ -290,8 +291,8 @@ def _disposals(session: Session, wishes: Wishes, item: _Work, bench: Bench) -> I
 def _report(item: _Work, done: Sequence[Disposal], trouble: Trouble | None, seconds: float) -> DatasetReport:
     rules: dict[str, int] = {}
     for disposal in done:
-        for index, count in disposal.counts.items():
-            rules[disposal.rules[index]] = rules.get(disposal.rules[index], 0) + count
+        for index, records in disposal.counts.items():
+            rules[disposal.rules[index]] = rules.get(disposal.rules[index], 0) + records
     removed = sum(disposal.records for disposal in done)
     touched = done or item.recovered.completed
     status = Status.INCOMPLETE if trouble else Status.DONE if touched else Status.NOTHING
@@ -345,7 +346,7 @@ def _remember_reports(session: Session, name: str, reports: Sequence[DatasetRepo
         facts: dict[str, Json] = {
             "run": name, "at": at, "status": report.status.value, "records": report.records, "trouble": trouble,
         }  # fmt: skip
-        runs.save(report.dataset, facts)
+        runs.save(session.state_name(report.dataset), facts)
 
 
 def _prune(session: Session, outcomes: Sequence[_Outcome]) -> list[str]:

@@ -42,6 +42,15 @@ class Session:
     hooks: tuple[Hook, ...] = ()
 
     @property
+    def scope(self) -> str:
+        """The policy file, absolute: one state folder can serve several policies, and this tells them apart."""
+        return str(Path(self.policy.folder) / Path(self.policy.file).name)
+
+    def state_name(self, dataset: str) -> str:
+        """The name under which the state folder knows a dataset of this policy."""
+        return f"{self.scope}#{dataset}"
+
+    @property
     def holds_folder(self) -> Path:
         """The folder of hold files, beside the policy."""
         return Path(self.policy.folder) / "holds"
@@ -67,7 +76,7 @@ class Session:
         Raises:
             HoldsError: If one cannot be read.
         """
-        return (*self.policy.holds, *load_holds(self.holds_folder))
+        return (*self.policy.holds, *load_holds(self.holds_folder, datasets=self.policy.datasets))
 
     def datasets(self, names: Sequence[str]) -> tuple[Dataset, ...]:
         """The datasets of those names in policy order; all without a name.

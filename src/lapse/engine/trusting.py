@@ -30,7 +30,7 @@ def trust(session: Session, name: str) -> str:
             origin=dataset.origin("expect"),
         )
     pins = Pins(session.folders.root)
-    body = {"dataset": name, "before": pins.pinned(name), "after": found}
+    body = {"dataset": name, "before": pins.pinned(session.state_name(name)), "after": found}
     session.writable_ledger.append(EntryKind.TRUST, body, at=session.real_now)
-    pins.pin(name, found)
+    pins.pin(session.state_name(name), found)
     return found

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from lapse.canonical import Digest, Json, digest_of
+from lapse.canonical import Digest, Json, digest_of, sha256
 from lapse.errors import Origin, PolicyError
 from lapse.instant import Nanos, rfc3339
 from lapse.model.match import Match
@@ -140,6 +140,11 @@ class Dataset:
     def origin(self, key: str = "") -> Origin | None:
         """Where *key* is written, else the dataset, else None."""
         return self.origins.get(key) or self.origins.get("")
+
+    @property
+    def store_id(self) -> str:
+        """A digest of the address: tells stores apart without giving a secret away."""
+        return sha256(self.store.encode())[:16]
 
     @property
     def fields(self) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from functools import cached_property
 
 from lapse.canonical import Digest, digest_of
 from lapse.instant import SECOND, Nanos, rfc3339
-from lapse.model.match import Match
+from lapse.model.match import Condition, Match
 from lapse.model.policy import Dataset, Floor, Hold, Rule
 
 SKEW = 300 * SECOND
@@ -248,10 +248,22 @@ def select(
 def held_scopes(dataset: Dataset, holds: Iterable[Hold], now: Nanos, real_now: Nanos) -> tuple[HeldScope, ...]:
     """The holds that can touch *dataset* and are active, at *now* or in reality: a replay removes for real."""
     return tuple(
-        HeldScope(resolve(hold.match, dataset), hold.records_from, hold.records_before, f"hold {hold.matter}")
+        HeldScope(resolve(hold.match, dataset), hold.records_from, hold.records_before, _hold_label(hold, dataset))
         for hold in holds
         if (hold.active(now) or hold.active(real_now)) and hold.dataset in (None, dataset.name)
     )
+
+
+def _hold_label(hold: Hold, dataset: Dataset) -> str:
+    unknown = [condition.role for condition in hold.match.conditions if _column(condition, dataset) is None]
+    widened = f", all of it, as the dataset names no {' and no '.join(unknown)}" if unknown else ""
+    return f"hold {hold.matter}{widened}"
+
+
+def _column(condition: Condition, dataset: Dataset) -> str | None:
+    """The dataset's column that a hold's or floor's condition speaks of. None if it has none."""
+    roles = {"type": dataset.type, "tenant": dataset.tenant}
+    return roles.get(condition.role, condition.field)
 
 
 def resolve(match: Match, dataset: Dataset) -> Match:
@@ -260,14 +272,5 @@ def resolve(match: Match, dataset: Dataset) -> Match:
     A dataset without such a column cannot be told apart by it, so the match widens to everything: a hold
     or floor may then keep too much, never too little. Only holds and floors may be resolved this way.
     """
-    columns = {"type": dataset.type, "tenant": dataset.tenant}
-    resolved = []
-    for condition in match.conditions:
-        if condition.role not in columns:
-            resolved.append(condition)
-            continue
-        column = columns[condition.role]
-        if column is None:
-            continue
-        resolved.append(replace(condition, field=column))
-    return Match(tuple(resolved))
+    resolved = [(condition, _column(condition, dataset)) for condition in match.conditions]
+    return Match(tuple(replace(condition, field=column) for condition, column in resolved if column is not None))

@@ -83,6 +83,16 @@ def _in_zone(wall: datetime, zone: str | None) -> Nanos:
     return Nanos(instant - least // timedelta(microseconds=1) * 1000)
 
 
+def check_zone(zone: str | None) -> None:
+    """See that *zone* is known. None is UTC.
+
+    Raises:
+        PolicyError: If it is not.
+    """
+    if zone is not None:
+        _zone(zone)
+
+
 @lru_cache(maxsize=64)
 def _zone(name: str) -> ZoneInfo:
     try:

@@ -8,12 +8,11 @@ from pydantic_core import PydanticCustomError
 
 from lapse.errors import Complaint
 from lapse.model.match import Condition, Glob, Match
-from lapse.policyfile.secrets import masked
 from lapse.policyfile.tree import Entry
 from lapse.policyfile.words import nearest, record_field
 
 ROLES = ("type", "tenant")
-_SUSPICIOUS = 0.85  # likeness from which a field's name is more likely a word of the policy, misspelt
+_SUSPICIOUS = 0.81  # likeness from which a field's name is more likely a word of the policy, misspelt
 
 
 def match_of(fields: Mapping[str, object] | None, columns: Mapping[str, str]) -> Match:
@@ -49,16 +48,23 @@ def bad_fields(entries: Iterable[Entry], reserved: Collection[str]) -> Iterator[
     for entry in entries:
         if entry.key in ROLES:
             continue
-        near = nearest(entry.key, [*ROLES, *reserved], _SUSPICIOUS)
+        near = _meant(entry.key, [*ROLES, *reserved])
         if near is not None:
             hint = f"Did you mean `{near}`? If the field is really called so, write `$.{entry.key}`."
-            yield Complaint(entry.origin, f"unknown key `{masked(entry.key)}`", hint)
+            yield Complaint(entry.origin, f"unknown key `{entry.key}`", hint)
             continue
         try:
             record_field(entry.key)
         except PydanticCustomError as error:
             context = error.context or {}
             yield Complaint(entry.origin, f"unknown key: {context['what']}", context["hint"])
+
+
+def _meant(key: str, words: list[str]) -> str | None:
+    if key.startswith("$"):
+        return None
+    swapped = (word for word in words if sorted(word) == sorted(key.lower()))
+    return nearest(key, words, _SUSPICIOUS) or next(swapped, None)
 
 
 def covers(first: Match, second: Match) -> bool:

@@ -19,7 +19,7 @@ from lapse.policyfile.addresses import (
     target_address,
 )
 from lapse.policyfile.models import DatasetShape, PolicyShape
-from lapse.policyfile.secrets import AddressError
+from lapse.policyfile.secrets import AddressError, masked
 from lapse.policyfile.shape import misshapen, plain, shaped
 from lapse.policyfile.tree import Entry, Mapped, Node, Scalar, children, items
 
@@ -86,14 +86,15 @@ def raise_complaints(name: str, complaints: Sequence[Complaint]) -> None:
 
 
 def in_order(complaints: Sequence[Complaint], files: Sequence[str]) -> tuple[Complaint, ...]:
-    """The complaints by file, line and column, each once."""
+    """The complaints by file, line and column, each once, without secrets: what they quote could be an address."""
     rank = {file: index for index, file in enumerate(files)}
 
     def place(complaint: Complaint) -> tuple[int, int, int]:
         origin = complaint.origin
         return rank.get(origin.file, len(rank)), origin.line, origin.column
 
-    return tuple(sorted(dict.fromkeys(complaints), key=place))
+    shown = (replace(each, message=masked(each.message), hint=each.hint and masked(each.hint)) for each in complaints)
+    return tuple(sorted(dict.fromkeys(shown), key=place))
 
 
 def _shape_complaints(root: Mapped, *, is_main: bool) -> Iterator[Complaint]:

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from lapse.errors import Complaint, Origin, PolicyError
-from lapse.policyfile.secrets import masked
 from lapse.policyfile.tree import Entry, Listing, Mapped, Node, Scalar, parse
 
 FOLDER = "conf.d"
@@ -113,5 +112,5 @@ def _new(kind: str, first: Mapped, second: Mapped, complaints: list[Complaint]) 
 
 
 def _twice(name: str, first: Entry, second: Entry) -> Complaint:
-    what = f"`{masked(name)}` stands at {first.origin} already"
+    what = f"`{name}` stands at {first.origin} already"
     return Complaint(second.origin, what, "Each name stands once in the policy and its conf.d; keep one of the two.")

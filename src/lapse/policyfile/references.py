@@ -116,21 +116,13 @@ def _bad_rules(dataset: Mapped) -> Iterator[Complaint]:
     earlier: list[tuple[int, Mapped, RuleShape]] = []
     for index, rule in enumerate(_rules(dataset)):
         own = [entry for entry in rule.entries if entry.key not in keys_of(RuleShape)]
-        wrong = [*_columnless(own, dataset), *bad_fields(own, keys_of(RuleShape)[1:])]
+        wrong = list(bad_fields(own, keys_of(RuleShape)[1:]))
         yield from wrong
         shape = None if wrong else shaped(RuleShape, rule)
         if shape is None:
             continue
         yield from _unreachable(index, rule, shape, earlier)
         earlier.append((index, rule, shape))
-
-
-def _columnless(fields: list[Entry], dataset: Mapped) -> Iterator[Complaint]:
-    for entry in fields:
-        if entry.key in ROLES and not dataset.entry(entry.key):
-            what = f"`{entry.key}` means nothing here: the dataset does not say which field holds it"
-            hint = f"Add `{entry.key}: COLUMN` to the dataset; if the field itself is called so, write `$.{entry.key}`."
-            yield Complaint(entry.origin, what, hint)
 
 
 def _unreachable(

@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from lapse.errors import Complaint, Origin
 from lapse.policyfile.models import keys_of, shape_at
-from lapse.policyfile.secrets import masked, unescaped
+from lapse.policyfile.secrets import unescaped
 from lapse.policyfile.tree import Listing, Mapped, Node, Plain, Scalar
 from lapse.policyfile.words import MANY, ONE, did_you_mean, kind_of, nearest
 
@@ -106,7 +106,7 @@ def _misspelt(missing: str, path: Path, unknown: list[_Place]) -> bool:
 
 
 def _complaint(detail: ErrorDetails, place: _Place) -> Complaint:
-    subject = f"`{masked(place.key)}`" if place.key else "the file"
+    subject = f"`{place.key}`" if place.key else "the file"
     kind = kind_of(_outline(place.node))
     match detail["type"]:
         case "lapse":
@@ -127,7 +127,7 @@ def _complaint(detail: ErrorDetails, place: _Place) -> Complaint:
 
 
 def _missing(key: str, place: _Place) -> Complaint:
-    where = f" in `{masked(place.key)}`" if place.key else ""
+    where = f" in `{place.key}`" if place.key else ""
     hint = f"Add `{key}:`."
     if key == "for":
         hint = "Say how long with `for:`, like `for: 90 days` or `for: forever`."

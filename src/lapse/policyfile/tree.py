@@ -152,12 +152,12 @@ def parse(text: str, file: str, complaints: list[Complaint]) -> Node | None:
     yaml.composer.warn_double_anchors = False
     try:
         root = yaml.compose(text)
-        if root is not None:
+        if root is not None and root.tag != f"{_TAG}null":
             return _Builder(file, complaints).node(root)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         origin = Origin(file, mark.line + 1, mark.column + 1) if mark else Origin(file, 1, 1)
-        complaints.append(Complaint(origin, f"this is not valid YAML: {masked(error.problem or 'unreadable')}"))
+        complaints.append(Complaint(origin, f"this is not valid YAML: {error.problem or 'unreadable'}"))
         return None
     except YAMLError as error:
         complaints.append(_bad_character(error, text, file))
@@ -226,7 +226,7 @@ class _Builder:
                 self._complain(origin, "merge keys (`<<`) are not supported", "Write the keys out.")
             elif name in seen:
                 hint = "Keep one of the two."
-                self._complain(origin, f"duplicate key `{masked(name)}`: it stands at {seen[name]} already", hint)
+                self._complain(origin, f"duplicate key `{name}`: it stands at {seen[name]} already", hint)
             else:
                 seen[name] = origin
                 yield Entry(name, self.node(value, key), origin)
@@ -236,7 +236,7 @@ class _Builder:
         match str(node.tag).removeprefix(_TAG):
             case "null":
                 where = origin if key is None else self._origin(key)
-                what = "" if key is None else f"`{masked(str(key.value))}`: "
+                what = "" if key is None else f"`{key.value}`: "
                 self._complain(where, f"{what}nothing is written here, or null", "Write a value; null never means all.")
                 return Scalar(None, text, where)
             case "int":

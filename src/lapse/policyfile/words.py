@@ -21,7 +21,6 @@ from lapse.instant import Nanos, parse_rfc3339
 from lapse.model.match import Glob, text_of
 from lapse.model.period import Period, parse_period
 from lapse.model.policy import TimeFormat
-from lapse.policyfile.secrets import masked
 
 GLOB = "glob:"
 ONE, MANY = "<one>", "<many>"
@@ -67,7 +66,7 @@ def kind_of(value: object) -> str:
         case bool():
             return str(value).lower()
         case str():
-            return f"`{masked(value)}`"
+            return f"`{value}`"
         case _:
             return str(value)
 

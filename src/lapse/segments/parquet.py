@@ -9,12 +9,18 @@ from types import TracebackType
 from typing import Any, BinaryIO
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lapse.errors import StoreError, VerificationError
 from lapse.ports import Batch, LineBlock, Part
 from lapse.segments.disk import create, target_error
 from lapse.segments.rows import plain
+
+_SAMPLE = 2000
+"""Rows that are looked at to choose encodings."""
+
+_BYTES = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
 
 
 class ParquetWriter:
@@ -41,7 +47,7 @@ class ParquetWriter:
         rows = self._fitting(batch)
         try:
             if self._writer is None:
-                self._writer = pq.ParquetWriter(self._file, rows.schema, version="2.6", compression="zstd")
+                self._writer = _writer(self._file, rows)
             if rows.num_rows:
                 self._writer.write_batch(rows, row_group_size=rows.num_rows)
         except pa.ArrowException as error:
@@ -75,6 +81,35 @@ class ParquetWriter:
             os.fsync(self._file.fileno())
         except OSError as error:
             raise target_error(f"write {self._path}", error) from error
+
+
+def _writer(file: BinaryIO, first: pa.RecordBatch) -> Any:
+    encodings = _encodings(first.slice(0, _SAMPLE))
+    return pq.ParquetWriter(
+        file,
+        first.schema,
+        version="2.6",
+        compression="zstd",
+        use_dictionary=[name for name in first.schema.names if name not in encodings],
+        column_encoding=encodings,
+    )
+
+
+def _encodings(sample: pa.RecordBatch) -> dict[str, str]:
+    """Delta encodings for columns whose values hardly repeat; a dictionary is smaller for the others."""
+    return {
+        name: encoding
+        for name, column in zip(sample.schema.names, sample.columns, strict=True)
+        if (encoding := _delta_encoding(column.type)) is not None and pc.count_distinct(column).as_py() > _SAMPLE // 2
+    }
+
+
+def _delta_encoding(kind: Any) -> str | None:
+    if pa.types.is_integer(kind) or pa.types.is_temporal(kind):
+        return "DELTA_BINARY_PACKED"
+    if any(test(kind) for test in _BYTES):
+        return "DELTA_LENGTH_BYTE_ARRAY"
+    return None
 
 
 def read(file: BinaryIO) -> Iterator[pa.RecordBatch]:

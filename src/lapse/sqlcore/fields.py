@@ -30,6 +30,7 @@ def field_path(field: str) -> FieldPath:
 
 def fields_of(selection: Selection) -> tuple[str, ...]:
     """Fields that decide, each once: required ones, then those of holds, rules and floors. Not the time."""
-    scopes = [*selection.holds, *selection.rules, *selection.floors]
-    matched = [field for scope in scopes for field in scope.match.fields]
+    matches = [hold.match for hold in selection.holds]
+    matches += [bound.match for bound in (*selection.rules, *selection.floors)]
+    matched = [field for match in matches for field in match.fields]
     return tuple(dict.fromkeys([*selection.dataset.require, *matched]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 from lapse.canonical import canonical
@@ -41,5 +42,19 @@ def put_entry(entry: LedgerEntry, *, targets: Mapping[str, ArchiveTarget]) -> No
     line = canonical(entry.to_json())
     for segment in sealed_segments(entry):
         target = targets.get(segment.archive)
-        if target is not None:
+        if target is not None and not _stands_already(entry, segment.path, target):
             target.put(entry_path(segment.path), line)
+
+
+def _stands_already(entry: LedgerEntry, path: str, target: ArchiveTarget) -> bool:
+    """Whether a lost ledger's entry of the same disposal lies there: a ledger that took over leaves it."""
+    beside = entry_path(path)
+    if not target.exists(beside):
+        return False
+    with target.open(beside) as file:
+        try:
+            other = LedgerEntry.from_json(json.load(file))
+        except (ValueError, TypeError, AttributeError):
+            return False
+    same = all(other.body.get(name) == entry.body[name] for name in ("run", "slice", "segments"))
+    return same and other.ledger != entry.ledger

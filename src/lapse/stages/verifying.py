@@ -41,8 +41,8 @@ def _read_back(manifest: Manifest, *, archive: str, target: ArchiveTarget) -> Se
         written, wanted = file.read(), canonical(manifest.to_json())
     if written != wanted:
         raise VerificationError(
-            manifest_path(manifest.path),
-            hint="Nothing was removed. The manifest is not what was written: check the archive's disk.",
+            f"{manifest_path(manifest.path)} reads back otherwise than it was written",
+            hint="Nothing was removed. Check the archive's disk, then run again.",
         )
     with target.open(manifest.path) as file:
         _same("digest", file_digest(file), manifest.digest, manifest.path)

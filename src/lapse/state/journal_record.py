@@ -75,7 +75,7 @@ class SliceIntent:
         run: Run id.
         slice: Slice name, unique in its run.
         dataset: Dataset name.
-        store: The store's address as it is shown, without secrets.
+        store: Which store, as `Dataset.store_id` says: only under its lease is the slice settled.
         archives: Names of the archives it goes to. Empty under a waiver.
         staged: Objects that may be staged before more is known of them.
     """

@@ -9,6 +9,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, ClassVar
 from urllib.parse import unquote, urlsplit
@@ -17,6 +18,7 @@ from lapse.errors import PolicyError, TargetError
 from lapse.segments.disk import sync_folder, target_error
 
 _STAGED = ".lapse-staging-"
+_NO_UNNAMED = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT)
 _PIECE = 1024 * 1024
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -81,8 +83,19 @@ class FileTarget:
         Raises:
             TargetError: If another object is there, or the folder cannot be written.
         """
+        with _doing(f"write {path} in {self._root}"):
+            with self._folder_of(path, make=True) as (folder, name):
+                placed = _place_unnamed(folder, name, data)
+            if placed is None:
+                self._put_staged(path, data)
+            elif not placed:
+                with self.open(path) as other:
+                    self._require_same(_equal(BytesIO(data), other), path)
+
+    def _put_staged(self, path: str, data: bytes) -> None:
+        """Put through a staged file: a crash leaves it, and the next `put` or `remove` of *path* clears it."""
         staged = self.staging(_put_name(path))
-        with _doing(f"write {path} in {self._root}"), _locked(staged) as file:
+        with _locked(staged) as file:
             try:
                 file.write(data)
                 file.flush()
@@ -180,8 +193,11 @@ class FileTarget:
 
     def _require_equal(self, staged: Path, path: str) -> None:
         with staged.open("rb") as one, self.open(path) as other:
-            if _equal(one, other):
-                return
+            self._require_same(_equal(one, other), path)
+
+    def _require_same(self, same: bool, path: str) -> None:
+        if same:
+            return
         raise TargetError(
             f"another object is at {path} in {self._root}",
             hint="Nothing was overwritten. Run `lapse archive verify` and look at this object.",
@@ -272,6 +288,34 @@ def _settle(staged: Path, folder: int, name: str) -> bool:
         _claim(folder, name)
         return _replace_claim(staged, folder, name)
     staged.unlink()
+    return True
+
+
+def _place_unnamed(folder: int, name: str, data: bytes) -> bool | None:
+    """Write a file that has no name until it is whole, so that a crash leaves nothing.
+
+    Returns:
+        Whether it has the name now; False if an object has it already. None if the file system cannot do this.
+    """
+    try:
+        descriptor = os.open(".", os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600, dir_fd=folder)
+    except OSError as error:
+        if error.errno not in _NO_UNNAMED:
+            raise
+        return None
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(descriptor)
+        try:
+            os.link(f"/proc/self/fd/{descriptor}", name, dst_dir_fd=folder, follow_symlinks=True)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if error.errno not in {errno.ENOENT, *_NO_LINKS}:  # ENOENT: there is no /proc
+                raise
+            return None
+        os.fsync(folder)
     return True
 
 

@@ -42,9 +42,15 @@ class DecidingContract:
     def test_doubtful_times_are_counted_by_their_kind_and_stay(self, world: World) -> None:
         """NULL, garbage, the epoch, 1989 and the future never lapse, not even with nothing else to keep them."""
         before_1990 = Nanos(631_152_000 * SECOND - world.traits.step)
-        doubtful = [None, Nanos(0), Nanos(-SECOND), before_1990, Nanos(NOW + SKEW + world.traits.step)]
+        doubtful: list[Nanos | str | None] = [
+            None,
+            Nanos(0),
+            Nanos(-SECOND),
+            before_1990,
+            Nanos(NOW + SKEW + world.traits.step),
+        ]
         if world.traits.garbage:
-            doubtful += ["", "yesterday", "0", "2020-02-30T00:00:00Z", "NaN", "2020"]
+            doubtful += ["", "yesterday", "1.2.2020", "2020-02-30T00:00:00Z", "2020-01-01T24:00:00Z", "now"]
         records = [Record(key=n, at=at) for n, at in enumerate([*doubtful, days_ago(400)], start=1)]
         selection = judged(world, rule("1 day"))
         world.create(records)

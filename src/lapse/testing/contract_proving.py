@@ -12,7 +12,7 @@ from lapse.errors import ChangedError, LeaseError, ProofError, StoreError
 from lapse.model.disposal import Proof, Verified, Waiver
 from lapse.ports import Slice
 from lapse.testing.contract_taking import aged
-from lapse.testing.flow import cut, days_ago, drain, facts_of, judged, lapsed, prove, remove, rule, run
+from lapse.testing.flow import cut, days_ago, drain, facts_of, judged, keys_of, lapsed, prove, remove, rule, run
 from lapse.testing.harness import Record, World
 
 
@@ -56,16 +56,23 @@ class ProvingContract:
         with world.store() as store:
             assert list(store.recover(lambda _: True)) == []
 
-    def test_the_same_records_cannot_be_committed_unread(self, world: World) -> None:
-        """A proof for records that this take has not yielded yet is refused."""
+    def test_a_proof_does_not_outlive_a_change(self, world: World) -> None:
+        """A proof from an earlier take commits nothing but the records it is for."""
         world.create(aged(20))
         selection = judged(world, rule("10 days"))
-        before = world.snapshot()
-
         with world.store() as store:
             (piece,) = cut(store, selection)
             with store.take(piece) as taken:
-                proofs = prove(piece, drain(taken.parts()))
+                drained = drain(taken.parts())
+                proofs = prove(piece, drained)
+        assert world.change(Record(key=keys_of(drained)[1], at=days_ago(400), body="other"))
+        before = world.snapshot()
+
+        with world.store() as store:
+            with store.take(piece) as taken:
+                drain(taken.parts())
+                with pytest.raises((ProofError, ChangedError)):
+                    taken.commit(proofs)
             with store.take(piece) as taken, pytest.raises((ProofError, ChangedError)):
                 taken.commit(proofs)
 

@@ -6,7 +6,7 @@ import pytest
 
 from lapse.errors import StoreError
 from lapse.model.policy import Hold
-from lapse.model.selection import Verdict
+from lapse.model.selection import Selection, Verdict
 from lapse.ports import Restorable
 from lapse.testing.contract_taking import aged
 from lapse.testing.flow import Drained, cut, days_ago, judged, matching, rule, run
@@ -94,6 +94,8 @@ class ReadingContract:
 
     def test_a_restore_does_not_overwrite_another_record(self, world: World) -> None:
         """Where a key is taken by other content, nothing at all is restored."""
+        if not world.traits.keyed:
+            pytest.skip("this store lets several records have one key")
         world.create([Record(key=key, at=days_ago(400), body="old") for key in (1, 2, 3)])
         drained = _removed(world, judged(world, rule("10 days")))
         world.add(Record(key=2, at=days_ago(400), body="new"))
@@ -105,10 +107,7 @@ class ReadingContract:
         assert world.snapshot() == before
 
 
-def _removed(world: World, selection: object) -> list[Drained]:
-    from lapse.model.selection import Selection
-
-    assert isinstance(selection, Selection)
+def _removed(world: World, selection: Selection) -> list[Drained]:
     with world.store() as store:
         if not isinstance(store, Restorable):
             pytest.skip("this store takes nothing back")

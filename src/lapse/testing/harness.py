@@ -61,11 +61,15 @@ class Traits:
         step: Nanoseconds between two neighbouring times that the time column can tell apart.
         garbage: Whether the time column can hold texts that are no time.
         marked: Whether there is a high-water mark.
+        keyed: Whether two records cannot have the same key.
+        divisible: Whether slices follow the budget of rows; else each is a whole file.
     """
 
     step: int = 1
     garbage: bool = True
     marked: bool = True
+    keyed: bool = True
+    divisible: bool = True
 
 
 class World(ABC):

@@ -1,7 +1,7 @@
 """The in-memory double: an honest store whose every decision is `Selection.decide` itself.
 
 Addresses are ``memory://NAME``; the records of a name are in `WORLDS`, so that stores opened one after the
-other find the same. Values are simple: texts, integers, booleans, floats, bytes, None. Times are RFC 3339 texts.
+other find the same. Values are simple: texts, integers, booleans, floats, bytes, None. Times are ISO texts.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from typing import ClassVar
 from lapse import clock
 from lapse.canonical import canonical, sha256
 from lapse.errors import ChangedError, LeaseError, ProofError, StoreError, StoreMissingError
-from lapse.instant import Nanos, parse_rfc3339
+from lapse.instant import Nanos
 from lapse.model.disposal import Disposal, Facts, Method, Proof, Waiver
 from lapse.model.match import text_of
 from lapse.model.plan import CHECKSUM_MODULUS, Fingerprint, Identity, Mark, Tally, merge
 from lapse.model.policy import Dataset
 from lapse.model.selection import Selection
+from lapse.model.timetext import parse_time_text
 from lapse.ports import Budget, Found, Part, RestoreCount, Slice
 from lapse.segments.content import ContentDigest
 from lapse.testing.memory_rows import Values, read_field, rows_of, to_part
@@ -239,12 +240,7 @@ def _marker(disposal: Disposal) -> tuple[str, str, str]:
 
 def _instant(selection: Selection, values: Values) -> Nanos | None:
     value = values.get(selection.dataset.time)
-    if not isinstance(value, str):
-        return None
-    try:
-        return parse_rfc3339(value)
-    except ValueError:
-        return None
+    return parse_time_text(value, selection.dataset.zone) if isinstance(value, str) else None
 
 
 def _code(selection: Selection, values: Values) -> int:

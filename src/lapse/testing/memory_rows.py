@@ -10,6 +10,7 @@ from lapse.errors import UnsupportedError
 from lapse.model.manifest import Column
 from lapse.ports import LineBlock, Part
 from lapse.segments.content import ContentDigest
+from lapse.sqlcore.fields import field_path
 
 if TYPE_CHECKING:
     from lapse.ports import RowBatch
@@ -21,16 +22,14 @@ _BATCH = 1000
 
 def read_field(values: Values, name: str) -> object:
     """A record's value of a column, or of a JSON path such as ``$.detail.user`` inside one."""
-    if not name.startswith("$."):
-        return values.get(name)
-    column, *keys = name[2:].split(".")
-    found: Any = values.get(column)
-    if keys and isinstance(found, str):
+    path = field_path(name)
+    found: Any = values.get(path.column)
+    if path.keys and isinstance(found, str):
         try:
             found = json.loads(found)
         except ValueError:
             return None
-    for key in keys:
+    for key in path.keys:
         found = found.get(key) if isinstance(found, dict) else None
     return found
 

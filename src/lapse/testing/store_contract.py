@@ -8,6 +8,8 @@ Bring a `World` and run them::
             return MyWorld(tmp_path)
 """
 
+# ruff: noqa: E402 - assertions are rewritten only in modules that are named before they are imported
+
 from __future__ import annotations
 
 import pytest

@@ -9,6 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from lapse.cli.shapes.answers import DemoCommand, DemoResult, Explained, TrustResult, VersionResult, WhyResult
+from lapse.cli.shapes.archives import (
+    ArchiveListResult,
+    ArchiveQueryResult,
+    ArchiveRestoreResult,
+    ArchiveVerifyResult,
+    RestoredSegment,
+    SegmentShown,
+)
 from lapse.cli.shapes.envelope import Complaint, Envelope, Failure
 from lapse.cli.shapes.holds import Condition, HoldAddResult, HoldListResult, HoldReleaseResult, HoldShown
 from lapse.cli.shapes.ledgers import LedgerAdoptResult, LedgerLine, LedgerProblem, LedgerShowResult, LedgerVerifyResult
@@ -36,6 +44,10 @@ RESULTS: Mapping[str, tuple[type, ...]] = {
     "hold add": (HoldAddResult,),
     "hold release": (HoldReleaseResult,),
     "hold list": (HoldListResult,),
+    "archive list": (ArchiveListResult,),
+    "archive verify": (ArchiveVerifyResult,),
+    "archive restore": (ArchiveRestoreResult,),
+    "archive query": (ArchiveQueryResult,),
     "ledger show": (LedgerShowResult,),
     "ledger verify": (LedgerVerifyResult,),
     "ledger adopt": (LedgerAdoptResult,),
@@ -47,6 +59,10 @@ RESULTS: Mapping[str, tuple[type, ...]] = {
 
 __all__ = [
     "RESULTS",
+    "ArchiveListResult",
+    "ArchiveQueryResult",
+    "ArchiveRestoreResult",
+    "ArchiveVerifyResult",
     "CheckResult",
     "CheckedDataset",
     "CheckedRule",
@@ -74,9 +90,11 @@ __all__ = [
     "PlanResult",
     "PlannedDataset",
     "PlannedGroup",
+    "RestoredSegment",
     "RunDataset",
     "RunResult",
     "SchemaResult",
+    "SegmentShown",
     "Trouble",
     "TrustResult",
     "VersionResult",

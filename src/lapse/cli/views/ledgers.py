@@ -71,7 +71,7 @@ def _said(entry: LedgerEntry) -> str:
         case EntryKind.TRUST:
             return f"{body.get('dataset')} is {body.get('after')}"
         case EntryKind.RESTORE:
-            return _facts(body.get("dataset"), body.get("records"), body.get("to"))
+            return f"{body.get('dataset')}: {some(_number(body.get('restored')), 'record')} from {body.get('segment')}"
         case EntryKind.GENESIS:
             return f"ledger {entry.ledger} begins"
         case EntryKind.NOTE:

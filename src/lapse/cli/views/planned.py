@@ -9,7 +9,7 @@ from pathlib import Path
 from lapse.cli import shapes
 from lapse.cli.page import BLANK, Block, Column, Line, Row, Table
 from lapse.cli.view import Done
-from lapse.cli.wording import count, day, moment, optional_moment, share, short, size, some
+from lapse.cli.wording import count, day, moment, optional_moment, second, share, short, size, some
 from lapse.model.plan import DatasetPlan, Group, Plan
 from lapse.model.selection import Verdict
 
@@ -49,7 +49,7 @@ class PlanView(Done):
 
     def page(self) -> Iterator[Block]:
         """A table for each dataset, then what it comes to."""
-        yield Line(f"Plan at {moment(self.plan.now)}, policy {short(self.plan.policy_digest)}")
+        yield Line(f"Plan at {second(self.plan.now)}, policy {short(self.plan.policy_digest)}")
         yield BLANK
         for each in self.plan.datasets:
             yield from planned_blocks(each)
@@ -78,7 +78,7 @@ def closing(plans: tuple[DatasetPlan, ...]) -> str:
     if not plans:
         return "The policy has no dataset: nothing would go."
     if not lapsed:
-        return f"Nothing has lapsed {where}."
+        return f"No record has lapsed {where}."
     records = sum(plan.records() for plan in plans)
     bytes_ = size(sum(plan.size(Verdict.LAPSED) for plan in plans))
     return f"{count(lapsed)} of {some(records, 'record')} would go ({share(lapsed, records)}, {bytes_}) {where}."
@@ -109,7 +109,7 @@ def _cutoffs(plan: DatasetPlan) -> Iterator[str]:
         if cutoff is None:
             yield f"Rule {number} keeps for ever."
         else:
-            yield f"Rule {number} keeps from {moment(cutoff)} on."
+            yield f"Rule {number} keeps from {second(cutoff)} on."
 
 
 def _sum(plan: DatasetPlan) -> str:

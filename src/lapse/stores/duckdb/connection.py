@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from lapse.errors import ChangedError, LapseError, MissingDriverError, StoreError, StoreMissingError
@@ -32,7 +32,7 @@ class Connection:
             self.run(statement)
 
     def _open(self, read_only: bool) -> Any:
-        if not os.path.isfile(self._path):
+        if not Path(self._path).is_file():
             raise StoreMissingError(f"there is no DuckDB file {self._path}", hint="Check `store:` in the policy.")
         try:
             return self._driver.connect(self._path, read_only=read_only, config=CONFIG)

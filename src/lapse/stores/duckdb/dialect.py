@@ -12,6 +12,7 @@ from lapse.sqlcore.identifiers import quote
 from lapse.stores.duckdb.catalog import INTEGERS, Table
 
 _WHOLE_DECIMAL = re.compile(r"DECIMAL\([0-9]+,0\)")
+_COMPARED = (*INTEGERS, "BOOLEAN", "UUID")
 _NESTED = ("STRUCT(", "MAP(")
 
 
@@ -61,7 +62,12 @@ class DuckdbDialect:
         name, kind = quote(column.name), column.type
         if kind == "VARCHAR":
             return Fragment(name)
-        if kind in INTEGERS or kind in ("BOOLEAN", "UUID") or kind.startswith("ENUM(") or _WHOLE_DECIMAL.fullmatch(kind):
+        if (
+            kind in INTEGERS
+            or kind in ("BOOLEAN", "UUID")
+            or kind.startswith("ENUM(")
+            or _WHOLE_DECIMAL.fullmatch(kind)
+        ):
             return Fragment(f"CAST({name} AS VARCHAR)")
         raise UnsupportedError(
             f"column {column.name} is {kind}, which policies cannot compare",
@@ -104,5 +110,3 @@ def _regex(glob: Glob) -> str:
 
 def _literal(char: str) -> str:
     return char if char.isalnum() or ord(char) >= 0x80 else f"\\x{{{ord(char):x}}}"
-
-

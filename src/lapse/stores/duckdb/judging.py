@@ -1,5 +1,7 @@
 """Rows with what is decided about them: the subquery under every survey, slice, take and look-up."""
 
+# ruff: noqa: S608 - names are quoted, values are bound
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +19,7 @@ from lapse.stores.duckdb.catalog import Table
 from lapse.stores.duckdb.connection import Connection
 from lapse.stores.duckdb.dialect import DuckdbDialect
 from lapse.stores.duckdb.encoding import size_sql
-from lapse.stores.duckdb.times import instant_sql
+from lapse.stores.duckdb.times import instant_steps, timed
 
 EVERYTHING = Fragment("TRUE")
 
@@ -50,12 +52,10 @@ class Judge:
     def rows(self, where: Fragment) -> Fragment:
         """A subquery of the rows that *where* admits, with ``lapse_row``, ``lapse_instant`` and ``lapse_code``."""
         dataset = self.selection.dataset
-        instant = instant_sql(self.table.column(dataset.time), self.time_format, dataset.zone)
+        steps = instant_steps(self.table.column(dataset.time), self.time_format, dataset.zone)
+        chosen = f"(SELECT rowid AS lapse_row, * FROM {self.table.sql} WHERE " + where + ")"
         code = compile_rules(self.selection, self.dialect, instant="lapse_instant")
-        timed = (
-            f"(SELECT rowid AS lapse_row, *, {instant} AS lapse_instant FROM {self.table.sql} WHERE " + where + ")"
-        )
-        return "(SELECT *, " + code + " AS lapse_code FROM " + timed + ")"
+        return "(SELECT *, " + code + " AS lapse_code FROM " + Fragment(timed(chosen.sql, steps), chosen.values) + ")"
 
     def going(self, where: Fragment, codes: Sequence[int]) -> Fragment:
         """The ``rowid`` of the rows that have one of *codes*."""

@@ -1,5 +1,7 @@
 """Cutting the work: ranges of the integer key, or of the physical position, each within the budget."""
 
+# ruff: noqa: S608 - names are quoted, values are bound
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -49,9 +51,7 @@ def _ranges(
         + going
         + " WINDOW sorted AS (ORDER BY place ROWS UNBOUNDED PRECEDING))"
     )
-    found = connection.query(
-        "SELECT min(place), max(place) FROM " + numbered + " GROUP BY by_rows, by_size ORDER BY 1"
-    )
+    found = connection.query("SELECT min(place), max(place) FROM " + numbered + " GROUP BY by_rows, by_size ORDER BY 1")
     return [(int(first), int(last)) for first, last in found]
 
 

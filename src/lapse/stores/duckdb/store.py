@@ -1,19 +1,19 @@
 """The DuckDB store: a dataset that is a table in a DuckDB file."""
 
+# ruff: noqa: S608 - names are quoted, values are bound
+
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
 from lapse import clock
-from lapse.canonical import canonical, sha256
 from lapse.errors import StoreError, UnsupportedError
 from lapse.instant import Nanos
 from lapse.model.disposal import Disposal, Facts
-from lapse.model.plan import Fingerprint, Identity, Mark, Tally
+from lapse.model.plan import Identity, Mark, Tally
 from lapse.model.policy import Dataset, TimeFormat
 from lapse.model.selection import SKEW, Selection
 from lapse.ports import Budget, Found, Part, RestoreCount, Sketch, Slice
@@ -25,12 +25,13 @@ from lapse.state import lease
 from lapse.stores.duckdb.catalog import Table, find_table
 from lapse.stores.duckdb.connection import Connection
 from lapse.stores.duckdb.formats import read_format
+from lapse.stores.duckdb.identifying import fingerprint
 from lapse.stores.duckdb.inspecting import sketches
 from lapse.stores.duckdb.judging import Judge, below
 from lapse.stores.duckdb.restoring import restore
 from lapse.stores.duckdb.slicing import cut
 from lapse.stores.duckdb.taking import DuckdbTake
-from lapse.stores.duckdb.times import MACROS, is_naive
+from lapse.stores.duckdb.times import is_naive
 
 _PREFIX = "duckdb:///"
 
@@ -60,7 +61,7 @@ class DuckdbStore:
     @property
     def _connection(self) -> Connection:
         if self._opened is None:
-            self._opened = open_file(self._path, read_only=self._read_only)
+            self._opened = Connection(self._path, read_only=self._read_only)
         return self._opened
 
     @property
@@ -85,13 +86,9 @@ class DuckdbStore:
     def identity(self) -> Identity:
         """The file by its real path, the table, and the columns the policy uses with their types."""
         table, dataset = self._table, self._dataset
-        used = {table.column(field_path(field).column) for field in dataset.fields}
-        columns = sorted([column.name, column.type] for column in used)
-        file = sha256(os.fsencode(os.path.realpath(self._path)))[:12]
-        parts = (file, table.name, sha256(canonical(columns))[:12])
         mark = self._mark()
         return Identity(
-            fingerprint=Fingerprint(text=":".join((self.scheme, *parts)), parts=parts),
+            fingerprint=fingerprint(self._path, table, dataset.fields),
             mark=mark,
             unmarked=None if mark else f"table {table.name} has no single integer column as its primary key",
             notes=self._notes(),
@@ -102,7 +99,7 @@ class DuckdbStore:
         table, key = self._table, self._table.integer_key
         if key is None:
             return None
-        ((highest,),) = self._connection.rows(f"SELECT max({quote(key)}) FROM {table.sql}")  # noqa: S608 - quoted
+        ((highest,),) = self._connection.rows(f"SELECT max({quote(key)}) FROM {table.sql}")
         return Mark(kind="key", values={key: (int(highest or 0),)})
 
     def _notes(self) -> tuple[str, ...]:
@@ -174,14 +171,14 @@ class DuckdbStore:
     def find(self, selection: Selection, key: str) -> Iterator[Found]:
         """The rows whose key column, else whose primary key, else whose position, has the text *key*."""
         judge = self._judge(selection)
-        named = self._name_sql(judge.table)
         dataset = self._dataset
-        fields = [Fragment(named), *(self._shown(judge, field) for field in dataset.fields)]
+        inside, outside = self._name_sql(judge.table, "rowid"), self._name_sql(judge.table, "lapse_row")
+        fields = [Fragment(outside), *(self._shown(judge, field) for field in dataset.fields)]
         found = self._connection.query(
             "SELECT lapse_code, lapse_instant, "
             + joined(", ", fields)
             + " FROM "
-            + judge.rows(Fragment(f"encode({named}) = ?", (key.encode(),)))
+            + judge.rows(Fragment(f"encode({inside}) = ?", (key.encode(),)))
         )
         for code, instant, name, *values in found:
             yield Found(
@@ -191,10 +188,10 @@ class DuckdbStore:
                 values=dict(zip(dataset.fields, values, strict=True)),
             )
 
-    def _name_sql(self, table: Table) -> str:
+    def _name_sql(self, table: Table, position: str) -> str:
         columns = table.key if self._dataset.key is None else (table.column(self._dataset.key).name,)
         names = [f"CAST({quote(name)} AS VARCHAR)" for name in columns]
-        return f"concat_ws(',', {', '.join(names)})" if names else "CAST(rowid AS VARCHAR)"
+        return f"concat_ws(',', {', '.join(names)})" if names else f"CAST({position} AS VARCHAR)"
 
     def _shown(self, judge: Judge, field: str) -> Fragment:
         path = field_path(field)
@@ -213,21 +210,8 @@ class DuckdbStore:
     def inspect(cls, address: str) -> Iterator[Sketch]:
         """Describe the tables of a file, the likeliest log first."""
         path = address.removeprefix(_PREFIX)
-        connection = open_file(path, read_only=True)
+        connection = Connection(path, read_only=True)
         try:
             yield from sketches(connection, address, path)
         finally:
             connection.close()
-
-
-def open_file(path: str, *, read_only: bool) -> Connection:
-    """A connection that knows the macros for record times.
-
-    Raises:
-        StoreMissingError: If the file is not there; it is never made.
-        StoreError: If it cannot be opened.
-    """
-    connection = Connection(path, read_only=read_only)
-    for macro in MACROS:
-        connection.run(f"CREATE TEMP MACRO {macro}")
-    return connection

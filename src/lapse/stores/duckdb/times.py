@@ -1,10 +1,13 @@
 """The record time of a row as SQL: nanoseconds in a BIGINT, NULL where it cannot be read.
 
-What `lapse.model.timetext` says in Python is said here in SQL, for DuckDB calls no Python on rows.
+What `lapse.model.timetext` says in Python is said here in SQL, for DuckDB calls no Python on rows. A time is
+read in steps, each a subquery around the one before it, so that no expression is written twice.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from zoneinfo import available_timezones
 
 from lapse.errors import PolicyError, UnsupportedError
@@ -14,53 +17,27 @@ from lapse.sqlcore.rules import MAX_INT64, MIN_INT64
 from lapse.stores.duckdb.catalog import INTEGERS, TableColumn
 
 _TIMESTAMPS = ("TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS")
-_UTC = "NULL::VARCHAR"
 _DAY_US = 86_400_000_000
 _SAFE_US = MAX_INT64 // 1000 - 2 * _DAY_US
 _ISO = (
-    "[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}:[0-9]{2}([.,][0-9]{1,9})?"
-    "([Zz]|[+-][0-9]{2}(:?[0-9]{2})?)?)?"
+    "[0-9]{4}-[0-9]{2}-[0-9]{2}([T ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.,][0-9]{1,9})?"
+    "([Zz]|[+-]([01][0-9]|2[0-3])(:?[0-5][0-9])?)?)?"
 )
 
-MACROS = (
-    # Nanoseconds that a BIGINT cannot hold are beyond every cutoff; the nearest one it holds decides the same.
-    f"lapse_clamp(ns) AS CAST(least(greatest(ns, {MIN_INT64}::HUGEINT), {MAX_INT64}::HUGEINT) AS BIGINT)",
-    "lapse_micros(us) AS lapse_clamp(CAST(us AS HUGEINT) * 1000)",
-    # What the clocks of a zone show at an instant; both are microseconds, the first as if it were UTC.
-    "lapse_shown(us, zone) AS epoch_us(timezone(zone, timezone('UTC', make_timestamp(us))))",
-    "lapse_offset(us, zone) AS lapse_shown(us, zone) - us",
-    f"lapse_low(w, zone) AS least(lapse_offset(w - {_DAY_US}, zone), lapse_offset(w + {_DAY_US}, zone))",
-    f"lapse_high(w, zone) AS greatest(lapse_offset(w - {_DAY_US}, zone), lapse_offset(w + {_DAY_US}, zone))",
-    # The instant at which clocks showed w: the later of two readings, and the later guess where they showed it never.
-    # Without a zone it is UTC.
-    f"lapse_read(w, zone) AS CASE WHEN zone IS NULL OR w NOT BETWEEN {-_SAFE_US} AND {_SAFE_US} THEN w "
-    "WHEN lapse_shown(w - lapse_low(w, zone), zone) = w THEN w - lapse_low(w, zone) "
-    "WHEN lapse_shown(w - lapse_high(w, zone), zone) = w THEN w - lapse_high(w, zone) "
-    "ELSE w - lapse_low(w, zone) END",
-    # The last nanosecond of a day.
-    "lapse_day(d, zone) AS lapse_clamp(CAST(lapse_read((CAST(date_diff('day', DATE '1970-01-01', d) AS BIGINT) + 1) "
-    f"* {_DAY_US}, zone) AS HUGEINT) * 1000 - 1)",
-    # The wall clock time of an ISO text in whole seconds, as microseconds.
-    "lapse_wall(s) AS date_diff('day', DATE '1970-01-01', TRY_CAST(substr(s, 1, 10) AS DATE)) * 86400000000 "
-    "+ (TRY_CAST(substr(s, 12, 2) AS BIGINT) * 3600 + TRY_CAST(substr(s, 15, 2) AS BIGINT) * 60 "
-    "+ TRY_CAST(substr(s, 18, 2) AS BIGINT)) * 1000000",
-    "lapse_fraction(s) AS coalesce(TRY_CAST(rpad(regexp_extract(s, '[.,]([0-9]+)', 1), 9, '0') AS BIGINT), 0)",
-    "lapse_zone_text(s) AS regexp_extract(s, '([+-][0-9]{2}:?[0-9]*|[Zz])$', 1)",
-    "lapse_zone_hours(z) AS TRY_CAST(substr(z, 2, 2) AS BIGINT)",
-    "lapse_zone_minutes(z) AS coalesce(TRY_CAST(replace(substr(z, 4), ':', '') AS BIGINT), 0)",
-    "lapse_zone_us(z) AS CASE WHEN z IN ('Z', 'z') THEN 0 "
-    "WHEN lapse_zone_hours(z) > 23 OR lapse_zone_minutes(z) > 59 THEN NULL "
-    "ELSE (lapse_zone_hours(z) * 60 + lapse_zone_minutes(z)) * CASE WHEN z[1] = '-' THEN -60000000 ELSE 60000000 END END",
-    "lapse_moment(s, zone) AS CASE "
-    "WHEN TRY_CAST(substr(s, 12, 2) AS BIGINT) > 23 OR TRY_CAST(substr(s, 15, 2) AS BIGINT) > 59 "
-    "OR TRY_CAST(substr(s, 18, 2) AS BIGINT) > 59 THEN NULL "
-    "WHEN lapse_zone_text(substr(s, 20)) = '' THEN lapse_read(lapse_wall(s), zone) "
-    "ELSE lapse_wall(s) - lapse_zone_us(lapse_zone_text(substr(s, 20))) END",
-    f"lapse_text(s, zone) AS CASE WHEN NOT regexp_full_match(s, '{_ISO}') OR substr(s, 1, 4) = '0000' THEN NULL "
-    "WHEN strlen(s) = 10 THEN lapse_day(TRY_CAST(s AS DATE), zone) "
-    "ELSE lapse_clamp(CAST(lapse_moment(s, zone) AS HUGEINT) * 1000 + lapse_fraction(s)) END",
-)
-"""Temporary macros that `instant_sql` uses; each builds on those before it."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wall:
+    """What a time column shows, as SQL expressions.
+
+    Attributes:
+        micros: The wall clock time in microseconds, as if it were UTC. NULL if there is no time.
+        rest: Nanoseconds to add.
+        offset: How far that wall clock is ahead of UTC, microseconds. NULL if the value does not say.
+    """
+
+    micros: str
+    rest: str = "0"
+    offset: str = "NULL::BIGINT"
 
 
 def is_number(column: TableColumn) -> bool:
@@ -73,55 +50,126 @@ def is_naive(column: TableColumn) -> bool:
     return column.type in (*_TIMESTAMPS, "TIMESTAMP_NS", "DATE")
 
 
-def instant_sql(column: TableColumn, time_format: TimeFormat, zone: str | None) -> str:
-    """The instant of a row, of a time column in *time_format*; numbers in AUTO are no times.
+def instant_steps(column: TableColumn, time_format: TimeFormat, zone: str | None) -> tuple[Mapping[str, str], ...]:
+    """The steps that read a time column: new columns with their expressions; the last is ``lapse_instant``.
+
+    Arguments:
+        column: The column.
+        time_format: How it is written. Numbers in AUTO are no times.
+        zone: IANA zone of wall clock times. None reads them as UTC.
 
     Raises:
         UnsupportedError: If the column's type names no instant in that format.
         PolicyError: If the zone is unknown.
     """
-    name, kind = quote(column.name), column.type
     if is_number(column):
-        return _number(name, column, time_format)
+        nanos = _number(column, time_format)
+        return {"lapse_nanos": nanos}, {"lapse_instant": _clamped("lapse_nanos")}
     if time_format not in (TimeFormat.AUTO, TimeFormat.ISO):
         raise _wrong(column, time_format)
-    place = _zone(zone)
-    if kind == "TIMESTAMP_NS":
-        return f"CASE WHEN isfinite({name}) THEN {_nanos(name, place)} END"
-    if kind in _TIMESTAMPS:
-        micros = f"TRY(epoch_us(TRY_CAST({name} AS TIMESTAMP)))"
-        shifted = micros if zone is None else f"lapse_read({micros}, {place})"
-        return f"CASE WHEN isfinite(TRY_CAST({name} AS TIMESTAMP)) THEN lapse_micros({shifted}) END"
-    if kind == "TIMESTAMP WITH TIME ZONE":
-        return f"CASE WHEN isfinite({name}) THEN lapse_micros(epoch_us({name})) END"
-    if kind == "DATE":
-        return f"CASE WHEN isfinite({name}) THEN lapse_day({name}, {place}) END"
-    if kind == "VARCHAR":
-        return f"lapse_text({name}, {place})"
-    raise _wrong(column, time_format)
+    wall = _wall(column, time_format)
+    first = {"lapse_wall": wall.micros, "lapse_rest": wall.rest, "lapse_ahead": wall.offset}
+    ahead = "lapse_ahead" if zone is None else "lapse_zoned"
+    nanos = f"CAST(lapse_wall - coalesce({ahead}, 0) AS HUGEINT) * 1000 + lapse_rest"
+    last = ({"lapse_nanos": nanos}, {"lapse_instant": _clamped("lapse_nanos")})
+    return (first, *last) if zone is None else (first, *_zone_steps(zone), *last)
 
 
-def _nanos(name: str, place: str) -> str:
-    if place == _UTC:
-        return f"epoch_ns({name})"
+def timed(rows: str, steps: tuple[Mapping[str, str], ...]) -> str:
+    """A subquery of *rows*, a table or subquery, with the columns of *steps* added."""
+    for step in steps:
+        added = ", ".join(f"{expression} AS {name}" for name, expression in step.items())
+        rows = f"(SELECT *, {added} FROM {rows})"  # noqa: S608 - expressions made here
+    return rows
+
+
+def _clamped(nanos: str) -> str:
+    """What a BIGINT cannot hold is beyond every cutoff: the nearest number it holds decides the same."""
     return (
-        f"lapse_clamp(CAST(lapse_read(CAST(floor(epoch_ns({name}) / 1000) AS BIGINT), {place}) AS HUGEINT) * 1000 "
-        f"+ ((epoch_ns({name}) % 1000) + 1000) % 1000)"
+        f"CASE WHEN {nanos} > {MAX_INT64} THEN {MAX_INT64} WHEN {nanos} < {MIN_INT64} THEN {MIN_INT64} "
+        f"ELSE TRY_CAST({nanos} AS BIGINT) END"
     )
 
 
-def _number(name: str, column: TableColumn, time_format: TimeFormat) -> str:
-    unit, epoch = time_format.unit, int(time_format.epoch)
+def _zone_steps(zone: str) -> tuple[Mapping[str, str], ...]:
+    """Steps that say how far the clocks of *zone* are ahead: of two readings the one that gives the later instant.
+
+    The offsets a day before and a day after are those around a change of clocks. A reading is right if clocks
+    really show the wall time then; where they never do, the smaller offset stands.
+    """
+    if zone not in available_timezones():
+        raise PolicyError(f"time zone {zone!r} is unknown", hint="Write an IANA name, like Europe/Paris or UTC.")
+
+    def ahead(micros: str) -> str:
+        return f"epoch_us(timezone('{zone}', timezone('UTC', make_timestamp({micros})))) - ({micros})"
+
+    near = f"CASE WHEN lapse_ahead IS NULL AND lapse_wall BETWEEN {-_SAFE_US} AND {_SAFE_US} THEN lapse_wall END"
+    before, after = ahead(f"lapse_near - {_DAY_US}"), ahead(f"lapse_near + {_DAY_US}")
+    low, high = "least(lapse_before, lapse_after)", "greatest(lapse_before, lapse_after)"
+    chosen = (
+        "CASE WHEN lapse_near IS NULL THEN lapse_ahead WHEN lapse_low = lapse_high THEN lapse_low "
+        f"WHEN {ahead('lapse_near - lapse_low')} = lapse_low THEN lapse_low "
+        f"WHEN {ahead('lapse_near - lapse_high')} = lapse_high THEN lapse_high ELSE lapse_low END"
+    )
+    return (
+        {"lapse_near": near},
+        {"lapse_before": before, "lapse_after": after},
+        {"lapse_low": low, "lapse_high": high},
+        {"lapse_zoned": chosen},
+    )
+
+
+def _wall(column: TableColumn, time_format: TimeFormat) -> _Wall:
+    name = quote(column.name)
+    match column.type:
+        case "TIMESTAMP" | "TIMESTAMP_S" | "TIMESTAMP_MS":
+            moment = f"TRY_CAST({name} AS TIMESTAMP)"
+            return _Wall(micros=f"CASE WHEN isfinite({moment}) THEN epoch_us({moment}) END")
+        case "TIMESTAMP_NS":
+            nanos = f"CASE WHEN isfinite({name}) THEN epoch_ns({name}) END"
+            # The remainder has the sign of the number; both together are the number again.
+            return _Wall(micros=f"({nanos}) // 1000", rest=f"({nanos}) % 1000")
+        case "TIMESTAMP WITH TIME ZONE":
+            return _Wall(micros=f"CASE WHEN isfinite({name}) THEN epoch_us({name}) END", offset="0")
+        case "DATE":
+            days = f"CASE WHEN isfinite({name}) THEN date_diff('day', DATE '1970-01-01', {name}) END"
+            return _Wall(micros=f"(CAST({days} AS BIGINT) + 1) * {_DAY_US}", rest="-1")
+        case "VARCHAR":
+            return _text(name)
+        case _:
+            raise _wrong(column, time_format)
+
+
+def _text(name: str) -> _Wall:
+    """An ISO text; a date stands for its last nanosecond."""
+    moment = f"epoch_us(TRY_CAST(substr({name}, 1, 19) AS TIMESTAMP))"
+    shift = f"CASE WHEN strlen({name}) = 10 THEN {_DAY_US} ELSE 0 END"
+    fraction = f"TRY_CAST(rpad(regexp_extract({name}, '[.,]([0-9]+)', 1), 9, '0') AS BIGINT)"
+    zone = f"regexp_extract(substr({name}, 20), '[+-].*$')"
+    minutes = (
+        f"TRY_CAST(substr({zone}, 2, 2) AS BIGINT) * 60 "
+        f"+ coalesce(TRY_CAST(nullif(replace(substr({zone}, 4), ':', ''), '') AS BIGINT), 0)"
+    )
+    sign = f"CASE WHEN {zone}[1] = '-' THEN -60000000 ELSE 60000000 END"
+    return _Wall(
+        micros=f"CASE WHEN regexp_full_match({name}, '{_ISO}') AND substr({name}, 1, 4) <> '0000' "
+        f"THEN {moment} + {shift} END",
+        rest=f"CASE WHEN strlen({name}) = 10 THEN -1 ELSE coalesce({fraction}, 0) END",
+        offset=f"CASE WHEN right({name}, 1) IN ('Z', 'z') THEN 0 WHEN {zone} <> '' THEN ({minutes}) * {sign} END",
+    )
+
+
+def _number(column: TableColumn, time_format: TimeFormat) -> str:
+    name, unit, epoch = quote(column.name), time_format.unit, f"({int(time_format.epoch)})::HUGEINT"
     if time_format is TimeFormat.AUTO:
-        return "NULL::BIGINT"
+        return "NULL::HUGEINT"
     if unit is None:
         raise _wrong(column, time_format)
     if column.type in INTEGERS:
         # Beyond 21 digits the product would leave HUGEINT; no unit makes a time of such a number.
-        whole = f"CAST(TRY_CAST({name} AS DECIMAL(21,0)) AS HUGEINT)"
-        return f"lapse_clamp({whole} * {unit} + ({epoch})::HUGEINT)"
+        return f"CAST(TRY_CAST({name} AS DECIMAL(21,0)) AS HUGEINT) * {unit} + {epoch}"
     micros = f"(CAST({name} AS DOUBLE) * {unit / 1000!r})"
-    rounded = f"lapse_clamp(CAST(round({micros}) AS HUGEINT) * 1000 + ({epoch})::HUGEINT)"
+    rounded = f"CAST(round({micros}) AS HUGEINT) * 1000 + {epoch}"
     return f"CASE WHEN isfinite({micros}) AND abs({micros}) < {2**62} THEN {rounded} END"
 
 
@@ -131,11 +179,3 @@ def _wrong(column: TableColumn, time_format: TimeFormat) -> UnsupportedError:
         f"time column {column.name} is {column.type}, which cannot be read{said}",
         hint="Name a timestamp, date or ISO text column, or say `time format:` for numbers.",
     )
-
-
-def _zone(zone: str | None) -> str:
-    if zone is None:
-        return _UTC
-    if zone not in available_timezones():
-        raise PolicyError(f"time zone {zone!r} is unknown", hint="Write an IANA name, like Europe/Paris or UTC.")
-    return "'" + zone.replace("'", "''") + "'"

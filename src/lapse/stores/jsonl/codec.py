@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 from lapse.canonical import Digest
@@ -82,7 +83,7 @@ class Head(io.RawIOBase):
 
 
 @contextmanager
-def blocks(head: Head, encoding: Encoding, path: str) -> Iterator[Iterator[bytes]]:
+def blocks(head: Head, encoding: Encoding, path: Path) -> Iterator[Iterator[bytes]]:
     """The content of a file, decompressed, in blocks of about `BLOCK` bytes.
 
     Raises:
@@ -92,7 +93,7 @@ def blocks(head: Head, encoding: Encoding, path: str) -> Iterator[Iterator[bytes
     try:
         yield _read(stream, path)
     finally:
-        if stream is not head:
+        if encoding is not Encoding.PLAIN:
             stream.close()
 
 
@@ -104,7 +105,7 @@ def _decoder(head: Head, encoding: Encoding) -> BinaryIO:
     return cast("BinaryIO", head)
 
 
-def _read(stream: BinaryIO, path: str) -> Iterator[bytes]:
+def _read(stream: BinaryIO, path: Path) -> Iterator[bytes]:
     while True:
         try:
             block = stream.read(BLOCK)

@@ -7,6 +7,7 @@ import ctypes
 import errno
 import os
 import stat
+from pathlib import Path
 
 from lapse.errors import StoreError
 
@@ -17,12 +18,12 @@ _CREATE = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def create(path: str) -> int:
+def create(path: Path) -> int:
     """A descriptor for writing and reading a new file, 0600; fails if anything is there."""
     return os.open(path, os.O_RDWR | _CREATE, 0o600)
 
 
-def open_log(path: str, inode: int | None = None) -> int:
+def open_log(path: Path, inode: int | None = None) -> int:
     """A read-only descriptor of the regular file *path*, never through a symbolic link.
 
     Arguments:
@@ -45,10 +46,10 @@ def open_log(path: str, inode: int | None = None) -> int:
     return descriptor
 
 
-def inode_of(path: str) -> int | None:
+def inode_of(path: Path) -> int | None:
     """The inode that *path* names, itself if it is a link. None if nothing is there."""
     try:
-        return os.stat(path, follow_symlinks=False).st_ino
+        return path.lstat().st_ino
     except FileNotFoundError:
         return None
 
@@ -60,7 +61,7 @@ def write_all(descriptor: int, data: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def sync_folder(folder: str) -> None:
+def sync_folder(folder: Path) -> None:
     """Make the names in *folder* last."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -69,7 +70,7 @@ def sync_folder(folder: str) -> None:
         os.close(descriptor)
 
 
-def exchange(one: str, other: str) -> bool:
+def exchange(one: Path, other: Path) -> bool:
     """Let two names change their files in one step. False where the file system cannot."""
     if not hasattr(_libc, "renameat2"):
         return False
@@ -78,7 +79,7 @@ def exchange(one: str, other: str) -> bool:
     code = ctypes.get_errno()
     if code in _NO_EXCHANGE:
         return False
-    raise OSError(code, os.strerror(code), one)
+    raise OSError(code, os.strerror(code), str(one))
 
 
 def dress(descriptor: int, model: int) -> None:

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from enum import Enum
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -102,7 +102,7 @@ class FieldReader:
         for name, path in self._paths.items():
             value: object = pairs
             for key in path:
-                under = [item for own, item in cast(_Pairs, value) if own == key] if isinstance(value, _Pairs) else []
+                under = [item for own, item in value if own == key] if isinstance(value, _Pairs) else []
                 if len(under) > 1:
                     return Doubtful.DUPLICATE
                 value = under[0] if under else None

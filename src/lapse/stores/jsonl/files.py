@@ -12,6 +12,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 from lapse.errors import StoreMissingError, UnsupportedError
 from lapse.stores.jsonl.names import is_reserved, parse
@@ -32,7 +33,7 @@ class LogFile:
         mtime_ns: Last modification, nanoseconds since the epoch, as the file system says.
     """
 
-    path: str
+    path: Path
     inode: int
     size: int
     mtime_ns: int
@@ -45,13 +46,14 @@ class LogSet:
         self.pattern = os.path.normpath(address.removeprefix("jsonl://"))
         self.exact = _WILD.search(self.pattern) is None
         if self.exact:
-            self.base, self._last = os.path.split(os.path.realpath(self.pattern))
+            real = Path(os.path.realpath(self.pattern))
+            self.base, self._last = real.parent, real.name
             self._between: list[str] = []
             return
-        parts = self.pattern.split(os.sep)
+        parts = Path(self.pattern).parts
         first = next(index for index, part in enumerate(parts) if _WILD.search(part))
-        self.base = os.sep.join(parts[:first]) or os.sep
-        self._between, self._last = parts[first:-1], parts[-1]
+        self.base = Path(*parts[:first])
+        self._between, self._last = list(parts[first:-1]), parts[-1]
         if self._last == _ANY_DEPTH:
             self._between, self._last = [*self._between, _ANY_DEPTH], "*"
 
@@ -64,25 +66,25 @@ class LogSet:
                 or has a name that is no text.
             StoreError: If a folder cannot be read.
         """
-        found = [self._look(path) for path in sorted(self.paths())]
+        found = [self._look(path) for path in sorted(self.paths(), key=str)]
         if not found:
             raise self._missing()
         return found
 
-    def paths(self) -> Iterator[str]:
+    def paths(self) -> Iterator[Path]:
         """Paths of everything that matches, unordered; nothing is refused yet, but a glob means no folders."""
         if self.exact:
-            path = os.path.join(self.base, self._last)
+            path = self.base / self._last
             yield from [path] if os.path.lexists(path) else []
             return
         for folder in self.folders():
             for entry in _entries(folder):
                 if self.matches(entry.name) and not entry.is_dir(follow_symlinks=False):
-                    yield entry.path
+                    yield Path(entry.path)
 
-    def folders(self) -> Iterator[str]:
+    def folders(self) -> Iterator[Path]:
         """The folders where the files can be, that exist."""
-        if os.path.isdir(self.base):
+        if self.base.is_dir():
             yield from dict.fromkeys(_descend(self.base, self._between))
 
     def matches(self, name: str) -> bool:
@@ -91,29 +93,29 @@ class LogSet:
             return name == self._last
         return _fits(name, self._last) and not is_reserved(name)
 
-    def relative(self, path: str) -> str:
+    def relative(self, path: Path) -> str:
         """The path within the set, from its base folder."""
         return os.path.relpath(path, self.base)
 
-    def _look(self, path: str) -> LogFile:
+    def _look(self, path: Path) -> LogFile:
         with translated("look at it", path):
-            facts = os.stat(path, follow_symlinks=False)
+            facts = path.lstat()
         _refuse_others(path, facts)
         return LogFile(path=path, inode=facts.st_ino, size=facts.st_size, mtime_ns=facts.st_mtime_ns)
 
     def _missing(self) -> StoreMissingError:
         if self.exact:
             return StoreMissingError(f"{self.pattern}: there is no such file", hint="Check `store:` in the policy.")
-        why = f"nothing in {self.base} fits" if os.path.isdir(self.base) else f"there is no folder {self.base}"
+        why = f"nothing in {self.base} fits" if self.base.is_dir() else f"there is no folder {self.base}"
         return StoreMissingError(
             f"{self.pattern} matches no file: {why}",
             hint="Check `store:` in the policy; `*` does not cross folders, `**` does.",
         )
 
 
-def _refuse_others(path: str, facts: os.stat_result) -> None:
-    if not path.isprintable():
-        raise UnsupportedError(f"{path!r}: its name is no plain text", hint="Rename the file, or narrow the glob.")
+def _refuse_others(path: Path, facts: os.stat_result) -> None:
+    if not str(path).isprintable():
+        raise UnsupportedError(f"{str(path)!r}: its name is no plain text", hint="Rename the file, or narrow the glob.")
     if stat.S_ISLNK(facts.st_mode):
         raise UnsupportedError(
             f"{path} is a symbolic link, and a glob follows none",
@@ -130,12 +132,12 @@ def _refuse_others(path: str, facts: os.stat_result) -> None:
         )
 
 
-def _own_links(path: str, inode: int) -> int:
+def _own_links(path: Path, inode: int) -> int:
     """How many names Lapse itself gave to the file, in a commit that was interrupted."""
-    return sum(parse(entry.name) is not None and entry.inode() == inode for entry in _entries(os.path.dirname(path)))
+    return sum(parse(entry.name) is not None and entry.inode() == inode for entry in _entries(path.parent))
 
 
-def _descend(folder: str, parts: list[str]) -> Iterator[str]:
+def _descend(folder: Path, parts: list[str]) -> Iterator[Path]:
     """The folders below *folder* that match *parts*; symbolic links are not followed."""
     if not parts:
         yield folder
@@ -145,10 +147,10 @@ def _descend(folder: str, parts: list[str]) -> Iterator[str]:
         yield from _descend(folder, rest)
     for entry in _entries(folder):
         if entry.is_dir(follow_symlinks=False) and _fits(entry.name, first):
-            yield from _descend(entry.path, parts if first == _ANY_DEPTH else rest)
+            yield from _descend(Path(entry.path), parts if first == _ANY_DEPTH else rest)
 
 
-def _entries(folder: str) -> Iterator[os.DirEntry[str]]:
+def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
     with translated("list the folder", folder), os.scandir(folder) as entries:
         yield from entries
 

@@ -36,7 +36,7 @@ def find(logs: LogSet, selection: Selection, key: str) -> Iterator[Found]:
 
 
 def _spellings(logs: LogSet, file: LogFile) -> tuple[str, ...]:
-    return (file.path, logs.relative(file.path), file.path.rpartition("/")[2])
+    return (str(file.path), logs.relative(file.path), file.path.name)
 
 
 def _search(file: LogFile, selection: Selection, wanted: Callable[[int, Judged], bool]) -> Iterator[Found]:

@@ -64,8 +64,9 @@ class Judge:
 
 def used_fields(selection: Selection) -> tuple[str, ...]:
     """Every field that a decision can ask for, each once: of the dataset, its rules, holds and floors."""
-    bounds = (*selection.rules, *selection.floors, *selection.holds)
-    matched = [name for bound in bounds for name in bound.match.fields]
+    matches = [bound.match for bound in (*selection.rules, *selection.floors)]
+    matches += [hold.match for hold in selection.holds]
+    matched = [name for match in matches for name in match.fields]
     return tuple(dict.fromkeys([*selection.dataset.fields, *matched]))
 
 

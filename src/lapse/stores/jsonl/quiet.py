@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import glob
 import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
+from pathlib import Path
 
 from lapse.errors import StoreError, UnsupportedError
 from lapse.stores.jsonl.disk import open_log
@@ -28,7 +28,7 @@ class Writers(Enum):
 
 
 @contextmanager
-def write_lease(descriptor: int, path: str) -> Iterator[Writers]:
+def write_lease(descriptor: int, path: Path) -> Iterator[Writers]:
     """Ask for a lease on a file that is open read-only; while it is held, whoever opens it to write waits.
 
     The kernel lets them wait 45 seconds (``/proc/sys/fs/lease-break-time``), then it takes the lease away.
@@ -42,7 +42,7 @@ def write_lease(descriptor: int, path: str) -> Iterator[Writers]:
             fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
 
 
-def _acquire(descriptor: int, path: str) -> Writers:
+def _acquire(descriptor: int, path: Path) -> Writers:
     try:
         # The default signal would end the process; this one does nothing unless somebody asked for it.
         fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
@@ -56,7 +56,7 @@ def _acquire(descriptor: int, path: str) -> Writers:
     return Writers.NONE
 
 
-def is_written(path: str) -> bool:
+def is_written(path: Path) -> bool:
     """Whether somebody has the file open for writing, as far as can be told. False if it cannot be opened."""
     try:
         descriptor = open_log(path)
@@ -74,7 +74,7 @@ def is_awaited(descriptor: int) -> bool:
     return fcntl.fcntl(descriptor, fcntl.F_GETLEASE) != fcntl.F_RDLCK
 
 
-def refusal(state: Writers, descriptor: int, path: str, *, promise: str | None) -> StoreError | None:
+def refusal(state: Writers, descriptor: int, path: Path, *, promise: str | None) -> StoreError | None:
     """Why a file may not be changed in place. None if it may.
 
     Arguments:
@@ -101,17 +101,16 @@ def writers_of(descriptor: int) -> tuple[int, ...]:
     """Processes that have the file open for writing, as far as this user may look."""
     wanted = os.fstat(descriptor)
     found = set()
-    for link in glob.iglob("/proc/[0-9]*/fd/*"):
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
         try:
-            facts = os.stat(link)
+            facts = link.stat()
             if (facts.st_ino, facts.st_dev) == (wanted.st_ino, wanted.st_dev) and _is_for_writing(link):
-                found.add(int(link.split("/")[2]))
+                found.add(int(link.parts[2]))
         except OSError:
             continue  # the process ended, or belongs to someone else
     return tuple(sorted(found))
 
 
-def _is_for_writing(link: str) -> bool:
-    with open(link.replace("/fd/", "/fdinfo/"), encoding="ascii") as info:
-        flags = next(line for line in info if line.startswith("flags:"))
-    return int(flags.split()[1], 8) & os.O_ACCMODE != os.O_RDONLY
+def _is_for_writing(link: Path) -> bool:
+    facts = (link.parent.parent / "fdinfo" / link.name).read_text(encoding="ascii").split()
+    return int(facts[facts.index("flags:") + 1], 8) & os.O_ACCMODE != os.O_RDONLY

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from lapse.errors import StoreError, VerificationError
 from lapse.model.disposal import Disposal
@@ -29,13 +30,13 @@ class Marker:
         redo: The journal.
     """
 
-    folder: str
+    folder: Path
     redo: Redo
 
     @property
-    def log(self) -> str:
+    def log(self) -> Path:
         """Path of the log."""
-        return os.path.join(self.folder, self.redo.log)
+        return self.folder / self.redo.log
 
     @property
     def pending(self) -> bool:
@@ -89,7 +90,7 @@ def prune(logs: LogSet, disposals: Iterable[Disposal]) -> None:
             continue
         path = marker.redo.path(marker.folder, Kind.JOURNAL)
         with translated("remove the journal", path):
-            os.unlink(path)
+            path.unlink()
         folders.add(marker.folder)
     for folder in sorted(folders):
         with translated("update the folder", folder):
@@ -103,7 +104,7 @@ def _finish(marker: Marker, intact: Callable[[Disposal], bool], promise: str | N
             if not intact(redo.disposal):
                 raise VerificationError(
                     f"{marker.log}: a removal was interrupted, and its archived copy cannot be read back",
-                    hint="The log is still whole and nothing was touched. Run `lapse archive verify` to see what is damaged.",
+                    hint="The log is still whole. Run `lapse archive verify` to see what is damaged.",
                 )
             check_replacement(folder, redo)
             _check_unwritten(marker, promise)
@@ -137,22 +138,22 @@ def _clear_leftovers(logs: LogSet, found: Iterable[Marker]) -> None:
                 _clear(folder, own)
 
 
-def _working_files(folder: str) -> Iterator[OwnName]:
+def _working_files(folder: Path) -> Iterator[OwnName]:
     with translated("list the folder", folder):
-        found = sorted(os.listdir(folder))
+        found = sorted(path.name for path in folder.iterdir())
     for name in found:
         own = names.parse(name)
         if own is not None and own.kind is not Kind.JOURNAL:
             yield own
 
 
-def _clear(folder: str, own: OwnName) -> None:
-    path = os.path.join(folder, str(own))
+def _clear(folder: Path, own: OwnName) -> None:
+    path = folder / str(own)
     with translated("remove a leftover", path):
-        if own.kind is Kind.ASIDE and os.stat(path, follow_symlinks=False).st_nlink == 1:
+        if own.kind is Kind.ASIDE and path.lstat().st_nlink == 1:
             raise StoreError(
                 f"{path} is the only name of a log file that Lapse was about to change",
-                hint=f"The log {own.log} is gone from its folder. If it was not meant to go, rename this file back to it.",
+                hint=f"{own.log} is gone from its folder. If it was not meant to go, rename this file back to it.",
             )
-        os.unlink(path)
+        path.unlink()
         sync_folder(folder)

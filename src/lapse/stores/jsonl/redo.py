@@ -5,11 +5,11 @@ After that it says what is left to do, and when nothing is left it stays as the 
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from lapse.canonical import Digest, Json, canonical
@@ -85,11 +85,11 @@ class Redo:
     late: LateLines | None = None
     disposal: Disposal
 
-    def path(self, folder: str, kind: Kind) -> str:
+    def path(self, folder: Path, kind: Kind) -> Path:
         """The path of one of its working files."""
-        return os.path.join(folder, str(OwnName(self.log, self.slice, kind)))
+        return folder / str(OwnName(self.log, self.slice, kind))
 
-    def pending(self, folder: str) -> bool:
+    def pending(self, folder: Path) -> bool:
         """Whether something is left to do: a working file is still there."""
         return any(inode_of(self.path(folder, kind)) is not None for kind in (Kind.TEMPORARY, Kind.ASIDE))
 
@@ -137,34 +137,33 @@ class Redo:
 _PLAIN = ("log", "slice", "judged", "consumed", "kept", "mode", "uid", "gid")
 
 
-def publish(folder: str, redo: Redo) -> None:
+def publish(folder: Path, redo: Redo) -> None:
     """Write a journal in one step: after a crash it is there whole, as it was before, or not at all.
 
     OSErrors are the caller's: before the rename nothing has happened, after it everything is decided.
     """
     draft = redo.path(folder, Kind.JOURNAL_DRAFT)
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(draft)
+    draft.unlink(missing_ok=True)
     descriptor = create(draft)
     try:
         write_all(descriptor, canonical(redo.to_json()))
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    os.rename(draft, redo.path(folder, Kind.JOURNAL))
+    draft.rename(redo.path(folder, Kind.JOURNAL))
     sync_folder(folder)
 
 
-def journals(folder: str) -> Iterator[Redo]:
+def journals(folder: Path) -> Iterator[Redo]:
     """Every journal in a folder, in the order of their slices.
 
     Raises:
         StoreError: If one cannot be read, or is none.
     """
     with translated("list the folder", folder):
-        found = sorted(name for name in os.listdir(folder) if _is_journal(name))
-    for name in found:
-        yield _read(os.path.join(folder, name), name)
+        found = sorted(path for path in folder.iterdir() if _is_journal(path.name))
+    for path in found:
+        yield _read(path)
 
 
 def _is_journal(name: str) -> bool:
@@ -172,12 +171,12 @@ def _is_journal(name: str) -> bool:
     return own is not None and own.kind is Kind.JOURNAL
 
 
-def _read(path: str, name: str) -> Redo:
+def _read(path: Path) -> Redo:
     with translated("read the journal", path), os.fdopen(open_log(path), "rb") as file:
         data = file.read()
     try:
         redo = Redo.from_json(json.loads(data))
-        if str(OwnName(redo.log, redo.slice, Kind.JOURNAL)) != name:
+        if str(OwnName(redo.log, redo.slice, Kind.JOURNAL)) != path.name:
             raise ValueError("it belongs to another file")
     except ValueError as error:
         raise StoreError(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import BinaryIO
 
 from lapse.errors import StoreError, UnsupportedError
@@ -36,7 +36,7 @@ def restore(logs: LogSet, dataset: Dataset, part: Part) -> RestoreCount:
     Raises:
         StoreError: If another line has the key of one of them, or they cannot be written.
     """
-    with tempfile.TemporaryFile(dir=logs.base if os.path.isdir(logs.base) else None) as spool:
+    with tempfile.TemporaryFile(dir=logs.base if logs.base.is_dir() else None) as spool:
         with translated("restore into it", logs.pattern):
             wanted = _spool(part, dataset, spool)
         missing = wanted.lines.copy()
@@ -52,7 +52,7 @@ def restore(logs: LogSet, dataset: Dataset, part: Part) -> RestoreCount:
     return RestoreCount(restored=restored, present=total - restored)
 
 
-def _torn(path: str) -> StoreError:
+def _torn(path: Path) -> StoreError:
     return StoreError(
         f"{path}: its last line has no end, and a restored line would run on from it",
         hint="Wait until its writer has ended the line, or end it with: echo >> FILE. Then restore again.",
@@ -65,7 +65,7 @@ class _Wanted:
     def __init__(self) -> None:
         self.lines: Counter[bytes] = Counter()
         self.keys: set[str] = set()
-        self.torn: str | None = None
+        self.torn: Path | None = None
 
 
 def _digest(line: bytes) -> bytes:
@@ -149,7 +149,7 @@ def _write(logs: LogSet, table: str, content: Iterator[bytes]) -> None:
         _write_beside(logs, table, content, model=model.path)
 
 
-def _append(path: str, content: Iterator[bytes]) -> None:
+def _append(path: Path, content: Iterator[bytes]) -> None:
     """Append to the end of a file; if that fails it is as long as before. OSErrors are the caller's."""
     source = open_log(path)
     try:
@@ -197,13 +197,13 @@ class _Descriptor:
         """Nothing waits."""
 
 
-def _write_beside(logs: LogSet, table: str, content: Iterator[bytes], *, model: str) -> None:
+def _write_beside(logs: LogSet, table: str, content: Iterator[bytes], *, model: Path) -> None:
     """Write a new file that the glob matches, with owner and mode of a log beside it."""
-    folder = os.path.normpath(os.path.join(logs.base, os.path.dirname(table)))
-    if os.path.commonpath([folder, logs.base]) != logs.base or folder not in logs.folders():
-        folder = os.path.dirname(model)
+    folder = (logs.base / table).parent
+    if folder not in logs.folders():
+        folder = model.parent
     # Named after a log of the set, so that recovery clears what a killed restore has left.
-    temporary = os.path.join(folder, str(OwnName(os.path.basename(model), f"restore-{os.getpid()}", Kind.TEMPORARY)))
+    temporary = folder / str(OwnName(model.name, f"restore-{os.getpid()}", Kind.TEMPORARY))
     hasher = hashlib.sha256()
     descriptor = create(temporary)
     try:
@@ -217,12 +217,10 @@ def _write_beside(logs: LogSet, table: str, content: Iterator[bytes], *, model: 
             os.close(source)
         os.utime(descriptor)
         os.fsync(descriptor)
-        path = os.path.join(folder, _name_for(logs, os.path.basename(table), hasher.hexdigest()[:8]))
-        os.link(temporary, path)
+        os.link(temporary, folder / _name_for(logs, Path(table).name, hasher.hexdigest()[:8]))
     finally:
         os.close(descriptor)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
     sync_folder(folder)
 
 

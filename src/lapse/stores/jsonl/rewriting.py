@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
+from pathlib import Path
 
 from lapse.canonical import Digest
 from lapse.stores.jsonl.codec import BLOCK, Encoding, encoder
@@ -16,15 +16,19 @@ from lapse.stores.jsonl.trouble import translated
 class Rewrite:
     """A new file beside the log, under a working name, until the commit puts it in place or `discard` removes it."""
 
-    def __init__(self, path: str, encoding: Encoding) -> None:
+    def __init__(self, path: Path, encoding: Encoding) -> None:
         self.path = path
-        with translated("make the new file", path):
-            self._descriptor = create(path)
+        self.size = 0
         self._hasher = hashlib.sha256()
         self._pending: list[bytes] = []
         self._waiting = 0
-        self._encoder = encoder(self, encoding)
-        self.size = 0
+        with translated("make the new file", path):
+            self._descriptor = create(path)
+            try:
+                self._encoder = encoder(self, encoding)
+            except BaseException:
+                self.discard()
+                raise
 
     def keep(self, data: bytes) -> None:
         """Take content that stays: a line, or a piece of one.
@@ -53,6 +57,8 @@ class Rewrite:
 
     def write(self, data: bytes) -> int:
         """Take bytes as they stand in the file; the encoder's way out, and that of a tail that is copied."""
+        if self._descriptor < 0:
+            return len(data)  # a compressor that is thrown away still writes its end
         write_all(self._descriptor, data)
         self._hasher.update(data)
         self.size += len(data)
@@ -92,5 +98,5 @@ class Rewrite:
     def discard(self) -> None:
         """Close and remove it."""
         self.close()
-        with contextlib.suppress(FileNotFoundError), translated("remove the new file", self.path):
-            os.unlink(self.path)
+        with translated("remove the new file", self.path):
+            self.path.unlink(missing_ok=True)

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 from lapse.errors import ChangedError
@@ -30,7 +31,7 @@ class Extent:
         size: Bytes from its beginning.
     """
 
-    path: str
+    path: Path
     inode: int
     size: int
 
@@ -80,7 +81,7 @@ class Doubt:
 
     kind: Doubtful
     count: int
-    file: str
+    file: Path
     line: int
 
     def __str__(self) -> str:
@@ -91,9 +92,9 @@ class Doubts:
     """Counts lines that could not be judged, by kind, with the place of the first."""
 
     def __init__(self) -> None:
-        self._found: dict[Doubtful, tuple[int, str, int]] = {}
+        self._found: dict[Doubtful, tuple[int, Path, int]] = {}
 
-    def add(self, kind: Doubtful, file: str, line: int) -> None:
+    def add(self, kind: Doubtful, file: Path, line: int) -> None:
         """Count one."""
         count, first, number = self._found.get(kind, (0, file, line))
         self._found[kind] = (count + 1, first, number)

@@ -9,13 +9,14 @@ import re
 import time
 from bisect import bisect_left
 from dataclasses import replace
+from pathlib import Path
 
 from lapse import clock
 from lapse.canonical import Digest
 from lapse.errors import StoreError
 from lapse.stores.jsonl.codec import BLOCK, Encoding, encoding_of
 from lapse.stores.jsonl.disk import exchange, inode_of, open_log, sync_folder, write_all
-from lapse.stores.jsonl.names import Kind
+from lapse.stores.jsonl.names import Kind, is_reserved
 from lapse.stores.jsonl.quiet import Writers, is_awaited, write_lease
 from lapse.stores.jsonl.redo import LateLines, Redo, publish
 
@@ -26,7 +27,7 @@ _PAUSE = 0.02
 _SEARCHED = 64 * 1024 * 1024
 
 
-def is_in_place(folder: str, redo: Redo) -> bool:
+def is_in_place(folder: Path, redo: Redo) -> bool:
     """Whether the log is replaced or removed already, so that only late lines may be left."""
     temporary = inode_of(redo.path(folder, Kind.TEMPORARY))
     if temporary is not None:
@@ -34,7 +35,7 @@ def is_in_place(folder: str, redo: Redo) -> bool:
     return _find(folder, redo.log, redo.inode) is None
 
 
-def put_in_place(folder: str, redo: Redo) -> None:
+def put_in_place(folder: Path, redo: Redo) -> None:
     """Replace or remove the log. OSErrors are the caller's.
 
     Raises:
@@ -45,7 +46,7 @@ def put_in_place(folder: str, redo: Redo) -> None:
         log = _find(folder, redo.log, redo.inode)
         if log is None:
             raise StoreError(
-                f"{os.path.join(folder, redo.log)}: an interrupted removal cannot go on, the file is not in its folder",
+                f"{folder / redo.log}: an interrupted removal cannot go on, the file is not in its folder",
                 hint=f"Move it back. What was removed is in the archive; what stays is in {temporary}.",
             )
         if redo.replacement is None:
@@ -54,11 +55,11 @@ def put_in_place(folder: str, redo: Redo) -> None:
             _replace(log, temporary, redo)
         sync_folder(folder)
     if inode_of(temporary) == redo.inode:
-        os.unlink(temporary)
+        temporary.unlink()
         sync_folder(folder)
 
 
-def check_replacement(folder: str, redo: Redo) -> None:
+def check_replacement(folder: Path, redo: Redo) -> None:
     """See that the new file is still what was written before the commit.
 
     Raises:
@@ -82,32 +83,33 @@ def check_replacement(folder: str, redo: Redo) -> None:
         )
 
 
-def _replace(log: str, temporary: str, redo: Redo) -> None:
+def _replace(log: Path, temporary: Path, redo: Redo) -> None:
     """Put the new file where the old one is; if the log was rotated at this very moment, nothing is lost."""
     if not exchange(temporary, log):
-        os.rename(temporary, log)
+        temporary.rename(log)
     elif inode_of(temporary) != redo.inode:
         exchange(temporary, log)
         raise StoreError(f"{log} was replaced during the commit", hint="Run again: it goes on from here.")
 
 
-def _remove(log: str, temporary: str, redo: Redo) -> None:
-    os.rename(log, temporary)
+def _remove(log: Path, temporary: Path, redo: Redo) -> None:
+    log.rename(temporary)
     if inode_of(temporary) != redo.inode:
-        os.rename(temporary, log)
+        temporary.rename(log)
         raise StoreError(f"{log} was replaced during the commit", hint="Run again: it goes on from here.")
 
 
-def _find(folder: str, name: str, inode: int) -> str | None:
+def _find(folder: Path, name: str, inode: int) -> Path | None:
     """The log's path by its inode: under its own name, or the one that a rotation gave it since."""
-    path = os.path.join(folder, name)
+    path = folder / name
     if inode_of(path) == inode:
         return path
     with os.scandir(folder) as entries:
-        return next((e.path for e in entries if e.inode() == inode and not e.name.startswith(f".{name}.lapse-")), None)
+        found = (e.name for e in entries if e.inode() == inode and not is_reserved(e.name))
+        return next((folder / other for other in found), None)
 
 
-def drain(folder: str, redo: Redo, *, patience: float) -> bool:
+def drain(folder: Path, redo: Redo, *, patience: float) -> bool:
     """Move what was written to the old file since the commit into the new one, then let the old one go.
 
     A writer that had the old file opened at the moment of the commit still writes to it. OSErrors are the
@@ -139,7 +141,7 @@ def drain(folder: str, redo: Redo, *, patience: float) -> bool:
         os.close(old)
 
 
-def _drained(folder: str, redo: Redo, old: int) -> bool:
+def _drained(folder: Path, redo: Redo, old: int) -> bool:
     """Take the old file's name away if nobody writes to it and all it holds is in the new one."""
     aside = redo.path(folder, Kind.ASIDE)
     with write_lease(old, aside) as writers:
@@ -147,12 +149,12 @@ def _drained(folder: str, redo: Redo, old: int) -> bool:
             return False
         if writers is Writers.NONE and is_awaited(old):
             return False
-        os.unlink(aside)
+        aside.unlink()
         sync_folder(folder)
     return True
 
 
-def _move(folder: str, redo: Redo, old: int) -> Redo:
+def _move(folder: Path, redo: Redo, old: int) -> Redo:
     """Move what is there now: whole lines while somebody writes, everything once nobody does."""
     while True:
         with write_lease(old, redo.path(folder, Kind.ASIDE)) as writers:
@@ -175,7 +177,7 @@ def _late_chunk(old: int, start: int, *, cut: bool) -> bytes:
     return whole or (chunk if full else b"") if cut or full else chunk
 
 
-def _append_late(folder: str, redo: Redo, data: bytes) -> Redo:
+def _append_late(folder: Path, redo: Redo, data: bytes) -> Redo:
     """Append the last bytes of the announced range to the new file. The journal has announced it."""
     assert redo.late is not None  # noqa: S101 - the caller has just set it
     target = _open_new(folder, redo)
@@ -187,7 +189,7 @@ def _append_late(folder: str, redo: Redo, data: bytes) -> Redo:
     return replace(redo, consumed=redo.late.end, late=None)
 
 
-def _settle_late(folder: str, redo: Redo, old: int) -> Redo:
+def _settle_late(folder: Path, redo: Redo, old: int) -> Redo:
     """Find out how much of an announced move was done when it was interrupted, and do the rest.
 
     Bytes of other writers may stand before and after ours. A line of which only the beginning was written
@@ -213,18 +215,18 @@ def _written(chunk: bytes, since: bytes) -> int:
     return ends[lines] + (len(unfinished) if chunk.startswith(unfinished, ends[lines]) else 0)
 
 
-def _new_path(folder: str, redo: Redo) -> str:
+def _new_path(folder: Path, redo: Redo) -> Path:
     found = None if redo.replacement is None else _find(folder, redo.log, redo.replacement.inode)
-    return found or os.path.join(folder, redo.log)
+    return found or folder / redo.log
 
 
-def _size_of_log(folder: str, redo: Redo) -> int:
+def _size_of_log(folder: Path, redo: Redo) -> int:
     with contextlib.suppress(FileNotFoundError):
-        return os.stat(_new_path(folder, redo), follow_symlinks=False).st_size
+        return _new_path(folder, redo).lstat().st_size
     return 0
 
 
-def _read_new(folder: str, redo: Redo, start: int, size: int) -> bytes:
+def _read_new(folder: Path, redo: Redo, start: int, size: int) -> bytes:
     try:
         descriptor = open_log(_new_path(folder, redo))
     except FileNotFoundError:
@@ -235,7 +237,7 @@ def _read_new(folder: str, redo: Redo, start: int, size: int) -> bytes:
         os.close(descriptor)
 
 
-def _open_new(folder: str, redo: Redo) -> int:
+def _open_new(folder: Path, redo: Redo) -> int:
     """The new file, for appending; made anew with the log's owner and mode if the log was removed."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
     path = _new_path(folder, redo)

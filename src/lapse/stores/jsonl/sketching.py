@@ -8,6 +8,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 
@@ -65,25 +66,35 @@ def sketches(address: str) -> Iterator[Sketch]:
     Raises:
         StoreError: If the address names nothing.
     """
-    pattern = os.path.abspath(address)
-    groups = _groups_in(pattern) if os.path.isdir(pattern) else {pattern: LogSet(pattern).files()}
+    pattern = Path(os.path.normpath(Path.cwd() / address))
+    groups = _groups_in(pattern) if pattern.is_dir() else {str(pattern): LogSet(str(pattern)).files()}
     found = [sketch for glob, files in groups.items() if (sketch := _sketch(glob, files)) is not None]
     yield from sorted(found, key=lambda sketch: (-sketch.size, sketch.store))
 
 
-def _groups_in(folder: str) -> Mapping[str, list[LogFile]]:
+def _groups_in(folder: Path) -> Mapping[str, list[LogFile]]:
     """The log files of a folder by the tightest glob that means just them."""
     files = []
-    for path in sorted(LogSet(os.path.join(folder, "*")).paths()):
-        if _LOGLIKE.fullmatch(os.path.basename(path)):
+    for path in sorted(LogSet(f"{_escaped(str(folder))}/*").paths(), key=str):
+        if _LOGLIKE.fullmatch(path.name) and not path.is_symlink():
             try:
-                files += LogSet(_escaped(path)).files()
+                files += _files_at(path)
             except LapseError:
-                continue  # a link or a special file: no log that could be proposed
+                continue  # hard links, or a special file: no log that could be proposed
     stems = defaultdict(list)
     for file in files:
-        stems[_stem(os.path.basename(file.path))].append(file)
+        stems[_stem(file.path.name)].append(file)
     return {glob: members for group in stems.values() for glob, members in _globs(folder, group)}
+
+
+def _files_at(path: Path) -> list[LogFile]:
+    return LogSet(_escaped(str(path))).files()
+
+
+def _common(texts: Sequence[str]) -> str:
+    """The longest beginning that all have."""
+    least, most = min(texts), max(texts)
+    return next((least[:n] for n, (one, other) in enumerate(zip(least, most, strict=False)) if one != other), least)
 
 
 def _escaped(path: str) -> str:
@@ -98,22 +109,22 @@ def _stem(name: str) -> str:
     return _ROTATION.sub("", bare) or name
 
 
-def _globs(folder: str, files: Sequence[LogFile]) -> Iterator[tuple[str, list[LogFile]]]:
+def _globs(folder: Path, files: Sequence[LogFile]) -> Iterator[tuple[str, list[LogFile]]]:
     """One glob for all of them if there is one that means no other file; else one for each name."""
     paths = [file.path for file in files]
     if len(paths) == 1:
-        yield paths[0], list(files)
+        yield _escaped(str(paths[0])), list(files)
         return
-    start = _escaped(os.path.commonprefix([os.path.basename(path) for path in paths]))
-    end = os.path.commonprefix([path[::-1] for path in paths])[::-1]
+    start = _escaped(_common([path.name for path in paths]))
+    end = _common([path.name[::-1] for path in paths])[::-1]
     end = end if end.startswith(".") else ""
     for last in (f"{start}*{end}", f"{start}[0-9]*{end}"):
-        pattern = os.path.join(folder, last)
-        if sorted(LogSet(pattern).paths()) == sorted(paths):
+        pattern = f"{_escaped(str(folder))}/{last}"
+        if set(LogSet(pattern).paths()) == set(paths):
             yield pattern, list(files)
             return
     for file in files:
-        yield file.path, [file]
+        yield _escaped(str(file.path)), [file]
 
 
 def _sketch(pattern: str, files: Sequence[LogFile]) -> Sketch | None:
@@ -143,7 +154,7 @@ def _sketch(pattern: str, files: Sequence[LogFile]) -> Sketch | None:
 
 def _fingerprint(pattern: str, fields: Iterable[str | None]) -> str:
     used = digest_of(sorted(field for field in fields if field is not None))
-    return f"jsonl:{sha256(pattern.encode())[:12]}:{os.path.basename(pattern)}:{used[:12]}"
+    return f"jsonl:{sha256(pattern.encode())[:12]}:{Path(pattern).name}:{used[:12]}"
 
 
 def _remarks(time: _Time, files: Sequence[LogFile]) -> Iterator[str]:
@@ -165,7 +176,7 @@ def _rows(files: Sequence[LogFile]) -> list[Mapping[str, object]]:
 
 
 def _objects(found: Iterable[bytes]) -> list[Mapping[str, object]]:
-    rows = []
+    rows: list[Mapping[str, object]] = []
     for data in found:
         try:
             value = msgspec.json.decode(data)

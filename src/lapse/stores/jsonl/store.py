@@ -7,9 +7,8 @@ the budget does not cut a file.
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -68,8 +67,8 @@ class JsonlStore:
         self._read_only = read_only
         self._logs = LogSet(dataset.store)
         self._doubts: tuple[Doubt, ...] = ()
-        self._seen: dict[str, _Seen] = {}
-        self._done: dict[str, list[Redo]] = {}
+        self._seen: dict[Path, _Seen] = {}
+        self._done: dict[Path, list[Redo]] = {}
 
     def close(self) -> None:
         """Nothing stays open between calls."""
@@ -84,7 +83,7 @@ class JsonlStore:
         files = self._logs.files()
         return Identity(
             fingerprint=_fingerprint(self._logs, self._dataset),
-            mark=Mark(kind="files", values={file.path: (file.size, file.inode) for file in files}),
+            mark=Mark(kind="files", values={str(file.path): (file.size, file.inode) for file in files}),
             notes=notes(self._logs, files, self._dataset),
         )
 
@@ -118,7 +117,7 @@ class JsonlStore:
                     name=f"{next(number):06d}",
                     selection=selection,
                     destination=destination,
-                    bounds=(extent.path, extent.inode, extent.size, after, int(removable)),
+                    bounds=(str(extent.path), extent.inode, extent.size, after, int(removable)),
                     facts=facts,
                 )
 
@@ -153,7 +152,7 @@ class JsonlStore:
         self._check_writable("lease")
         with ExitStack() as stack:
             for folder in sorted(self._logs.folders()):
-                stack.enter_context(hold(Path(folder, LOCK), what=f"dataset {self._dataset.name}"))
+                stack.enter_context(hold(folder / LOCK, what=f"dataset {self._dataset.name}"))
             yield
 
     def recover(self, intact: Callable[[Disposal], bool]) -> Iterator[Disposal]:
@@ -221,17 +220,17 @@ class JsonlStore:
         """The lines that a slice is about, in the file where they are now."""
         path, inode, size, after, _ = piece.bounds
         assert isinstance(path, str) and isinstance(inode, int) and isinstance(size, int)  # noqa: S101, PT018 - ours
-        extent = Extent(path=path, inode=inode, size=size)
+        extent = Extent(path=Path(path), inode=inode, size=size)
         for redo in self._commits(extent):
-            if redo.pending(os.path.dirname(path)):
+            if redo.pending(extent.path.parent):
                 raise StoreError(
                     f"{path}: a removal from it is not finished, its old file is still open for writing",
                     hint="Let the writer reopen the file, then run again.",
                 )
             if redo.slice > str(after):
                 extent = _after(extent, redo)
-        if inode_of(path) != extent.inode:
-            raise _moved(path)
+        if inode_of(extent.path) != extent.inode:
+            raise _moved(extent.path)
         return extent
 
     def _commits(self, extent: Extent) -> Sequence[Redo]:
@@ -245,7 +244,7 @@ def _below(file: LogFile, mark: Marks | None) -> Extent | None:
     """What of a file is below the mark; all without one. None if the mark does not have it, or not like this."""
     if mark is None:
         return Extent(path=file.path, inode=file.inode, size=file.size)
-    size, inode = mark.get(file.path, (0, 0))
+    size, inode = mark.get(str(file.path), (0, 0))
     return Extent(path=file.path, inode=inode, size=size) if inode == file.inode and size <= file.size else None
 
 
@@ -257,7 +256,7 @@ def _after(extent: Extent, redo: Redo) -> Extent:
     return Extent(path=extent.path, inode=redo.replacement.inode, size=size)
 
 
-def _moved(path: str) -> ChangedError:
+def _moved(path: Path) -> ChangedError:
     return ChangedError(f"{path} was replaced or moved since it was looked at", hint="Run again.")
 
 
@@ -275,7 +274,7 @@ def _written_last(files: Iterable[LogFile]) -> Iterator[LogFile]:
 def _fingerprint(logs: LogSet, dataset: Dataset) -> Fingerprint:
     parts = (
         sha256(logs.pattern.encode())[:12],
-        os.path.basename(logs.pattern),
+        Path(logs.pattern).name,
         digest_of(sorted(dataset.fields))[:12],
     )
     return Fingerprint(text=":".join((JsonlStore.scheme, *parts)), parts=parts)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 from lapse import clock
 from lapse.canonical import Digest, sha256
@@ -40,7 +40,7 @@ class JsonlTake:
         self._descriptor = descriptor
         self._table = table
         self._removable = removable
-        self._folder, self._name = os.path.split(extent.path)
+        self._folder, self._name = extent.path.parent, extent.path.name
         self._slice = working_slice(piece)
         self._began = clock.real_now()
         self._facts = os.fstat(descriptor)
@@ -62,8 +62,8 @@ class JsonlTake:
         if inode_of(self._own(Kind.JOURNAL)) is not None:
             raise StoreError(f"{self._own(Kind.JOURNAL)}: this slice was committed already", hint="Run again.")
 
-    def _own(self, kind: Kind) -> str:
-        return os.path.join(self._folder, str(OwnName(self._name, self._slice, kind)))
+    def _own(self, kind: Kind) -> Path:
+        return self._folder / str(OwnName(self._name, self._slice, kind))
 
     def parts(self) -> Iterator[Part]:
         """The lapsed lines, in one part; no part if there is none."""
@@ -231,8 +231,8 @@ class JsonlTake:
             self._rewrite.close()
             return
         for kind in (Kind.ASIDE, Kind.JOURNAL_DRAFT):
-            with contextlib.suppress(FileNotFoundError), translated("remove a working file", self._own(kind)):
-                os.unlink(self._own(kind))
+            with translated("remove a working file", self._own(kind)):
+                self._own(kind).unlink(missing_ok=True)
         self._rewrite.discard()
 
 

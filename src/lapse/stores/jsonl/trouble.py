@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from lapse.errors import StoreError, StoreMissingError
 
@@ -24,7 +25,7 @@ _HINTS = {
 _OTHER = "Look at the file and its disk, then run again."
 
 
-def store_error(action: str, path: str, error: OSError) -> StoreError:
+def store_error(action: str, path: Path | str, error: OSError) -> StoreError:
     """The StoreError that says what could not be done to *path*, why, and what to do about it."""
     reason = error.strerror or str(error)
     kind = StoreMissingError if isinstance(error, FileNotFoundError) else StoreError
@@ -32,7 +33,7 @@ def store_error(action: str, path: str, error: OSError) -> StoreError:
 
 
 @contextmanager
-def translated(action: str, path: str) -> Iterator[None]:
+def translated(action: str, path: Path | str) -> Iterator[None]:
     """Turn an OSError of the block into a StoreError."""
     try:
         yield

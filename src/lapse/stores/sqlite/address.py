@@ -20,7 +20,8 @@ def path_of(address: str) -> Path:
     text = address.removeprefix(_PREFIX) if "://" in address else address
     if not text or "://" in text or text == ":memory:":
         raise PolicyError(
-            f"{address!r} names no SQLite file", hint="Write it like sqlite:////var/lib/app/log.db, or sqlite:///log.db."
+            f"{address!r} names no SQLite file",
+            hint="Write it like sqlite:////var/lib/app/log.db, or sqlite:///log.db.",
         )
     return Path(os.path.realpath(text))
 

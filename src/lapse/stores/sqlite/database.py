@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -90,25 +90,31 @@ class Database:
         """
         connection = self._connection
         with translated(self.shown):
-            return connection.execute(sql, values).fetchall()  # type: ignore[arg-type]
+            return connection.execute(sql, values).fetchall()
 
     def row(self, sql: str, values: Sequence[object] = ()) -> Any:
         """The first row of a statement, None if it has none."""
         connection = self._connection
         with translated(self.shown):
-            return connection.execute(sql, values).fetchone()  # type: ignore[arg-type]
+            return connection.execute(sql, values).fetchone()
 
     def change(self, sql: str, values: Sequence[object] = ()) -> int:
         """How many rows a statement removed or wrote, not counting those of triggers."""
         connection = self._connection
         with translated(self.shown):
-            return connection.execute(sql, values).rowcount  # type: ignore[arg-type]
+            return connection.execute(sql, values).rowcount
 
-    def change_many(self, sql: str, values: Iterator[Sequence[object]]) -> None:
+    def change_many(self, sql: str, values: Iterable[Sequence[object]]) -> None:
         """Run a statement once for each of *values*."""
         connection = self._connection
         with translated(self.shown):
-            connection.executemany(sql, values)  # type: ignore[arg-type]
+            connection.executemany(sql, values)
+
+    def stream(self, sql: str, values: Sequence[object] = ()) -> Iterator[Any]:
+        """The rows of a statement, one after the other. Its transaction lasts until the last one is read."""
+        connection = self._connection
+        with translated(self.shown):
+            yield from connection.execute(sql, values)
 
     @contextmanager
     def marking_invalid_text(self) -> Iterator[None]:

@@ -39,18 +39,19 @@ def register(connection: sqlite3.Connection, *, zone: str | None, encoding: str)
     def fits(data: bytes, pattern: str) -> bool:
         return Glob(pattern).matches(data.decode(codec, errors="surrogateescape"))
 
-    def inside(data: bytes, *keys: str) -> str | bytes | None:
+    def path(data: bytes, *keys: str) -> str | bytes | None:
         try:
-            return _inside(data.decode(codec), keys)
+            return inside(data.decode(codec), keys)
         except UnicodeDecodeError:
             return None
 
     connection.create_function("lapse_instant", 1, instant, deterministic=True)
     connection.create_function("lapse_fits", 2, fits, deterministic=True)
-    connection.create_function("lapse_json", -1, inside, deterministic=True)
+    connection.create_function("lapse_json", -1, path, deterministic=True)
 
 
-def _inside(text: str, keys: tuple[str, ...]) -> str | bytes | None:
+def inside(text: str, keys: tuple[str, ...]) -> str | bytes | None:
+    """The text at a path inside a JSON text. None if there is nothing, a blob if it equals no text."""
     found = _decoded(text)
     for key in keys:
         found = found.get(key) if isinstance(found, dict) else None

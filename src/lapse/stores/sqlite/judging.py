@@ -1,5 +1,7 @@
 """A table under a selection: the SQL that gives each row its code, tenant and time."""
 
+# ruff: noqa: S608 - names are quoted, values are bound
+
 from __future__ import annotations
 
 from lapse.model.match import Glob
@@ -11,7 +13,6 @@ from lapse.sqlcore.rules import MAX_INT64, MIN_INT64, compile_rules
 from lapse.stores.sqlite.ranges import KeyRange, KeyWalk
 from lapse.stores.sqlite.schema import Table
 from lapse.stores.sqlite.timecolumn import TimeReading
-
 
 _TENANT = "CASE typeof(w) WHEN 'text' THEN w WHEN 'integer' THEN CAST(w AS TEXT) END"
 
@@ -125,8 +126,3 @@ class Judge:
         """The key of lapsed row *number* of a range, from 1."""
         lapsed = f"SELECT {self._keys} FROM " + self.judged(keys) + " WHERE code IN (" + placeholders(codes) + ")"
         return lapsed + f" LIMIT 1 OFFSET {number - 1}"
-
-    def lapsed_keys(self, keys: KeyRange, codes: tuple[int, ...]) -> Fragment:
-        """A query of the keys of lapsed rows, for a DELETE."""
-        return f"SELECT {self._keys} FROM " + self.judged(keys) + " WHERE code IN (" + placeholders(codes) + ")"
-

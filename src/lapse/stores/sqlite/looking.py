@@ -1,5 +1,7 @@
 """What a look at a table's values tells: the units of its times, their usual layout, the size of its rows."""
 
+# ruff: noqa: S608 - names are quoted, values are bound
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -36,9 +38,7 @@ def steps(walk: KeyWalk, rows: int, end: Key | None) -> Iterator[KeyRange]:
         after = until
 
 
-def read_times(
-    database: Database, table: Table, walk: KeyWalk, *, dataset: Dataset, latest: Nanos
-) -> TimeReading:
+def read_times(database: Database, table: Table, walk: KeyWalk, *, dataset: Dataset, latest: Nanos) -> TimeReading:
     """How the dataset's time column is to be understood.
 
     Arguments:
@@ -83,8 +83,7 @@ def _count_units(
         f"total({time} BETWEEN {least} AND {most})" for least, most in (plausible(form, latest) for form in NUMERIC)
     )
     found = database.row(
-        f"SELECT {counts} FROM {table.quoted} AS r "  # noqa: S608 - quoted and bound
-        f"WHERE {where.sql} AND typeof({time}) IN ('integer', 'real')",
+        f"SELECT {counts} FROM {table.quoted} AS r WHERE {where.sql} AND typeof({time}) IN ('integer', 'real')",
         where.values,
     )
     return {form: int(count) for form, count in zip(NUMERIC, found, strict=True)}
@@ -97,9 +96,7 @@ def usual_layout(database: Database, table: Table, walk: KeyWalk, column: str) -
         found = [
             text
             for order in (walk.order, walk.backwards)
-            for (text,) in database.rows(
-                f"SELECT {time} FROM {table.quoted} AS r ORDER BY {order} LIMIT {_SAMPLE}"  # noqa: S608 - quoted
-            )
+            for (text,) in database.rows(f"SELECT {time} FROM {table.quoted} AS r ORDER BY {order} LIMIT {_SAMPLE}")
         ]
     return commonest_layout(text for text in found if isinstance(text, str))
 
@@ -114,7 +111,7 @@ def row_size(database: Database, table: Table, walk: KeyWalk) -> int:
     rows = total = 0
     for order in (walk.order, walk.backwards):
         count, sizes = database.row(
-            f"SELECT count(*), total(size) FROM (SELECT {size} AS size "  # noqa: S608 - quoted
+            f"SELECT count(*), total(size) FROM (SELECT {size} AS size "
             f"FROM {table.quoted} AS r ORDER BY {order} LIMIT {_SAMPLE})"
         )
         rows, total = rows + count, total + int(sizes)

@@ -1,5 +1,7 @@
 """Ranges of row keys: how a table is walked, and what a slice remembers of its piece."""
 
+# ruff: noqa: S608 - names are quoted, values are bound
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -81,13 +83,13 @@ class KeyWalk:
 
     def last(self) -> Key | None:
         """The highest key. None if there is no row."""
-        return self._one(f"SELECT {self.columns} FROM {self._table} AS r ORDER BY {self.backwards} LIMIT 1", ())  # noqa: S608
+        return self._one(f"SELECT {self.columns} FROM {self._table} AS r ORDER BY {self.backwards} LIMIT 1", ())
 
     def step(self, keys: KeyRange, rows: int) -> Key | None:
         """The key of row number *rows* of a range, from 1. None if it has fewer."""
         where = self.within(keys)
         return self._one(
-            f"SELECT {self.columns} FROM {self._table} AS r WHERE {where.sql} "  # noqa: S608 - quoted and bound
+            f"SELECT {self.columns} FROM {self._table} AS r WHERE {where.sql} "
             f"ORDER BY {self.order} LIMIT 1 OFFSET {rows - 1}",
             where.values,
         )
@@ -95,7 +97,7 @@ class KeyWalk:
     def count(self, keys: KeyRange) -> int:
         """How many rows a range has."""
         where = self.within(keys)
-        sql = f"SELECT count(*) FROM {self._table} AS r WHERE {where.sql}"  # noqa: S608 - quoted and bound
+        sql = f"SELECT count(*) FROM {self._table} AS r WHERE {where.sql}"
         return int(self._database.row(sql, where.values)[0])
 
     def _one(self, sql: str, values: tuple[object, ...]) -> Key | None:

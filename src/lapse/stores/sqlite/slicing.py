@@ -13,6 +13,9 @@ Limit = Callable[[], int]
 Split = Callable[[KeyRange, int], Key | None]
 """The key of lapsed row number n of a range, from 1. None if it has fewer."""
 
+_WIDEST = 200
+"""Stretches in one range at most, so that reading it stays short however few rows lapsed."""
+
 
 def cut(cells: Iterable[Cell], codes: tuple[int, ...], *, limit: Limit, split: Split) -> Iterator[KeyRange]:
     """Ranges that together have every lapsed row of *cells* once.
@@ -24,14 +27,17 @@ def cut(cells: Iterable[Cell], codes: tuple[int, ...], *, limit: Limit, split: S
         split: Finds where to cut a stretch that alone has more.
     """
     pending: KeyRange | None = None
-    have = 0
+    have = width = 0
     for cell in cells:
         count = cell.count(codes)
+        width += 1
         if count == 0:
             continue  # a gap may lie within a range, but none begins or ends with it
-        if pending is not None and have + count > limit():
+        if pending is not None and (have + count > limit() or width > _WIDEST):
             yield pending
-            pending, have = None, 0
+            pending = None
+        if pending is None:
+            have = width = 0
         rest = cell.keys
         while count > (allowed := limit()) and (at := split(rest, allowed)) is not None:
             yield KeyRange(rest.after, at)
@@ -50,7 +56,7 @@ class Pace:
     """Seconds the write lock should be held."""
 
     _first = 10_000
-    _least = 500
+    _least = 2_000
 
     def __init__(self) -> None:
         self._rows = self._first

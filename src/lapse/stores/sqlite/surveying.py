@@ -1,5 +1,7 @@
 """One pass over a table: counts by outcome and tenant, and how many lapsed rows each stretch of it has."""
 
+
+
 from __future__ import annotations
 
 from collections.abc import Iterator

@@ -96,7 +96,7 @@ class TimeReading:
             f"length(CAST({column} AS BLOB)) = {layout.length}",
             f"{column} >= '1678' COLLATE BINARY AND {column} < '2262' COLLATE BINARY",
             f"substr({column}, 12, 2) < '24'",
-            f"(substr({column}, 9, 2) < '29' OR date(substr({column}, 1, 10)) = substr({column}, 1, 10))",
+            f"(substr({column}, 9, 2) < '29' OR date(substr({column}, 1, 10), '+0 days') = substr({column}, 1, 10))",
         ]
         fraction = f"CAST(substr({column}, 21, {layout.digits}) AS INTEGER)"
         if layout.digits > 3:

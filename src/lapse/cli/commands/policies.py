@@ -1,0 +1,98 @@
+"""Commands about the policy: ``init``, ``check``, ``trust``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lapse.cli.invocation import Invocation, command
+from lapse.cli.view import View
+from lapse.errors import ExitCode
+
+_TOLD = (ExitCode.DONE, ExitCode.INCOMPLETE, ExitCode.USAGE)
+
+Address = Annotated[
+    str, typer.Argument(metavar="ADDRESS", help="A file, a folder, a glob in quotes, or a store's URL.")
+]
+TableOption = Annotated[str | None, typer.Option("--table", metavar="NAME", help="Propose this table only.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace a policy that is there already.")]
+SchemaOption = Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of a policy, for editors.")]
+EffectiveOption = Annotated[bool, typer.Option("--effective", help="Print every value, with where it comes from.")]
+OneDataset = Annotated[str, typer.Argument(metavar="DATASET", help="Its name in the policy.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands to the program."""
+    command(
+        app,
+        "init",
+        examples=[
+            "lapse init calls.db",
+            "lapse init /var/log/mxcp",
+            "lapse init 'logs/audit-*.jsonl*' -p audit.yaml",
+            "lapse init duckdb:///events.duckdb --table events",
+        ],
+        exits=_TOLD,
+    )(init)
+    command(
+        app,
+        "check",
+        examples=["lapse check", "lapse check --effective", "lapse check --schema > lapse.schema.json"],
+        exits=_TOLD,
+    )(check)
+
+
+def add_trust_to(app: typer.Typer) -> None:
+    """Add the command that accepts a changed store."""
+    command(app, "trust", examples=["lapse trust calls"], exits=_TOLD)(trust)
+
+
+def init(call: Invocation, address: Address, table: TableOption = None, force: ForceOption = False) -> View:
+    """Look at a store and propose a policy.
+
+    Finds the tables or log files that look like logs, their time, type and tenant, and writes a commented
+    policy (`lapse.yaml`, or the file named with --policy). As written it keeps everything: nothing is removed
+    until you edit its `keep:` lines. The store is only read.
+    """
+    from lapse.cli.views.policy import InitView
+    from lapse.engine.inspecting import propose, write_proposal
+
+    file = Path(call.policy)
+    proposal = propose(address, table=table, folder=file.parent)
+    write_proposal(file, proposal, force=force)
+    return InitView(file, proposal)
+
+
+def check(call: Invocation, schema: SchemaOption = False, effective: EffectiveOption = False) -> View:
+    """Check the policy, and say what it means.
+
+    Reads the policy, the `conf.d` beside it and the holds, and prints what they say in words. Everything that
+    is wrong is reported at once, with file, line, column and the nearest right spelling. No store is opened.
+    """
+    from lapse import policyfile
+    from lapse.cli.views.policy import CheckView, EffectiveView, SchemaView
+    from lapse.engine.checking import check as check_policy
+    from lapse.engine.session import open_session
+
+    if schema:
+        return SchemaView(policyfile.json_schema())
+    if effective:
+        return EffectiveView(policyfile.effective(call.policy))
+    session = open_session(call.policy)
+    return CheckView(check_policy(session), session.real_now)
+
+
+def trust(call: Invocation, dataset: OneDataset) -> View:
+    """Accept that a dataset's store has changed.
+
+    Lapse pins what a store is at the first run, and refuses to work on another one. After a migration or a
+    change of its columns, look at the store, then say with this command that it is the right one. The ledger
+    records it.
+    """
+    from lapse.cli.views.accepted import TrustView
+    from lapse.engine.session import open_session
+    from lapse.engine.trusting import trust as trust_store
+
+    return TrustView(dataset, trust_store(open_session(call.policy), dataset))

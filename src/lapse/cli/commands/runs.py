@@ -1,0 +1,133 @@
+"""Commands about what goes and what stays: ``plan``, ``run``, ``why``, ``status``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lapse.cli.invocation import Invocation, command
+from lapse.cli.view import View
+from lapse.errors import ExitCode
+
+Datasets = Annotated[
+    list[str] | None, typer.Argument(metavar="DATASET", help="Names in the policy; all without any.")
+]
+SealOption = Annotated[
+    Path | None,
+    typer.Option("-o", "--output", metavar="FILE", help="Seal the plan into FILE, for `lapse run --plan FILE`."),
+]
+DryOption = Annotated[bool, typer.Option("--dry-run", help="Look only: check and count everything, change nothing.")]
+PlanOption = Annotated[
+    Path | None, typer.Option("--plan", metavar="FILE", help="Do exactly what `lapse plan -o FILE` sealed.")
+]
+EmptyOption = Annotated[bool, typer.Option("--allow-empty", help="Allow that a dataset is emptied.")]
+OneDataset = Annotated[str, typer.Argument(metavar="DATASET", help="Its name in the policy.")]
+Key = Annotated[str, typer.Argument(metavar="KEY", help="The record: its key, or FILE:LINE for log files.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands to the program."""
+    command(
+        app,
+        "plan",
+        examples=["lapse plan", "lapse plan calls", "lapse plan -o plan.json", "lapse plan --json"],
+        exits=(ExitCode.DONE, ExitCode.INCOMPLETE, ExitCode.USAGE, ExitCode.REFUSED),
+    )(plan)
+    command(
+        app,
+        "run",
+        examples=[
+            "lapse run --dry-run",
+            "lapse run",
+            "lapse run calls tool-audit",
+            "lapse run --plan plan.json",
+            "lapse run --json > report.json",
+        ],
+        exits=tuple(ExitCode),
+    )(run)
+    command(
+        app,
+        "why",
+        examples=["lapse why calls 4711", "lapse why tool-audit logs-2026-01.jsonl:17"],
+        exits=(ExitCode.DONE, ExitCode.INCOMPLETE, ExitCode.USAGE),
+    )(why)
+    command(
+        app,
+        "status",
+        examples=["lapse status", "lapse status --json"],
+        exits=(ExitCode.DONE, ExitCode.INCOMPLETE, ExitCode.USAGE),
+    )(status)
+
+
+def plan(call: Invocation, datasets: Datasets = None, output: SealOption = None) -> View:
+    """Show what a run would do, and why.
+
+    Counts every record of the chosen datasets by verdict, reason and tenant. Stores are opened read-only and
+    nothing is written, but for the sealed plan if -o asks for one: it binds a later run to these cutoffs,
+    counts, this policy and this store.
+    """
+    from lapse.cli.views.planned import PlanView
+    from lapse.engine import planning
+    from lapse.engine.session import open_session
+
+    with call.watched() as hooks:
+        session = open_session(call.policy, hooks=hooks)
+        made = planning.plan(session, datasets or ())
+    if output is not None:
+        planning.write_sealed(session, made, output)
+    return PlanView(made, output)
+
+
+def run(
+    call: Invocation,
+    datasets: Datasets = None,
+    dry_run: DryOption = False,
+    plan_file: PlanOption = None,
+    allow_empty: EmptyOption = False,
+) -> View:
+    """Archive, verify and remove what has lapsed.
+
+    Settles what an interrupted run left, checks leases and guards of all chosen datasets before the first
+    removal, then works slice by slice: the records are sealed into the archive and read back before their
+    removal is committed, and the ledger records it. Ctrl-C or SIGTERM ends it after the slice under way.
+    Running it again is always safe, and is how an interrupted run is finished.
+    """
+    from lapse.cli.stopping import stopping
+    from lapse.cli.views.ran import RunView
+    from lapse.engine import running
+    from lapse.engine.session import open_session
+
+    with call.watched() as hooks, stopping() as asked:
+        session = open_session(call.policy, hooks=hooks)
+        wishes = running.Wishes(
+            names=tuple(datasets or ()), allow_empty=allow_empty, plan_file=plan_file, stopping=asked
+        )
+        return RunView(running.dry_run(session, wishes) if dry_run else running.run(session, wishes))
+
+
+def why(call: Invocation, dataset: OneDataset, key: Key) -> View:
+    """Explain what becomes of one record.
+
+    Shows every layer that was looked at, in the order that decides: doubt, holds, rules, floors, cutoff. The
+    one that decided is marked, with the day on which the record lapses.
+    """
+    from lapse.cli.views.asked import WhyView
+    from lapse.engine import asking
+    from lapse.engine.session import open_session
+
+    return WhyView(asking.why(open_session(call.policy), dataset, key))
+
+
+def status(call: Invocation) -> View:
+    """Show how everything stands between runs.
+
+    Prints the last run of each dataset, what is unsettled, the holds in force, the head of the ledger and its
+    checkpoints in the archives; and warns of what someone should look at. The stores are not opened.
+    """
+    from lapse.cli.views.asked import StatusView
+    from lapse.engine import asking
+    from lapse.engine.session import open_session
+
+    return StatusView(asking.status(open_session(call.policy)))

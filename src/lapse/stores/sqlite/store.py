@@ -1,0 +1,227 @@
+"""The SQLite store: `lapse.ports.Store` on one table of one file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
+from lapse.errors import StoreError, UnsupportedError
+from lapse.instant import Nanos
+from lapse.model.disposal import Disposal, Facts
+from lapse.model.plan import Identity, Tally
+from lapse.model.policy import Dataset, TimeFormat
+from lapse.model.selection import Selection
+from lapse.model.timetext import check_zone
+from lapse.ports import Budget, Found, Part, RestoreCount, Sketch, Slice
+from lapse.sqlcore.markers import MARKER_TABLE, Markers
+from lapse.state import lease
+from lapse.stores.sqlite.database import Database
+from lapse.stores.sqlite.finding import find
+from lapse.stores.sqlite.identifying import identify
+from lapse.stores.sqlite.judging import Judge
+from lapse.stores.sqlite.looking import read_times, reading_of, row_size, usual_layout
+from lapse.stores.sqlite.ranges import Bound, Key, KeyRange, KeyWalk
+from lapse.stores.sqlite.schema import Table, load_table
+from lapse.stores.sqlite.slicing import Pace, cut
+from lapse.stores.sqlite.surveying import Cell, Running, Surveyor
+from lapse.stores.sqlite.taking import Ground, SqliteTake
+from lapse.stores.sqlite.timecolumn import Layout, TimeReading
+
+Mark = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Surveyed:
+    """What the last survey counted, for cutting slices without counting again."""
+
+    selection: Selection
+    mark: Mark | None
+    cells: list[Cell]
+
+
+class SqliteStore:
+    """Records in one table of a SQLite file."""
+
+    scheme: ClassVar[str] = "sqlite"
+
+    def __init__(self, dataset: Dataset, *, read_only: bool) -> None:
+        check_zone(dataset.zone)
+        self._dataset = dataset
+        self._read_only = read_only
+        self._database = Database(dataset.store, shown=dataset.shown, read_only=read_only, zone=dataset.zone)
+        self._pace = Pace()
+        self._surveyed: _Surveyed | None = None
+        self._readings: dict[Nanos, TimeReading] = {}
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._database.close()
+
+    # What it is
+
+    @property
+    def _table_name(self) -> str:
+        if self._dataset.table is None:
+            raise UnsupportedError(
+                f"dataset {self._dataset.name} names no table", hint="Write `table:`; `lapse init` lists the tables."
+            )
+        return self._dataset.table
+
+    @cached_property
+    def _table(self) -> Table:
+        table = load_table(self._database, self._table_name)
+        table.used(self._dataset.fields)
+        return table
+
+    @cached_property
+    def _walk(self) -> KeyWalk:
+        return KeyWalk(self._database, self._table)
+
+    @cached_property
+    def _row_size(self) -> int:
+        return row_size(self._database, self._table, self._walk)
+
+    @cached_property
+    def _layout(self) -> Layout | None:
+        return usual_layout(self._database, self._table, self._walk, self._table.column(self._dataset.time).name)
+
+    def identity(self) -> Identity:
+        """The file, table and columns; what stands against removing; the highest key."""
+        return identify(self._database, self._table, self._dataset)
+
+    # Looking
+
+    def _reading(self, latest: Nanos) -> TimeReading:
+        if latest not in self._readings:
+            self._readings[latest] = read_times(
+                self._database, self._table, self._walk, dataset=self._dataset, latest=latest
+            )
+        return self._readings[latest]
+
+    def _judge(self, selection: Selection, reading: TimeReading | None = None) -> Judge:
+        return Judge(self._table, selection, reading or self._reading(selection.doubt_after), self._walk)
+
+    def _end(self, mark: Mark | None) -> Key | None:
+        last = self._walk.last()
+        if mark is None or last is None:
+            return last
+        name = self._table.row_key().columns[0]
+        if name not in mark:
+            raise StoreError(f"the mark of the plan is not about key {name}", hint="Make a new plan.")
+        return min(last, (mark[name][0],))
+
+    def survey(self, selection: Selection, mark: Mark | None = None) -> Iterator[Tally]:
+        """Count every row, stretch by stretch in key order; sizes are estimated from a sample."""
+        end, running, cells = self._end(mark), Running(), []
+        surveyor = Surveyor(self._database, self._walk, self._judge(selection), selection)
+        for counted in surveyor.count(end, self._row_size):
+            cells.append(counted.cell)
+            running.add(counted.tallies)
+        self._surveyed = _Surveyed(selection, mark, cells)
+        yield from running.merged()
+
+    def find(self, selection: Selection, key: str) -> Iterator[Found]:
+        """The rows of a key, compared as text; parts of a composite key stand between commas."""
+        yield from find(self._database, self._table, self._judge(selection), dataset=self._dataset, key=key)
+
+    # Removing
+
+    def slices(self, selection: Selection, facts: Facts, budget: Budget, mark: Mark | None = None) -> Iterator[Slice]:
+        """Key ranges, destination by destination; smaller ones as soon as commits turn out to be slow."""
+        reading, number = self._reading(selection.doubt_after), 0
+        most = max(1, min(budget.rows, budget.size // self._row_size))
+        for destination in selection.destinations():
+            codes = selection.lapsed_codes(destination)
+            ranges = cut(
+                self._cells(selection, mark),
+                codes,
+                limit=lambda: self._pace.limit(most),
+                split=lambda keys, count, codes=codes: self._nth_lapsed(selection, keys, codes, count),  # type: ignore[misc]
+            )
+            for keys in ranges:
+                yield Slice(
+                    name=f"{number:06d}",
+                    selection=selection,
+                    destination=destination,
+                    bounds=(reading.numbers.value if reading.numbers else None, *keys.bounds()),
+                    facts=facts,
+                )
+                number += 1
+
+    def _cells(self, selection: Selection, mark: Mark | None) -> Iterator[Cell]:
+        known = self._surveyed
+        if known is not None and known.selection == selection and known.mark == mark:
+            yield from known.cells
+            return
+        surveyor = Surveyor(self._database, self._walk, self._judge(selection), selection)
+        yield from (counted.cell for counted in surveyor.count(self._end(mark), self._row_size))
+
+    def _nth_lapsed(self, selection: Selection, keys: KeyRange, codes: tuple[int, ...], count: int) -> Key | None:
+        query = self._judge(selection).nth_lapsed(keys, codes, count)
+        found = self._database.row(query.sql, query.values)
+        return None if found is None else tuple(found)
+
+    @contextmanager
+    def take(self, piece: Slice) -> Iterator[SqliteTake]:
+        """Look at the rows of a slice; they are removed by the commit alone."""
+        if self._read_only:
+            raise StoreError(f"{self._dataset.shown} is open for reading only", hint="Open it for writing.")
+        numbers, after, until = _bounds(piece)
+        reading = reading_of(self._dataset, numbers=numbers, layout=self._layout)
+        ground = Ground(
+            database=self._database,
+            table=self._table,
+            walk=self._walk,
+            judge=self._judge(piece.selection, reading),
+            pace=self._pace,
+            row_size=self._row_size,
+        )
+        yield SqliteTake(ground, piece, KeyRange.of((after, until)))
+
+    def lease(self) -> AbstractContextManager[None]:
+        """A lock on a file beside the database: one for all its tables."""
+        path = self._database.path
+        return lease.hold(path.with_name(path.name + ".lapse-lock"), what=f"dataset {self._dataset.name}")
+
+    # After
+
+    def recover(self, intact: Callable[[Disposal], bool]) -> Iterator[Disposal]:
+        """Yield every marker; SQLite has undone what was not committed by itself."""
+        if self._has_markers():
+            yield from Markers(self._database.rows).read()
+
+    def prune(self, disposals: Iterator[Disposal]) -> None:
+        """Remove markers."""
+        found = list(disposals)
+        if not found or not self._has_markers():
+            return
+        with self._database.writing():
+            markers = Markers(self._database.rows)
+            for disposal in found:
+                markers.remove(disposal)
+
+    def _has_markers(self) -> bool:
+        sql = f"SELECT 1 FROM main.sqlite_schema WHERE name = '{MARKER_TABLE}'"  # noqa: S608 - a name of ours
+        return self._database.row(sql) is not None
+
+    def restore(self, part: Part) -> RestoreCount:
+        """Write the rows that are missing into the dataset's table, which is made if it is not there."""
+        from lapse.stores.sqlite.restoring import restore
+
+        self._database.create()
+        return restore(self._database, self._table_name, part)
+
+    @classmethod
+    def inspect(cls, address: str) -> Iterator[Sketch]:
+        """Describe the tables that look like logs, the likeliest first."""
+        from lapse.stores.sqlite.inspecting import inspect
+
+        yield from inspect(address)
+
+
+def _bounds(piece: Slice) -> tuple[TimeFormat | None, Bound, Bound]:
+    numbers, after, until = piece.bounds
+    return None if numbers is None else TimeFormat(numbers), after, until

@@ -1,0 +1,70 @@
+"""lapse.policyfile.json_schema: what editors are told agrees with what the reader does."""
+
+from __future__ import annotations
+
+from textwrap import dedent
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+from ruamel.yaml import YAML
+from test_policyfile_load import DESIGN
+
+from lapse.policyfile import json_schema
+
+
+def data(text: str) -> Any:
+    """YAML as an editor's validator sees it: dates are text there."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.constructor.add_constructor("tag:yaml.org,2002:timestamp", lambda _, node: node.value)
+    return yaml.load(text)
+
+
+def test_the_schema_is_a_schema() -> None:
+    """It is a valid JSON Schema of the version that it names, with a title."""
+    schema = json_schema()
+    Draft202012Validator.check_schema(schema)
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert schema["title"] == "Lapse policy"
+
+
+def test_every_key_is_described() -> None:
+    """Whoever writes a policy sees what each key means."""
+    schema = json_schema()
+    for part in (schema, *schema["$defs"].values()):
+        assert part["description"]
+        for key, value in part.get("properties", {}).items():
+            assert value.get("description"), (part["title"], key)
+
+
+def test_the_example_fits_the_schema() -> None:
+    """A right policy has no red lines in the editor."""
+    Draft202012Validator(json_schema()).validate(data(dedent(DESIGN)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}",
+        "{version: 2}",
+        "{version: 1, dataset: {}}",
+        "{version: 1, datasets: {a: {store: x}}}",
+        "{version: 1, datasets: {a: {store: x, time: t, keep: 90}}}",
+        "{version: 1, datasets: {a: {store: x, time: t, keep: null}}}",
+        "{version: 1, datasets: {a: {store: x, time: t, keep: []}}}",
+        "{version: 1, datasets: {a: {store: x, time: t, keep: [{a: 1.5, for: 1 day}]}}}",
+        "{version: 1, datasets: {a: {store: x, time: t, keep: [{a: x}]}}}",
+        "{version: 1, datasets: {a: {store: x, time: t, writers: many}}}",
+        "{version: 1, holds: [{matter: M}]}",
+        "{version: 1, holds: [{matter: M, match: {}}]}",
+        "{version: 1, holds: [{matter: M, match: {tenant: null}}]}",
+        "{version: 1, floors: [{match: every, at least: 1 day, because: x}]}",
+        "{version: 1, guards: {share: 0.9}}",
+        "{version: 1, guards: {rows: 0}}",
+    ],
+)
+def test_common_mistakes_are_red_in_the_editor(text: str) -> None:
+    """The schema refuses what the reader would refuse."""
+    with pytest.raises(ValidationError):
+        Draft202012Validator(json_schema()).validate(data(text))
