@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -221,18 +224,19 @@ def test_an_archive_that_is_out_of_reach_ends_with_1(world: CliWorld) -> None:
 
 
 def test_a_lease_that_another_has_ends_with_4(world: CliWorld) -> None:
-    """Nothing was touched, in either dataset."""
-    policy = load(world.folder / "lapse.yaml")
-    other = open_store(policy.datasets["tools"], read_only=False)
+    """Nothing was touched, in either dataset; the lease is that of another process."""
+    other = open_store(load(world.folder / "lapse.yaml").datasets["tools"], read_only=False)
     with other.lease():
-        result = world.call("run")
-        found = world.json("run")
+        ended = subprocess.run(
+            [sys.executable, "-m", "lapse", "run", "--json"],
+            env={**os.environ, **world.env()}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
     other.close()
 
-    assert result.exit_code == 4
-    assert result.stderr.startswith("Error: ")
-    assert found["error"]["kind"] == "LeaseError"
+    assert ended.returncode == 4
+    assert json.loads(ended.stdout)["error"]["kind"] == "LeaseError"
     assert len(world.rows()) == 12
+    assert not world.state.joinpath("ledger").exists()
 
 
 def test_why_marks_the_layer_that_decided(world: CliWorld) -> None:

@@ -9,7 +9,6 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, ClassVar
 from urllib.parse import unquote, urlsplit
@@ -86,11 +85,8 @@ class FileTarget:
         with _doing(f"write {path} in {self._root}"):
             with self._folder_of(path, make=True) as (folder, name):
                 placed = _place_unnamed(folder, name, data)
-            if placed is None:
+            if not placed:
                 self._put_staged(path, data)
-            elif not placed:
-                with self.open(path) as other:
-                    self._require_same(_equal(BytesIO(data), other), path)
 
     def _put_staged(self, path: str, data: bytes) -> None:
         """Put through a staged file: a crash leaves it, and the next `put` or `remove` of *path* clears it."""
@@ -193,11 +189,8 @@ class FileTarget:
 
     def _require_equal(self, staged: Path, path: str) -> None:
         with staged.open("rb") as one, self.open(path) as other:
-            self._require_same(_equal(one, other), path)
-
-    def _require_same(self, same: bool, path: str) -> None:
-        if same:
-            return
+            if _equal(one, other):
+                return
         raise TargetError(
             f"another object is at {path} in {self._root}",
             hint="Nothing was overwritten. Run `lapse archive verify` and look at this object.",
@@ -291,30 +284,28 @@ def _settle(staged: Path, folder: int, name: str) -> bool:
     return True
 
 
-def _place_unnamed(folder: int, name: str, data: bytes) -> bool | None:
+def _place_unnamed(folder: int, name: str, data: bytes) -> bool:
     """Write a file that has no name until it is whole, so that a crash leaves nothing.
 
     Returns:
-        Whether it has the name now; False if an object has it already. None if the file system cannot do this.
+        Whether it has the name now; False if the name is taken, or the file system cannot do this.
     """
     try:
         descriptor = os.open(".", os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600, dir_fd=folder)
     except OSError as error:
         if error.errno not in _NO_UNNAMED:
             raise
-        return None
+        return False
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(descriptor)
         try:
             os.link(f"/proc/self/fd/{descriptor}", name, dst_dir_fd=folder, follow_symlinks=True)
-        except FileExistsError:
-            return False
         except OSError as error:
-            if error.errno not in {errno.ENOENT, *_NO_LINKS}:  # ENOENT: there is no /proc
+            if error.errno not in {errno.EEXIST, errno.ENOENT, *_NO_LINKS}:  # ENOENT: there is no /proc
                 raise
-            return None
+            return False
         os.fsync(folder)
     return True
 

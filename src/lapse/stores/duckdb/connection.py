@@ -28,6 +28,7 @@ class Connection:
         self._path = path
         self._driver = _driver()
         self._con: Any = self._open(read_only)
+        self._reader: Any = None
         for statement in _SESSION:
             self.run(statement)
 
@@ -41,15 +42,16 @@ class Connection:
 
     def close(self) -> None:
         """Give the file back."""
+        self._end_reading()
         self._con.close()
 
     def run(self, sql: str, values: Sequence[object] = ()) -> None:
         """Run a statement whose rows do not matter."""
-        with self._translated():
-            self._con.execute(sql, list(values))
+        self.rows(sql, values)
 
     def rows(self, sql: str, values: Sequence[object] = ()) -> list[Any]:
-        """All rows of a statement."""
+        """All rows of a statement. An open reader ends."""
+        self._end_reading()
         with self._translated():
             rows: list[Any] = self._con.execute(sql, list(values)).fetchall()
             return rows
@@ -59,10 +61,25 @@ class Connection:
         return self.rows(fragment.sql, fragment.values)
 
     def batches(self, fragment: Fragment, size: int) -> Any:
-        """A reader of the result's Arrow batches of at most *size* rows."""
+        """A reader of the result's Arrow batches of at most *size* rows; valid until the next statement."""
+        self._end_reading()
         with self._translated():
             found = self._con.sql(fragment.sql, params=list(fragment.values))
-            return found.to_arrow_reader(size)
+            self._reader = found.to_arrow_reader(size)
+            return self._reader
+
+    def _end_reading(self) -> None:
+        """DuckDB refuses every statement, even a rollback, while a result is open."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def type_named(self, text: str) -> str | None:
+        """The type that *text* names, as DuckDB writes it. None if it names none."""
+        try:
+            return str(self._con.sqltype(text))
+        except self._driver.Error:
+            return None  # another database's type
 
     def register(self, name: str, batch: object) -> None:
         """Let statements read an Arrow batch as the table *name*."""
@@ -87,6 +104,7 @@ class Connection:
 
     def roll_back(self) -> None:
         """End the transaction without a trace; no error if DuckDB has ended it already."""
+        self._end_reading()
         try:
             self._con.rollback()
         except self._driver.TransactionException:

@@ -42,7 +42,7 @@ def _out(column: TableColumn) -> str:
 def inexact(columns: Sequence[TableColumn]) -> str:
     """An expression that numbers, from 0, the first column whose text does not give its value back; NULL if all do.
 
-    Equality alone would not do: 30 days equal a month, and 0.0 equals -0.0.
+    Equality alone would not do: 30 days equal a month, and 0.0 equals -0.0. NULL travels as NULL.
     """
     cases = []
     for number, column in enumerate(columns):
@@ -52,7 +52,8 @@ def inexact(columns: Sequence[TableColumn]) -> str:
         text = f"CAST({name} AS VARCHAR)"
         back = f"TRY_CAST({text} AS {column.type})"
         cases.append(
-            f"WHEN {back} IS DISTINCT FROM {name} OR CAST({back} AS VARCHAR) IS DISTINCT FROM {text} THEN {number}"
+            f"WHEN {name} IS NOT NULL AND "
+            f"({back} IS DISTINCT FROM {name} OR CAST({back} AS VARCHAR) IS DISTINCT FROM {text}) THEN {number}"
         )
     return f"CASE {' '.join(cases)} END" if cases else "NULL"
 

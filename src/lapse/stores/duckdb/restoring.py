@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import re
+
 from lapse.errors import StoreError, StoreMissingError, UnsupportedError
 from lapse.model.manifest import Column
 from lapse.model.policy import Dataset
@@ -14,6 +16,7 @@ from lapse.stores.duckdb.connection import Connection
 
 _INCOMING = '"lapse_incoming"'
 _BATCH = "lapse_batch"
+_DECIMAL = re.compile(r"decimal128\(([0-9]+), ([0-9]+)\)")
 _TYPES = {
     "bool": "BOOLEAN", "int8": "TINYINT", "int16": "SMALLINT", "int32": "INTEGER", "int64": "BIGINT",
     "uint8": "UTINYINT", "uint16": "USMALLINT", "uint32": "UINTEGER", "uint64": "UBIGINT",
@@ -51,14 +54,14 @@ def _table(connection: Connection, dataset: Dataset, part: Part) -> Table:
 
 
 def _type(connection: Connection, column: Column) -> str:
-    """The declared type, where DuckDB knows it; else one that holds what Arrow holds."""
-    if column.declared:
-        try:
-            connection.rows(f"SELECT NULL::{column.declared}")
-        except StoreError:
-            pass  # another database's type: what the segment holds decides
-        else:
-            return column.declared
+    """What holds the column exactly: text becomes its declared type again, where DuckDB knows it."""
+    if column.encoding == "text":
+        return connection.type_named(column.declared) or "VARCHAR"
+    decimal = _DECIMAL.fullmatch(column.arrow)
+    if decimal is not None:
+        return f"DECIMAL({decimal[1]},{decimal[2]})"
+    if column.arrow.startswith("timestamp[us, tz="):
+        return "TIMESTAMP WITH TIME ZONE"
     return _TYPES.get(column.arrow, "VARCHAR")
 
 
