@@ -57,13 +57,13 @@ test: check ## Everything CI runs: `check`, and every test with reduced counts
 	@$(BIN)/pytest -n auto -m "not soak"
 
 soak: $(READY) ## The full counts; takes long, and writes bench/SOAK.md
-	@$(BIN)/python -m bench.soak
+	@$(BIN)/python bench/soak.py
 
 bench: $(READY) ## Rows per second against the plain ways; needs the sqlite3 shell
-	@$(BIN)/python -m bench
+	@$(BIN)/python bench/sqlite_purge.py
 
 real-data: $(READY) ## Lapse on data that django-auditlog, mxcp and browsers write; writes docs/real-data.md
-	@$(BIN)/python bench/real/run
+	@$(BIN)/python bench/real/run.py
 
 clean: ## Remove what these targets made, .venv included
-	rm -rf $(VENV) $(DEMO) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) demo-world build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

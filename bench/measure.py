@@ -7,6 +7,7 @@ import platform
 import re
 import statistics
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,10 +35,10 @@ def measured(command: Sequence[str], *, env: Mapping[str, str] | None = None, cw
     Raises:
         RuntimeError: If it fails; its output is in the message.
     """
-    with open(os.devnull, "rb") as nothing, (Path(os.environ.get("TMPDIR", "/tmp")) / "bench.out").open("w+b") as out:
+    with tempfile.TemporaryFile() as out:
         start = time.perf_counter()
         process = subprocess.Popen(
-            command, stdin=nothing, stdout=out, stderr=out, env={**os.environ, **(env or {})}, cwd=cwd
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env={**os.environ, **(env or {})}, cwd=cwd
         )
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - start
@@ -72,12 +73,14 @@ def machine() -> str:
     info = Path("/proc/cpuinfo")
     if info.exists() and (found := re.search(r"model name\s*: (.*)", info.read_text())):
         model = found[1]
-    return f"{os.cpu_count()} cores, {model}, Linux {platform.release().split('-')[0]}, Python {platform.python_version()}"
+    return (
+        f"{os.cpu_count()} cores, {model}, Linux {platform.release().split('-')[0]}, Python {platform.python_version()}"
+    )
 
 
 def write_section(title: str, text: str) -> None:
     """Put a section into RESULTS.md, in place of an earlier one of the same title."""
-    head = "# Results\n\nEvery section is written by one command in this folder; ratios count, seconds are of one machine.\n"
+    head = "# Results\n\nEvery section is written by one command in this folder; ratios count.\n"
     old = RESULTS.read_text() if RESULTS.exists() else head
     sections = re.split(r"(?m)^(?=## )", old)
     kept = [section for section in sections if not section.startswith(f"## {title}\n")]

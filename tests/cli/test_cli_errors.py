@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import pytest
 import typer
 from cli_world import parsed
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from lapse import errors
@@ -160,3 +162,18 @@ def test_a_view_is_shown_and_ends_with_its_code() -> None:
     """Text or the envelope, as asked."""
     assert CliRunner().invoke(program(None), ["boom"]).stdout == "fine\n"
     assert json.loads(CliRunner().invoke(program(None), ["boom", "--json"]).stdout)["result"] == {"text": "fine"}
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.text(st.characters(codec=None)))
+def test_any_text_leaves_as_json(text: str) -> None:
+    """Also half characters, as file names can have them; it comes back as it was."""
+    result = told(LapseError(text), "--json")
+
+    assert json.loads(result.stdout)["error"]["message"] == text
+    assert result.stdout.isascii()
+
+
+def test_any_text_leaves_as_text() -> None:
+    """What no terminal can show is an escape."""
+    assert told(LapseError("bad name \udcff")).stderr == "Error: bad name \\udcff\n"

@@ -124,10 +124,11 @@ def test_neither_json_nor_quiet_draws_a_bar(world: CliWorld, option: str) -> Non
     assert "━" not in in_terminal(world, "run", option)
 
 
-def test_a_reader_that_went_away_is_no_error(world: CliWorld) -> None:
-    """As with `lapse check | head -1`: quiet, and the exit code is that of the command."""
+@pytest.mark.parametrize("option", ["--schema", "--effective"])
+def test_a_reader_that_went_away_is_no_error(world: CliWorld, option: str) -> None:
+    """As with `lapse check | head -1`, for more than a buffer and for less: quiet, with the command's exit code."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "lapse", "check", "--schema"],
+        [sys.executable, "-m", "lapse", "check", option],
         env=environment(world), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None
@@ -137,6 +138,16 @@ def test_a_reader_that_went_away_is_no_error(world: CliWorld) -> None:
     assert process.stderr.read() == b""
     process.stderr.close()
     assert process.wait(timeout=30) == 0
+
+
+def test_a_character_set_without_the_character_is_no_error(world: CliWorld) -> None:
+    """Under a poor locale it is written as an escape."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "lapse", "why", "calls", "12"],
+        env=environment(world, PYTHONIOENCODING="ascii"), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+
+    assert "zo\\xeb [bold]" in ended.stdout
 
 
 def start_slowly(world: CliWorld, seconds: float) -> subprocess.Popen[str]:

@@ -37,8 +37,8 @@ def _table(file: DuckdbFile, kind: str, literals: list[str]) -> None:
 
 
 @pytest.mark.parametrize("zone", _ZONES)
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(texts=st.lists(_PARTS, min_size=20, max_size=20))
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(texts=st.lists(_PARTS, min_size=40, max_size=40))
 def test_texts_are_read_as_python_reads_them(tmp_path: Path, zone: str | None, texts: list[str]) -> None:
     """ISO texts with and without offset, in zones that change their clocks; everything else is no time."""
     file = DuckdbFile(tmp_path)
@@ -152,7 +152,12 @@ def test_several_units_in_one_column_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "form"),
-    [("INTERVAL", TimeFormat.AUTO), ("TIMESTAMP", TimeFormat.SECONDS), ("BIGINT", TimeFormat.ISO), ("BLOB", TimeFormat.ISO)],
+    [
+        ("INTERVAL", TimeFormat.AUTO),
+        ("TIMESTAMP", TimeFormat.SECONDS),
+        ("BIGINT", TimeFormat.ISO),
+        ("BLOB", TimeFormat.ISO),
+    ],
 )
 def test_a_column_that_cannot_be_a_time_is_refused(tmp_path: Path, kind: str, form: TimeFormat) -> None:
     """The message names the column and its type."""

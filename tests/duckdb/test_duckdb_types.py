@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from duckdb_tools import DuckdbFile, selection_of
 
 from lapse.errors import StoreError
-from lapse.ports import Budget, Part
+from lapse.ports import Budget, LineBlock, Part
 from lapse.segments import open_writer, read_segment
 from lapse.segments.content import ContentDigest
 from lapse.testing.flow import drain, facts_of, prove
@@ -43,7 +44,7 @@ VALUES = {
     "TIMESTAMP_NS": [*_INFINITIES, "'2020-01-01 00:00:01.123456789'", "'2262-04-11 23:47:16.854775806'"],
     "TIMESTAMPTZ": [*_INFINITIES, "'2020-01-01 00:00:01.123456+02'", "'290309-12-22 (BC) 00:00:00+00'"],
     "INTERVAL": ["INTERVAL 1 MONTH", "INTERVAL 30 DAY", "INTERVAL '1 year -3 days 4 hours 0.000001 seconds'"],
-    "JSON": ["'{\"b\": [1, 2.50, null, {\"a\": \"\\u00e9\"}], \"a\":1}'", "'null'", "' 1'"],
+    "JSON": ['\'{"b": [1, 2.50, null, {"a": "\\u00e9"}], "a":1}\'', "'null'", "' 1'"],
     "VARCHAR[]": ["['a,b', 'c]', 'NULL', NULL, '''q''', '\"', ' x', '', '{']", "[]"],
     "DOUBLE[]": ["['nan'::DOUBLE, 0.1, 1e300, -0.0]"],
     "BLOB[]": [r"['\x00a'::BLOB]"],
@@ -142,7 +143,7 @@ def test_batches_hold_ten_thousand_rows_at_most(tmp_path: Path) -> None:
 
     with store.take(piece) as taken:
         (part,) = taken.parts()
-        sizes = [batch.num_rows for batch in part.batches]
+        sizes = [batch.num_rows for batch in part.batches if not isinstance(batch, LineBlock)]
     store.close()
 
     assert max(sizes) <= 10_000
@@ -151,8 +152,6 @@ def test_batches_hold_ten_thousand_rows_at_most(tmp_path: Path) -> None:
 
 def test_a_restore_from_another_store_keeps_what_arrow_holds(tmp_path: Path) -> None:
     """A type that DuckDB does not know becomes the one that holds the segment's column."""
-    from dataclasses import replace
-
     file = DuckdbFile(tmp_path)
     _fill(file, "BIGINT", ["7"])
     store = file.store()

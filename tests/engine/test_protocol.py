@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from worlds import World, make
 
+from lapse import slicework
 from lapse.engine import ledgering
 from lapse.engine.holding import add_hold, release_hold
 from lapse.engine.running import Wishes, dry_run, run
@@ -224,10 +225,7 @@ def test_a_hold_keeps_what_it_covers(world: World) -> None:
 
 def test_a_hold_added_during_a_slice_is_respected(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rule 8: once `hold add` has returned, nothing it covers is removed, even by the slice under way."""
-    from lapse.engine import running
-
     tenant = Match((Condition("tenant", ("tenant 1",), role="tenant"),))
-    original = running.work
     added = threading.Event()
 
     def work(piece: Any, store: Any, bench: Any) -> Any:
@@ -239,9 +237,9 @@ def test_a_hold_added_during_a_slice_is_respected(world: World, monkeypatch: pyt
             with bench.holds_unchanged(selection):
                 yield
 
-        return original(piece, store, replace(bench, holds_unchanged=late))
+        return slicework.work(piece, store, replace(bench, holds_unchanged=late))
 
-    monkeypatch.setattr(running, "work", work)
+    monkeypatch.setattr("lapse.engine.running.work", work)
     held = [record for record in world.records() if '"tenant 1"' in record]
     before = world.records()
 

@@ -48,6 +48,12 @@ def ago(days: int) -> str:
     return (NOW - timedelta(days=days)).strftime("%Y-%m-%d %H:%M:%S.%f")
 
 
+@pytest.fixture(autouse=True)
+def _own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep away from what the machine's own Lapse remembers."""
+    monkeypatch.setenv("LAPSE_STATE_DIR", str(tmp_path_factory.mktemp("state")))
+
+
 @pytest.fixture
 def trail(tmp_path: Path) -> Path:
     """An application's database: an audit trail, its users, and settings without a time."""

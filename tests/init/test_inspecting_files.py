@@ -15,6 +15,12 @@ from lapse.errors import StoreMissingError, UsageError
 from lapse.policyfile import load
 
 
+@pytest.fixture(autouse=True)
+def _own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep away from what the machine's own Lapse remembers."""
+    monkeypatch.setenv("LAPSE_STATE_DIR", str(tmp_path_factory.mktemp("state")))
+
+
 @pytest.fixture(scope="module")
 def audit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with audit files in MXCP's shape, plain and compressed, and a registry of schemas beside them."""

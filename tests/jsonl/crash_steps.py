@@ -19,6 +19,8 @@ from typing import Any
 
 from logs import NEW, OLD, Gone, line, opened, purge, selected, strays
 
+from lapse.stores.jsonl import settling
+
 _STEPS = ("open", "write", "fsync", "link", "rename", "unlink", "fchmod", "fchown", "utime", "ftruncate")
 
 
@@ -39,9 +41,8 @@ class Bomb:
         """Put a moment before and after every step on the disk."""
         for name in _STEPS:
             setattr(os, name, self._wrapped(name, getattr(os, name)))
-        from lapse.stores.jsonl import settling
-
-        settling.exchange = self._wrapped("exchange", settling.exchange)
+        exchange = "exchange"
+        setattr(settling, exchange, self._wrapped(exchange, getattr(settling, exchange)))
 
     def _wrapped(self, name: str, step: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(step)
@@ -86,6 +87,12 @@ class World:
         return purge(selected(self.address))
 
 
+def tell(facts: dict[str, object]) -> None:
+    """One line for the test."""
+    sys.stdout.write(json.dumps(facts) + "\n")
+    sys.stdout.flush()
+
+
 def in_child(work: Callable[[], None]) -> int:
     """Run *work* in a forked process; its exit code, negative for a signal."""
     child = os.fork()
@@ -93,7 +100,7 @@ def in_child(work: Callable[[], None]) -> int:
         try:
             work()
         except BaseException as error:  # noqa: BLE001  a forked child must not return into its parent's stack
-            print(json.dumps({"error": repr(error)}), flush=True)
+            tell({"error": repr(error)})
             os._exit(70)
         os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -124,11 +131,11 @@ def case(world: World, fuse: int) -> bool:
         "markers": len(markers),
         "all_or_none": first_half and [m.records for m in markers] == [len(went)] * len(markers),
         "same_again": again == markers,
-        "then_done": world.content() == stays and sum(map(len, (markers, second))) == 1,
+        "then_done": world.content() == stays and len(markers) + len(second) == 1,
         "strays": strays(world.folder),
         "beside": (world.folder / "z.jsonl").read_bytes() == line(NEW, other=True),
     }
-    print(json.dumps(facts), flush=True)
+    tell(facts)
     return ended == -signal.SIGKILL
 
 

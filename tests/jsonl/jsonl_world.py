@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lapse.instant import rfc3339
 from lapse.stores.jsonl import JsonlStore
-from lapse.testing.harness import Record, World
+from lapse.testing.harness import Record, Traits, World
 
 
 class JsonlWorld(World):
@@ -16,16 +16,16 @@ class JsonlWorld(World):
 
     store_class = JsonlStore
     table = None
+    traits = Traits(keyed=False, divisible=False)
 
-    def __init__(self, folder: Path, address: str = "audit.jsonl") -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder / "logs"
-        self._address = str(self._folder / address)
         self.file = self._folder / "audit.jsonl"
 
     @property
     def address(self) -> str:
-        """A path, or a glob that means the file."""
-        return self._address
+        """The file itself."""
+        return str(self.file)
 
     def create(self, records: Sequence[Record]) -> None:
         """Write the file anew and clear its folder."""
@@ -50,12 +50,8 @@ class JsonlWorld(World):
         return True
 
     def snapshot(self) -> Mapping[int, object]:
-        """Every line of every log file by its record's key."""
-        return {
-            json.loads(line)["id"]: line
-            for path in self._folder.glob("audit*")
-            for line in path.read_bytes().splitlines(keepends=True)
-        }
+        """Every line by its record's key."""
+        return {json.loads(line)["id"]: line for line in self.file.read_bytes().splitlines(keepends=True)}
 
     def image(self) -> object:
         """Every file in the folder: content, inode and time stamps."""

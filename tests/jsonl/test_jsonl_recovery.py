@@ -178,7 +178,7 @@ def test_late_lines_of_a_writer_that_stays_are_moved_as_they_come(log: Path, mon
     """Whole lines at once, the rest when the writer has closed the old file; then the old file is gone."""
     monkeypatch.setattr(taking, "PATIENCE", 0.1)
     monkeypatch.setattr(recovering, "_PATIENCE", 0.1)
-    real = taking.put_in_place
+    real = settling.put_in_place
     writers = []
 
     def with_writer(folder: Path, redo: Redo) -> None:

@@ -361,20 +361,25 @@ def test_a_mark_leaves_out_files_that_it_does_not_have_or_that_were_replaced(tmp
     assert [Path(str(piece.bounds[0])).name for piece in cut(store, selection, mark=mark.values)] == ["a.jsonl"]
 
 
-def test_a_mark_is_followed_through_the_slices_of_one_file(tmp_path: Path) -> None:
-    """With two destinations, what came above the mark survives both."""
-    log = _write(tmp_path / "a.jsonl", line(OLD, tenant="a") + line(OLD, tenant="b") + line(NEW))
-    selection = selected(log, rule("30 days", ("one",), tenant="a"), rule("30 days", ("two",)), tenant="tenant")
-    mark = opened(selection).identity().mark
-    assert mark is not None
-    with log.open("ab") as writer:
-        writer.write(line(OLD, tenant="b", late=True))
+@pytest.mark.parametrize("marked", [False, True])
+@pytest.mark.parametrize("eager", [False, True])
+def test_slices_of_one_file_follow_it_through_every_commit(tmp_path: Path, marked: bool, eager: bool) -> None:
+    """Inodes come back into use, and slices may be cut before the first commit: each finds its lines, and no others."""
+    names = "abcde"
+    log = _write(tmp_path / "a.jsonl", b"".join(line(OLD, tenant=name) for name in names) + line(NEW))
+    selection = selected(log, *(rule("30 days", (f"cold-{name}",), tenant=name) for name in names), tenant="tenant")
     store = opened(selection)
+    mark = store.identity().mark if marked else None
+    late = line(OLD, tenant="e", late=True)
+    if marked:
+        with log.open("ab") as writer:
+            writer.write(late)
 
-    gone = [purge_slice(store, piece) for piece in store.slices(selection, facts_of(selection), Budget(), mark.values)]
+    pieces = store.slices(selection, facts_of(selection), Budget(), None if mark is None else mark.values)
+    gone = [purge_slice(store, piece) for piece in (list(pieces) if eager else pieces)]
 
-    assert [item.data for item in gone if item] == [line(OLD, tenant="a"), line(OLD, tenant="b")]
-    assert log.read_bytes() == line(NEW) + line(OLD, tenant="b", late=True)
+    assert [item.data for item in gone if item] == [line(OLD, tenant=name) for name in names]
+    assert log.read_bytes() == line(NEW) + (late if marked else b"")
 
 
 @pytest.mark.parametrize(

@@ -230,3 +230,22 @@ def test_any_text_is_a_period_or_a_policy_error(text: str) -> None:
     except PolicyError:
         return
     assert found is None or found <= now
+
+
+@given(
+    text=st.sampled_from(
+        ["90 days", "1 month", "6 months", "P1Y2M3D", "30 calendar days in Europe/Paris", "90 whole days"]
+    ),
+    instant=st.integers(min_value=0, max_value=2_000_000_000_000_000_000),
+)
+def test_a_record_lapses_at_its_deadline_and_not_a_nanosecond_earlier(text: str, instant: int) -> None:
+    """`deadline` is the turning point of `cutoff`."""
+    period, moment = parse_period(text), Nanos(instant)
+    deadline = period.deadline(moment)
+    assert deadline is not None
+
+    at, before = period.cutoff(deadline), period.cutoff(Nanos(deadline - 1))
+
+    assert at is not None
+    assert before is not None
+    assert before <= moment < at

@@ -37,7 +37,7 @@ PolicyOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object, whatever happens.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes on stderr.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Draw no progress on stderr.")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show where an error came from.")]
 
 
@@ -49,7 +49,7 @@ class Invocation:
         command: Path of the command, such as ``archive query``; empty until it is known.
         policy: Policy file.
         as_json: Whether to print JSON.
-        quiet: Whether to leave progress and notes out.
+        quiet: Whether to leave progress out.
         debug: Whether to show tracebacks.
     """
 

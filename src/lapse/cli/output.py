@@ -151,12 +151,13 @@ def _print_styled(texts: Iterable[Line], stream: TextIO) -> None:
 
 
 def _print_json(envelope: object) -> None:
+    """One object in ASCII: no locale and no half character of a file name can spoil it."""
+    import json
+
     import msgspec
 
-    encoded = msgspec.json.encode(envelope)
-    if is_terminal(sys.stdout):
-        encoded = msgspec.json.format(encoded, indent=2)
-    _write(encoded.decode() + "\n", sys.stdout)
+    indent = 2 if is_terminal(sys.stdout) else None
+    _write(json.dumps(msgspec.to_builtins(envelope), indent=indent, allow_nan=False) + "\n", sys.stdout)
     _flush(sys.stdout)
 
 

@@ -9,12 +9,12 @@ from lapse.instant import SECOND, Nanos, rfc3339
 NOTHING = "-"
 """Stands in a table cell that has no value."""
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 def plain(text: str) -> str:
-    """The text on one line, with control characters shown as escapes: data must not steer a terminal."""
+    """The text on one line, with control characters and half characters as escapes: data must not steer a terminal."""
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from lapse.archive import catalog
 from lapse.archive.catalog import SegmentEntry, Unreadable
-from lapse.archive.querying import QueryResult
-from lapse.archive.querying import query as query_segments
 from lapse.archive.restoring import Restored
 from lapse.archive.restoring import restore as restore_segments
 from lapse.archive.verifying import Checked, missing
@@ -23,9 +22,13 @@ from lapse.instant import DAY, Nanos, rfc3339
 from lapse.model.disposal import sealed_segments
 from lapse.model.ledger_entry import EntryKind
 from lapse.model.policy import Dataset, Hold
+from lapse.policyfile.secrets import masked
 from lapse.ports import ArchiveTarget, Restorable, Store
 from lapse.registry import open_store
 from lapse.state.keys import public_keys
+
+if TYPE_CHECKING:
+    from lapse.archive.querying import QueryResult
 
 HOLD_DAYS = 30
 """How long what came back is held by default, or the next run would take it again."""
@@ -127,6 +130,8 @@ def query(session: Session, sql: str, wanted: Wanted | None = None) -> AbstractC
     Raises:
         UsageError: If the statement does more than read, or DuckDB does not understand it.
     """
+    from lapse.archive.querying import query as query_segments  # DuckDB is needed for this alone
+
     return query_segments(_committed(session, wanted or Wanted()), sql)
 
 
@@ -193,8 +198,8 @@ def _destination(session: Session, name: str, *, to: str | None, table: str | No
     if to is None:
         (dataset,) = session.datasets([name])
         return dataset if table is None else replace(dataset, table=table)
-    base = session.policy.datasets.get(name) or Dataset(name=name, store=to, shown=to, time="")
-    return replace(base, store=to, shown=to, table=table or base.table, rules=(), expect=None)
+    base = session.policy.datasets.get(name) or Dataset(name=name, store=to, shown=masked(to), time="")
+    return replace(base, store=to, shown=masked(to), table=table or base.table, rules=(), expect=None)
 
 
 def _restore_into(

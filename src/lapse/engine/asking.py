@@ -10,7 +10,7 @@ from lapse.engine.session import Session
 from lapse.errors import LapseError, UsageError
 from lapse.instant import Nanos, rfc3339
 from lapse.model.report import DatasetStatus, Explanation, Layer, StatusReport
-from lapse.model.selection import Bound, Selection
+from lapse.model.selection import Bound, Selection, resolve
 from lapse.ports import Found
 from lapse.state.checkpoints import latest
 from lapse.state.journal import unsettled
@@ -35,10 +35,10 @@ def why(session: Session, name: str, key: str) -> tuple[Explanation, ...]:
             f"{name} has no record {key!r}",
             hint=f'It may be archived: look with `lapse archive query`, where it is the table "{name}".',
         )
-    return tuple(_explain(selection, record) for record in found)
+    return tuple(_explain(session, selection, record) for record in found)
 
 
-def _explain(selection: Selection, record: Found) -> Explanation:
+def _explain(session: Session, selection: Selection, record: Found) -> Explanation:
     outcome = selection.outcomes[record.code]
     layers = _layers(selection, record)
     return Explanation(
@@ -47,7 +47,7 @@ def _explain(selection: Selection, record: Found) -> Explanation:
         instant=record.instant,
         verdict=outcome.verdict.value,
         reason=outcome.reason,
-        lapses=_deadline(selection, record),
+        lapses=_deadline(session, selection, record),
         layers=layers,
         values=record.values,
     )
@@ -100,20 +100,18 @@ def _when(cutoff: Nanos | None) -> str:
     return "any time" if cutoff is None else rfc3339(cutoff)
 
 
-def _deadline(selection: Selection, record: Found) -> Nanos | None:
-    """When the record lapses by rule and floors: its time plus the distance from cutoff to now.
-
-    For calendar months this is the distance as of now; the day itself may differ by the lengths of months.
-    """
-    outcome = selection.outcomes[record.code]
-    if outcome.rule is None or record.instant is None:
+def _deadline(session: Session, selection: Selection, record: Found) -> Nanos | None:
+    """When the record lapses by its rule and every floor that matches it. None if never, or if no rule decides."""
+    rule = selection.outcomes[record.code].rule
+    if rule is None or record.instant is None:
         return None
-    bounds = [selection.rules[outcome.rule]]
-    bounds += [floor for floor in selection.floors if floor.match.matches(record.values.get)]
-    cutoffs = [bound.cutoff for bound in bounds]
-    if any(cutoff is None for cutoff in cutoffs):
-        return None
-    return Nanos(record.instant + selection.now - min(cutoff for cutoff in cutoffs if cutoff is not None))
+    periods = [selection.sources[rule].keep]
+    for floor in session.policy.floors:
+        concerned = floor.dataset in (None, selection.dataset.name)
+        if concerned and resolve(floor.match, selection.dataset).matches(record.values.get):
+            periods.append(floor.at_least)
+    deadlines = [period.deadline(record.instant) for period in periods]
+    return None if None in deadlines else max(moment for moment in deadlines if moment is not None)
 
 
 def status(session: Session) -> StatusReport:

@@ -301,7 +301,7 @@ def _report(item: _Work, done: Sequence[Disposal], trouble: Trouble | None, seco
         status=status,
         records=removed,
         size=sum(disposal.size for disposal in done),
-        rules=rules,
+        rules=dict(sorted(rules.items())),
         segments=sum(len(disposal.segments) for disposal in done),
         slices=len(done),
         waived=sum(disposal.records for disposal in done if disposal.waiver is not None),

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from whenever import Instant, TimeZoneNotFoundError
 
 from lapse.errors import PolicyError
-from lapse.instant import DAY, MIN, SECOND, Nanos, from_datetime, to_datetime
+from lapse.instant import DAY, MAX, MIN, SECOND, Nanos, from_datetime, to_datetime
 
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400, "week": 604_800}
 _MONTHS = {"month": 1, "year": 12}
@@ -72,6 +72,23 @@ class Period:
                 return self._calendar_days(now)
             case Kind.ELAPSED:
                 return self._elapsed(now)
+
+    def deadline(self, instant: Nanos) -> Nanos | None:
+        """The first moment, to the nanosecond, at which a record of *instant* has lapsed. None if it never does.
+
+        The cutoff never goes back as time goes on, so the moment can be found by halving.
+        """
+        if self.kind is Kind.FOREVER:
+            return None
+        kept, lapsed = instant, Nanos(instant + self.seconds * SECOND + (31 * self.months + 3) * DAY)
+        while lapsed - kept > 1:
+            middle = Nanos((kept + lapsed) // 2)
+            cutoff = self.cutoff(middle)
+            if cutoff is not None and instant < cutoff:
+                lapsed = middle
+            else:
+                kept = middle
+        return lapsed if lapsed <= MAX else None
 
     def _elapsed(self, now: Nanos) -> Nanos:
         moment = now

@@ -11,9 +11,7 @@ from lapse.cli.invocation import Invocation, command
 from lapse.cli.view import View
 from lapse.errors import ExitCode
 
-Datasets = Annotated[
-    list[str] | None, typer.Argument(metavar="DATASET", help="Names in the policy; all without any.")
-]
+Datasets = Annotated[list[str] | None, typer.Argument(metavar="DATASET", help="Names in the policy; all without any.")]
 SealOption = Annotated[
     Path | None,
     typer.Option("-o", "--output", metavar="FILE", help="Seal the plan into FILE, for `lapse run --plan FILE`."),

@@ -53,6 +53,11 @@ class Table:
         return f"{quote(self.schema)}.{quote(self.name)}"
 
     @property
+    def shown(self) -> str:
+        """Its name as a policy gives it: with the schema, unless that is ``main``."""
+        return self.name if self.schema == "main" else f"{self.schema}.{self.name}"
+
+    @property
     def integer_key(self) -> str | None:
         """The one integer column that is its primary key. None if it has no such key."""
         if len(self.key) != 1:

@@ -60,13 +60,22 @@ class Connection:
         """All rows of a fragment."""
         return self.rows(fragment.sql, fragment.values)
 
-    def batches(self, fragment: Fragment, size: int) -> Any:
+    def reader(self, fragment: Fragment, size: int) -> Any:
         """A reader of the result's Arrow batches of at most *size* rows; valid until the next statement."""
         self._end_reading()
         with self._translated():
             found = self._con.sql(fragment.sql, params=list(fragment.values))
             self._reader = found.to_arrow_reader(size)
             return self._reader
+
+    def batches(self, reader: Any) -> Iterator[Any]:
+        """The batches of a reader; an error of the driver that comes through Arrow is a StoreError too."""
+        import pyarrow as pa
+
+        try:
+            yield from reader
+        except (pa.ArrowException, OSError) as error:
+            raise self._error(error) from error
 
     def _end_reading(self) -> None:
         """DuckDB refuses every statement, even a rollback, while a result is open."""

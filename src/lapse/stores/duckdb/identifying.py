@@ -17,5 +17,5 @@ def fingerprint(path: str, table: Table, fields: tuple[str, ...]) -> Fingerprint
     used = {table.column(field_path(field).column) for field in fields}
     columns = sorted([column.name, column.type] for column in used)
     file = sha256(os.fsencode(os.path.realpath(path)))[:_DIGITS]
-    parts = (file, table.name, sha256(canonical(columns))[:_DIGITS])
+    parts = (file, table.shown, sha256(canonical(columns))[:_DIGITS])
     return Fingerprint(text=":".join(("duckdb", *parts)), parts=parts)

@@ -90,7 +90,7 @@ class _Look:
         used = [name for name in (time and time.column.name, types, tenant) if name]
         return Sketch(
             store=self._address,
-            table=_full(table.schema, table.name),
+            table=table.shown,
             records=int(records),
             size=int(size),
             time=time.column.name if time else None,

@@ -11,7 +11,7 @@ from lapse.model.manifest import Column
 from lapse.model.policy import Dataset
 from lapse.ports import LineBlock, Part, RestoreCount
 from lapse.sqlcore.identifiers import quote
-from lapse.stores.duckdb.catalog import Table, find_table
+from lapse.stores.duckdb.catalog import Table, TableColumn, find_table
 from lapse.stores.duckdb.connection import Connection
 
 _INCOMING = '"lapse_incoming"'
@@ -71,7 +71,7 @@ def _stage(connection: Connection, table: Table, part: Part) -> None:
     names = ", ".join(quote(column.name) for column in table.columns)
     connection.run(f"CREATE TEMP TABLE {_INCOMING} AS SELECT {names} FROM {table.sql} LIMIT 0")
     targets = ", ".join(quote(column.name) for column in columns)
-    values = ", ".join(f"CAST({quote(column.name)} AS {column.type})" for column in columns)
+    values = ", ".join(_cast(column) for column in columns)
     insert = f"INSERT INTO temp.{_INCOMING} ({targets}) SELECT {values} FROM {_BATCH}"
     for batch in part.batches:
         if isinstance(batch, LineBlock):
@@ -87,6 +87,12 @@ def _stage(connection: Connection, table: Table, part: Part) -> None:
         connection.register(_BATCH, rows)
         connection.run(insert)
         connection.unregister(_BATCH)
+
+
+def _cast(column: TableColumn) -> str:
+    """The value for a column; a NULL cast to a UNION would be a NULL inside its first member."""
+    name = quote(column.name)
+    return f"CASE WHEN {name} IS NOT NULL THEN CAST({name} AS {column.type}) END"
 
 
 def _merge(connection: Connection, table: Table) -> tuple[int, int]:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -145,8 +146,8 @@ class DuckdbStore:
 
     @contextmanager
     def lease(self) -> Iterator[None]:
-        """A lock file beside the database."""
-        with lease.hold(Path(f"{self._path}.lapse-lock"), what=f"dataset {self._dataset.name}"):
+        """A lock file beside the database, wherever a link to it may stand."""
+        with lease.hold(Path(f"{os.path.realpath(self._path)}.lapse-lock"), what=f"dataset {self._dataset.name}"):
             yield
 
     def recover(self, intact: Callable[[Disposal], bool]) -> Iterator[Disposal]:

@@ -52,9 +52,9 @@ class DuckdbTake:
         self._deleted = True
         columns = self._judge.table.columns
         returning = f" RETURNING {yielded(columns)}, {inexact(columns)} AS lapse_code"
-        reader = self._connection.batches(self._delete + returning, _BATCH)
+        reader = self._connection.reader(self._delete + returning, _BATCH)
         yield Part(
-            table=self._judge.table.name,
+            table=self._judge.table.shown,
             columns=manifest_columns(columns, list(reader.schema)[:-1]),
             odd_column=None,
             batches=self._batches(reader),
@@ -62,7 +62,7 @@ class DuckdbTake:
 
     def _batches(self, reader: Any) -> Iterator[RowBatch]:
         columns = self._judge.table.columns
-        for batch in reader:
+        for batch in self._connection.batches(reader):
             check_exact(batch.column(len(columns)), columns, self._judge.table.name)
             rows = batch.select(range(len(columns)))
             self._content.update(rows)

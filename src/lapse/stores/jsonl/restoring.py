@@ -12,14 +12,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from lapse.errors import StoreError, UnsupportedError
-from lapse.model.match import text_of
-from lapse.model.policy import Dataset
 from lapse.ports import LineBlock, Part, RestoreCount
 from lapse.stores.jsonl.codec import BLOCK, Encoding, encoder, encoding_of
 from lapse.stores.jsonl.disk import create, dress, open_log, sync_folder, write_all
-from lapse.stores.jsonl.fields import Doubtful, FieldReader
 from lapse.stores.jsonl.files import LogFile, LogSet
-from lapse.stores.jsonl.lines import Line, Shape, lines
+from lapse.stores.jsonl.lines import Shape, lines
 from lapse.stores.jsonl.names import Kind, OwnName
 from lapse.stores.jsonl.scanning import Extent, opened, reading
 from lapse.stores.jsonl.trouble import translated
@@ -27,29 +24,26 @@ from lapse.stores.jsonl.trouble import translated
 _SUFFIX = ".jsonl"
 
 
-def restore(logs: LogSet, dataset: Dataset, part: Part) -> RestoreCount:
+def restore(logs: LogSet, part: Part) -> RestoreCount:
     """Write the lines of *part* that no file of the set has; a line that was there twice is wanted twice.
 
     With a glob they go into a new file beside, named after their content; into a file that was named
     exactly they are appended. The caller holds the lease.
 
     Raises:
-        StoreError: If another line has the key of one of them, or they cannot be written.
+        StoreError: If they cannot be written.
     """
-    with tempfile.TemporaryFile(dir=logs.base if logs.base.is_dir() else None) as spool:
-        with translated("restore into it", logs.pattern):
-            wanted = _spool(part, dataset, spool)
-        missing = wanted.lines.copy()
+    with translated("restore into it", logs.pattern), tempfile.TemporaryFile(dir=logs.base) as spool:
+        wanted = _spool(part, spool)
+        total = wanted.lines.total()
         for file in logs.files():
-            _strike_out(file, dataset, wanted, missing)
-        restored, total = missing.total(), wanted.lines.total()
-        if restored:
-            if logs.exact and wanted.torn is not None:
-                raise _torn(wanted.torn)
-            content = _only(spool, missing)
-            with translated("restore into it", logs.pattern):
-                _write(logs, part.table, content)
-    return RestoreCount(restored=restored, present=total - restored)
+            _strike_out(file, wanted)
+        missing = wanted.lines.total()
+        if missing and logs.exact and wanted.torn is not None:
+            raise _torn(wanted.torn)
+        if missing:
+            _write(logs, part.table, _only(spool, wanted.lines))
+    return RestoreCount(restored=missing, present=total - missing)
 
 
 def _torn(path: Path) -> StoreError:
@@ -60,11 +54,10 @@ def _torn(path: Path) -> StoreError:
 
 
 class _Wanted:
-    """The lines of a part: digests with their number, and their keys; and a file that ends in a torn line."""
+    """The lines of a part that are not there yet, by digest; and a file that ends in a torn line."""
 
     def __init__(self) -> None:
         self.lines: Counter[bytes] = Counter()
-        self.keys: set[str] = set()
         self.torn: Path | None = None
 
 
@@ -72,61 +65,32 @@ def _digest(line: bytes) -> bytes:
     return hashlib.blake2b(line, digest_size=16).digest()
 
 
-def _spool(part: Part, dataset: Dataset, spool: BinaryIO) -> _Wanted:
+def _spool(part: Part, spool: BinaryIO) -> _Wanted:
     wanted = _Wanted()
-    reader = _key_reader(dataset)
     for batch in part.batches:
         if not isinstance(batch, LineBlock):
             raise UnsupportedError(
                 f"{part.table}: rows cannot be restored into text logs", hint="Restore into a table."
             )
         spool.write(batch.data)
-        for line in lines([batch.data]):
-            wanted.lines[_digest(line.data)] += 1
-            key = _key(reader, dataset, line)
-            if key is not None:
-                wanted.keys.add(key)
+        wanted.lines.update(_digest(line.data) for line in lines([batch.data]))
     return wanted
 
 
-def _key_reader(dataset: Dataset) -> FieldReader | None:
-    return None if dataset.key is None else FieldReader([dataset.key])
-
-
-def _key(reader: FieldReader | None, dataset: Dataset, line: Line) -> str | None:
-    if reader is None or dataset.key is None:
-        return None
-    fields = reader.read(line.data)
-    return None if isinstance(fields, Doubtful) else text_of(fields[dataset.key])
-
-
-def _strike_out(file: LogFile, dataset: Dataset, wanted: _Wanted, missing: Counter[bytes]) -> None:
-    """Take the lines that a file has off the missing ones.
-
-    Raises:
-        StoreError: If it has another line of the same key.
-    """
-    reader = _key_reader(dataset)
+def _strike_out(file: LogFile, wanted: _Wanted) -> None:
+    """Take the lines that a file has off those that are wanted."""
     extent = Extent(path=file.path, inode=file.inode, size=file.size)
     with opened(extent) as descriptor, reading(descriptor, extent) as (_, found):
-        for number, line in enumerate(found, start=1):
-            digest = _digest(line.data)
+        for line in found:
             if line.shape is Shape.TORN:
                 wanted.torn = file.path
-            if missing[digest] > 0:
-                missing[digest] -= 1
-            elif digest not in wanted.lines and _key(reader, dataset, line) in wanted.keys:
-                raise StoreError(
-                    f"{file.path}:{number} has the {dataset.key} of a line to be restored, but other content",
-                    hint="Nothing was restored. Look at both lines; `lapse archive query` shows the archived one.",
-                )
-    for digest in [digest for digest, count in missing.items() if not count]:
-        del missing[digest]
+            digest = _digest(line.data)
+            if wanted.lines[digest] > 0:
+                wanted.lines[digest] -= 1
 
 
-def _only(spool: BinaryIO, missing: Counter[bytes]) -> Iterator[bytes]:
-    """The missing lines in the order of the part, in blocks."""
-    left = missing.copy()
+def _only(spool: BinaryIO, left: Counter[bytes]) -> Iterator[bytes]:
+    """The lines that are left to write, in the order of the part, in blocks."""
     waiting = io.BytesIO()
     spool.seek(0)
     for line in lines(iter(lambda: spool.read(BLOCK), b"")):

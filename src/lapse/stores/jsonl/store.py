@@ -92,7 +92,7 @@ class JsonlStore:
         counts, doubts = Counts(), Doubts()
         judge = Judge(selection)
         for file in self._logs.files():
-            extent = _below(file, mark)
+            extent = self._below(file, mark)
             if extent is not None:
                 self._remember(file, extent, judge, count(extent, judge, counts, doubts))
         self._doubts = doubts.all()
@@ -111,13 +111,19 @@ class JsonlStore:
         number = itertools.count(1)
         for file in _written_last(files):
             removable = not self._logs.exact and file.path != stays
-            for destination in self._destinations(file, judge, mark):
-                extent, after = self._left(file, mark)
+            extent = self._below(file, mark)
+            if extent is None:
+                continue
+            known = len(self._done.get(file.path, ()))
+            for destination in self._destinations(file, extent, judge):
+                done = self._done.get(file.path, [])
+                left = _followed(extent, done[known:])
+                after = done[-1].slice if done else ""
                 yield Slice(
                     name=f"{next(number):06d}",
                     selection=selection,
                     destination=destination,
-                    bounds=(str(extent.path), extent.inode, extent.size, after, int(removable)),
+                    bounds=(str(left.path), left.inode, left.size, after, int(removable)),
                     facts=facts,
                 )
 
@@ -176,10 +182,10 @@ class JsonlStore:
         """Write back the lines that are not there. The caller holds the lease.
 
         Raises:
-            StoreError: If they cannot be written, or another line has the key of one of them.
+            StoreError: If they cannot be written.
         """
         self._check_writable("restore")
-        return restore(self._logs, self._dataset, part)
+        return restore(self._logs, part)
 
     @classmethod
     def inspect(cls, address: str) -> Iterator[Sketch]:
@@ -190,11 +196,17 @@ class JsonlStore:
         if self._read_only:
             raise StoreError(f"{self._dataset.shown} was opened read-only and asked to {what}", hint="Report this.")
 
-    def _destinations(self, file: LogFile, judge: Judge, mark: Marks | None) -> Iterator[Destination]:
+    def _below(self, file: LogFile, mark: Marks | None) -> Extent | None:
+        """What of a file is below the mark; all without one. None if the mark does not have it, or not like this."""
+        if mark is None:
+            return Extent(path=file.path, inode=file.inode, size=file.size)
+        size, inode = mark.get(str(file.path), (0, 0))
+        marked = Extent(path=file.path, inode=inode, size=size)
+        extent = _followed(marked, self._done.get(file.path, []))
+        return extent if extent.inode == file.inode and extent.size <= file.size else None
+
+    def _destinations(self, file: LogFile, extent: Extent, judge: Judge) -> Iterator[Destination]:
         """The destinations that some line of a file has lapsed for; remembered from the survey where possible."""
-        extent = _below(file, mark)
-        if extent is None:
-            return
         seen = self._seen.get(file.path)
         if seen is None or (seen.file, seen.size) != (file, extent.size) or seen.selection != judge.selection:
             seen = self._remember(file, extent, judge, count(extent, judge, Counts(), Doubts()))
@@ -206,29 +218,18 @@ class JsonlStore:
         seen = self._seen[file.path] = _Seen(judge.selection, file, extent.size, codes)
         return seen
 
-    def _left(self, file: LogFile, mark: Marks | None) -> tuple[Extent, str]:
-        """What of a file is still to be looked at, and the last commit that this takes into account."""
-        done = self._done.get(file.path, [])
-        extent = _below(file, mark)
-        for redo in done:
-            extent = None if extent is None else _after(extent, redo)
-        if extent is None:
-            raise _moved(file.path)
-        return extent, done[-1].slice if done else ""
-
     def _now(self, piece: Slice) -> Extent:
         """The lines that a slice is about, in the file where they are now."""
         path, inode, size, after, _ = piece.bounds
         assert isinstance(path, str) and isinstance(inode, int) and isinstance(size, int)  # noqa: S101, PT018 - ours
         extent = Extent(path=Path(path), inode=inode, size=size)
-        for redo in self._commits(extent):
-            if redo.pending(extent.path.parent):
-                raise StoreError(
-                    f"{path}: a removal from it is not finished, its old file is still open for writing",
-                    hint="Let the writer reopen the file, then run again.",
-                )
-            if redo.slice > str(after):
-                extent = _after(extent, redo)
+        commits = self._commits(extent)
+        if any(redo.pending(extent.path.parent) for redo in commits):
+            raise StoreError(
+                f"{path}: a removal from it is not finished, its old file is still open for writing",
+                hint="Let the writer reopen the file, then run again.",
+            )
+        extent = _followed(extent, [redo for redo in commits if redo.slice > str(after)])
         if inode_of(extent.path) != extent.inode:
             raise _moved(extent.path)
         return extent
@@ -240,20 +241,13 @@ class JsonlStore:
         return [marker.redo for marker in markers(self._logs) if marker.log == extent.path]
 
 
-def _below(file: LogFile, mark: Marks | None) -> Extent | None:
-    """What of a file is below the mark; all without one. None if the mark does not have it, or not like this."""
-    if mark is None:
-        return Extent(path=file.path, inode=file.inode, size=file.size)
-    size, inode = mark.get(str(file.path), (0, 0))
-    return Extent(path=file.path, inode=inode, size=size) if inode == file.inode and size <= file.size else None
-
-
-def _after(extent: Extent, redo: Redo) -> Extent:
-    """The same lines after a commit; unchanged if it was made to another file."""
-    if extent.inode != redo.inode or redo.replacement is None:
-        return extent
-    size = redo.kept + max(0, extent.size - redo.judged)
-    return Extent(path=extent.path, inode=redo.replacement.inode, size=size)
+def _followed(extent: Extent, commits: Iterable[Redo]) -> Extent:
+    """The same lines after some commits, in order; those made to another file change nothing."""
+    for redo in commits:
+        if extent.inode == redo.inode and redo.replacement is not None:
+            size = redo.kept + max(0, extent.size - redo.judged)
+            extent = Extent(path=extent.path, inode=redo.replacement.inode, size=size)
+    return extent
 
 
 def _moved(path: Path) -> ChangedError:
