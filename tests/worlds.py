@@ -125,8 +125,8 @@ class World:
             elif in_archive and name.endswith(".entry.json"):
                 if not path.with_name(name.removesuffix(".entry.json")).exists():
                     found.append(f"{name} stands alone")
-            elif in_archive and path.parent.name != "checkpoints":
-                found.append(str(path.relative_to(self.folder)))
+            elif in_archive:
+                found += [str(path.relative_to(self.folder))] if path.parent.name != "checkpoints" else []
             elif self.data in path.parents and (name.startswith(".") or "lapse" in name):
                 found.append(str(path.relative_to(self.folder)))
         found += [

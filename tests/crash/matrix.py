@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet  # noqa: F401  imported before the fork
-from worlds import World, make
 
 from lapse.engine.ledgering import verify
 from lapse.model.report import Status
@@ -26,6 +25,7 @@ from lapse.registry import store_class
 from lapse.state.journal import Journal
 from lapse.state.ledger import Ledger
 from lapse.targets.file import FileTarget
+from worlds import World, make
 
 RECORDS = 150
 _PORTS: dict[type, tuple[str, ...]] = {

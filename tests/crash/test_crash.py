@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from worlds import make
 
 HERE = Path(__file__).parent

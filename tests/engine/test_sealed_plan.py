@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from worlds import World, make
 
 from lapse.engine.planning import plan, write_sealed
 from lapse.engine.running import Wishes, run
 from lapse.errors import GuardError, UsageError
 from lapse.model.report import RunReport
 from lapse.ports import Budget
+from worlds import World, make
 
 pytestmark = pytest.mark.parametrize("kind", ["sqlite", "jsonl"])
 

@@ -6,11 +6,11 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from worlds import World, make
 
 from lapse.engine.asking import status
 from lapse.engine.running import Wishes, run
 from lapse.ports import Budget
+from worlds import World, make
 
 _SECOND = """\
   audit:

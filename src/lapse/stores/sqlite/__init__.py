@@ -9,3 +9,5 @@ from __future__ import annotations
 from lapse.stores.sqlite.store import SqliteStore
 
 STORE = SqliteStore
+
+__all__ = ["STORE", "SqliteStore"]

@@ -29,18 +29,15 @@ _BY_AFFINITY = {
 }
 _NOTHING = type(None)
 _encode = msgspec.msgpack.Encoder().encode
-Row = Sequence[object]
+Cells = Sequence[object]
 
 
 class Shape:
     """The Arrow types of one part, decided by its first rows."""
 
-    def __init__(self, table: Table, rows: Sequence[Row]) -> None:
-        columns = list(zip(*rows, strict=True))
+    def __init__(self, table: Table, columns: Sequence[Cells]) -> None:
         self._names = [column.name for column in table.columns]
-        self._types = [
-            _main_type(cells, column.affinity) for column, cells in zip(table.columns, columns, strict=False)
-        ]
+        self._types = [_main_type(cells, column.affinity) for column, cells in zip(table.columns, columns, strict=True)]
         self.odd_column = _unused(ODD_COLUMN, self._names)
         arrow = [_ARROW[kind] for kind in self._types]
         self.columns = tuple(
@@ -49,20 +46,19 @@ class Shape:
         )
         self._schema = pa.schema([*zip(self._names, arrow, strict=True), (self.odd_column, pa.binary())])
 
-    def batch(self, rows: Sequence[Row]) -> RowBatch:
-        """*rows* as one batch; cells behind the table's own columns are ignored.
+    def batch(self, columns: Sequence[Cells]) -> RowBatch:
+        """The cells of some rows, column by column, as one batch.
 
         Raises:
             StoreError: If a batch of them is too large for Arrow.
         """
         odd: dict[int, dict[str, object]] = {}
-        columns = zip(*rows, strict=True)
         try:
             arrays = [
                 pa.array(self._fitting(number, cells, odd), type=_ARROW[self._types[number]])
-                for number, cells in zip(range(len(self._names)), columns, strict=False)
+                for number, cells in enumerate(columns)
             ]
-            arrays.append(pa.array([_encode(odd[n]) if n in odd else None for n in range(len(rows))], pa.binary()))
+            arrays.append(pa.array(_encoded(odd, len(columns[0])), pa.binary()))
             return pa.RecordBatch.from_arrays(arrays, schema=self._schema)
         except (pa.ArrowException, TypeError) as error:
             # More than 2 GiB in one column of a batch.
@@ -79,6 +75,10 @@ class Shape:
                 odd.setdefault(row, {})[self._names[number]] = value
                 fitting[row] = None
         return fitting
+
+
+def _encoded(odd: Mapping[int, Mapping[str, object]], rows: int) -> list[bytes | None]:
+    return [_encode(odd[row]) if row in odd else None for row in range(rows)] if odd else [None] * rows
 
 
 def _main_type(cells: Sequence[object], affinity: Affinity) -> type:

@@ -37,10 +37,14 @@ class Database:
         self._read_only = read_only
         self._zone = zone
         self._open: sqlite3.Connection | None = None
+        self._keeps_journal = False
 
     def close(self) -> None:
         """Close the connection, if there is one."""
         if self._open is not None:
+            if self._keeps_journal:
+                with contextlib.suppress(sqlite3.Error):  # the next connection that writes removes it
+                    self._open.execute("PRAGMA journal_mode = DELETE")
             self._open.close()
             self._open = None
 
@@ -74,12 +78,23 @@ class Database:
                 connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
                 if mode == "ro":
                     connection.execute("PRAGMA query_only = ON")
+                else:
+                    self._keep_journal(connection)
                 connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # the first that reads the file
                 register(connection, zone=self._zone, encoding=encoding)
         except StoreError:
             connection.close()
             raise
         return connection
+
+    def _keep_journal(self, connection: sqlite3.Connection) -> None:
+        """Overwrite one journal file instead of making and removing one for each commit, which takes longer.
+
+        This is a matter of this connection alone; other journal modes are somebody's choice and stay.
+        """
+        self._keeps_journal = connection.execute("PRAGMA journal_mode").fetchone()[0] == "delete"
+        if self._keeps_journal:
+            connection.execute("PRAGMA journal_mode = PERSIST")
 
     def rows(self, sql: str, values: Sequence[object] = ()) -> list[Any]:
         """All rows of a statement.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
+from lapse.model.plan import Tally, merge
 from lapse.stores.sqlite.ranges import Key, KeyRange
-from lapse.stores.sqlite.surveying import Cell
 
 Limit = Callable[[], int]
 """How many lapsed rows the next range may have; may change as slices are committed."""
@@ -17,7 +18,53 @@ _WIDEST = 200
 """Stretches in one range at most, so that reading it stays short however few rows lapsed."""
 
 
-def cut(cells: Iterable[Cell], codes: tuple[int, ...], *, limit: Limit, split: Split) -> Iterator[KeyRange]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """A stretch of a table as it was counted.
+
+    Attributes:
+        keys: Where it lies.
+        rows: All its rows.
+        lapsed: Lapsed rows by code.
+        tallies: Tallies of the lapsed rows. None if there were too many to remember.
+        version: Version of the file it was counted in.
+    """
+
+    keys: KeyRange
+    rows: int
+    lapsed: dict[int, int]
+    tallies: tuple[Tally, ...] | None
+    version: int
+
+    def count(self, codes: tuple[int, ...]) -> int:
+        """Rows with one of *codes*."""
+        return sum(self.lapsed.get(code, 0) for code in codes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What a survey knows of a range in which every row lapsed; true as long as nobody writes.
+
+    Attributes:
+        rows: How many.
+        tallies: Their tallies.
+        version: Version of the file it was counted in.
+    """
+
+    rows: int
+    tallies: tuple[Tally, ...]
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A range for one slice, and what is known of it. None if it must be looked at."""
+
+    keys: KeyRange
+    known: Known | None
+
+
+def cut(cells: Iterable[Cell], codes: tuple[int, ...], *, limit: Limit, split: Split) -> Iterator[Cut]:
     """Ranges that together have every lapsed row of *cells* once.
 
     Arguments:
@@ -26,27 +73,40 @@ def cut(cells: Iterable[Cell], codes: tuple[int, ...], *, limit: Limit, split: S
         limit: The most lapsed rows of a range, asked before each.
         split: Finds where to cut a stretch that alone has more.
     """
-    pending: KeyRange | None = None
-    have = width = 0
+    pending: list[Cell] = []
+    have = 0
     for cell in cells:
         count = cell.count(codes)
-        width += 1
-        if count == 0:
-            continue  # a gap may lie within a range, but none begins or ends with it
-        if pending is not None and (have + count > limit() or width > _WIDEST):
-            yield pending
-            pending = None
-        if pending is None:
-            have = width = 0
-        rest = cell.keys
-        while count > (allowed := limit()) and (at := split(rest, allowed)) is not None:
-            yield KeyRange(rest.after, at)
-            rest, count = KeyRange(at, rest.until), count - allowed
-        if count > 0:
-            pending = rest if pending is None else KeyRange(pending.after, rest.until)
+        if pending and (have + count > limit() or len(pending) >= _WIDEST):
+            yield _joined(pending, codes)
+            pending, have = [], 0
+        if count > limit():
+            yield from _split(cell, count, limit=limit, split=split)
+        elif count or pending:
+            pending.append(cell)
             have += count
-    if pending is not None:
-        yield pending
+    if pending:
+        yield _joined(pending, codes)
+
+
+def _split(cell: Cell, count: int, *, limit: Limit, split: Split) -> Iterator[Cut]:
+    rest = cell.keys
+    while count > (allowed := limit()) and (at := split(rest, allowed)) is not None:
+        yield Cut(KeyRange(rest.after, at), None)
+        rest, count = KeyRange(at, rest.until), count - allowed
+    if count > 0:
+        yield Cut(rest, None)
+
+
+def _joined(cells: list[Cell], codes: tuple[int, ...]) -> Cut:
+    while not cells[-1].count(codes):
+        cells.pop()
+    keys = KeyRange(cells[0].keys.after, cells[-1].keys.until)
+    rows, versions = sum(cell.rows for cell in cells), {cell.version for cell in cells}
+    if len(versions) > 1 or any(cell.tallies is None or cell.count(codes) < cell.rows for cell in cells):
+        return Cut(keys, None)
+    tallies = merge(tally for cell in cells for tally in cell.tallies or ())
+    return Cut(keys, Known(rows=rows, tallies=tallies, version=versions.pop()))
 
 
 class Pace:

@@ -25,9 +25,10 @@ from lapse.stores.sqlite.judging import Judge
 from lapse.stores.sqlite.looking import read_times, reading_of, row_size, usual_layout
 from lapse.stores.sqlite.ranges import Bound, Key, KeyRange, KeyWalk
 from lapse.stores.sqlite.schema import Table, load_table
-from lapse.stores.sqlite.slicing import Pace, cut
-from lapse.stores.sqlite.surveying import Cell, Running, Surveyor
-from lapse.stores.sqlite.taking import Ground, SqliteTake
+from lapse.stores.sqlite.seeing import Ground
+from lapse.stores.sqlite.slicing import Cell, Known, Pace, cut
+from lapse.stores.sqlite.surveying import Running, Surveyor
+from lapse.stores.sqlite.taking import SqliteTake
 from lapse.stores.sqlite.timecolumn import Layout, TimeReading
 
 Mark = Mapping[str, tuple[int, ...]]
@@ -54,6 +55,7 @@ class SqliteStore:
         self._database = Database(dataset.store, shown=dataset.shown, read_only=read_only, zone=dataset.zone)
         self._pace = Pace()
         self._surveyed: _Surveyed | None = None
+        self._known: dict[tuple[Bound, ...], Known] = {}
         self._readings: dict[Nanos, TimeReading] = {}
 
     def close(self) -> None:
@@ -141,12 +143,15 @@ class SqliteStore:
                 limit=lambda: self._pace.limit(most),
                 split=lambda keys, count, codes=codes: self._nth_lapsed(selection, keys, codes, count),  # type: ignore[misc]
             )
-            for keys in ranges:
+            for found in ranges:
+                bounds = (reading.numbers.value if reading.numbers else None, *found.keys.bounds())
+                if found.known is not None:
+                    self._known[bounds] = found.known
                 yield Slice(
                     name=f"{number:06d}",
                     selection=selection,
                     destination=destination,
-                    bounds=(reading.numbers.value if reading.numbers else None, *keys.bounds()),
+                    bounds=bounds,
                     facts=facts,
                 )
                 number += 1
@@ -179,7 +184,7 @@ class SqliteStore:
             pace=self._pace,
             row_size=self._row_size,
         )
-        yield SqliteTake(ground, piece, KeyRange.of((after, until)))
+        yield SqliteTake(ground, piece, KeyRange.of((after, until)), self._known.pop(piece.bounds, None))
 
     def lease(self) -> AbstractContextManager[None]:
         """A lock on a file beside the database: one for all its tables."""
@@ -211,6 +216,8 @@ class SqliteStore:
         """Write the rows that are missing into the dataset's table, which is made if it is not there."""
         from lapse.stores.sqlite.restoring import restore
 
+        self._surveyed = None
+        self._known.clear()
         self._database.create()
         return restore(self._database, self._table_name, part)
 

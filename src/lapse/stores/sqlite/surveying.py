@@ -1,40 +1,23 @@
 """One pass over a table: counts by outcome and tenant, and how many lapsed rows each stretch of it has."""
 
-
-
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from lapse.instant import Nanos
 from lapse.model.plan import CHECKSUM_MODULUS, Tally, merge
 from lapse.model.selection import Selection
-from lapse.sqlcore.fragments import Fragment
 from lapse.stores.sqlite.database import Database
 from lapse.stores.sqlite.judging import Judge
 from lapse.stores.sqlite.ranges import Key, KeyRange, KeyWalk
+from lapse.stores.sqlite.slicing import Cell
 
 _CELL = 5_000
 _LARGEST_CELL = 50_000
 _CELLS = 20_000  # remembered at most, about
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """A stretch of a table as it was counted.
-
-    Attributes:
-        keys: Where it lies.
-        lapsed: Lapsed rows by code.
-    """
-
-    keys: KeyRange
-    lapsed: dict[int, int]
-
-    def count(self, codes: tuple[int, ...]) -> int:
-        """Rows with one of *codes*."""
-        return sum(self.lapsed.get(code, 0) for code in codes)
+_REMEMBERED = 8  # tallies of a cell
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,28 +40,24 @@ class Surveyor:
     def count(self, end: Key | None, row_size: int) -> Iterator[Counted]:
         """Every row up to *end*, stretch by stretch."""
         for keys in self._stretches(end):
-            tallies = [self._tally(row, row_size) for row in self._rows(self._judge.groups(keys))]
-            lapsed: dict[int, int] = {}
-            for tally in tallies:
-                if tally.code in self._lapsed:
-                    lapsed[tally.code] = lapsed.get(tally.code, 0) + tally.records
-            yield Counted(Cell(keys, lapsed), tallies)
+            query = self._judge.groups(keys)
+            with self._database.reading(), self._database.replacing_invalid_text():
+                groups = self._database.rows(query.sql, query.values)
+                version = self._database.version()
+            tallies = [_tally(row, row_size) for row in groups]
+            yield Counted(self._cell(keys, tallies, version), tallies)
 
-    def _rows(self, query: Fragment) -> list[tuple[int, str | None, int, int | None, int | None, int]]:
-        with self._database.replacing_invalid_text():
-            return self._database.rows(query.sql, query.values)
-
-    @staticmethod
-    def _tally(row: tuple[int, str | None, int, int | None, int | None, int], row_size: int) -> Tally:
-        code, tenant, records, oldest, newest, checksum = row
-        return Tally(
-            code=code,
-            tenant=tenant,
-            records=records,
-            size=records * row_size,
-            oldest=None if oldest is None else Nanos(oldest),
-            newest=None if newest is None else Nanos(newest),
-            checksum=checksum % CHECKSUM_MODULUS,
+    def _cell(self, keys: KeyRange, tallies: list[Tally], version: int) -> Cell:
+        lapsed: dict[int, int] = {}
+        gone = [tally for tally in tallies if tally.code in self._lapsed]
+        for tally in gone:
+            lapsed[tally.code] = lapsed.get(tally.code, 0) + tally.records
+        return Cell(
+            keys=keys,
+            rows=sum(tally.records for tally in tallies),
+            lapsed=lapsed,
+            tallies=tuple(gone) if len(gone) <= _REMEMBERED else None,
+            version=version,
         )
 
     def _stretches(self, end: Key | None) -> Iterator[KeyRange]:
@@ -94,6 +73,19 @@ class Surveyor:
                 return
             after, walked = until, walked + rows
             rows = max(_CELL, min(_LARGEST_CELL, walked // (_CELLS // 10)))
+
+
+def _tally(row: Any, row_size: int) -> Tally:
+    code, tenant, records, oldest, newest, checksum = row
+    return Tally(
+        code=code,
+        tenant=tenant,
+        records=records,
+        size=records * row_size,
+        oldest=None if oldest is None else Nanos(oldest),
+        newest=None if newest is None else Nanos(newest),
+        checksum=checksum % CHECKSUM_MODULUS,
+    )
 
 
 class Running:
