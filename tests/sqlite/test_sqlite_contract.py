@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from sqlite_worlds import SqliteKeyedWorld, SqliteNumberWorld, SqliteWalWorld, SqliteWorld
 
 from lapse.testing.harness import World
 from lapse.testing.store_contract import StoreContract
-from sqlite_worlds import SqliteKeyedWorld, SqliteNumberWorld, SqliteWalWorld, SqliteWorld
 
 
 class TestSqlite(StoreContract):

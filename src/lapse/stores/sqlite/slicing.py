@@ -112,7 +112,7 @@ def _joined(cells: list[Cell], codes: tuple[int, ...]) -> Cut:
 class Pace:
     """How many rows a commit may remove, learnt from how long the write lock was held."""
 
-    target = 0.12
+    target = 0.17
     """Seconds the write lock should be held."""
 
     _first = 10_000

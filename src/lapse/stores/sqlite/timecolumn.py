@@ -113,7 +113,7 @@ def _integer(column: str, form: TimeFormat) -> str:
     return (
         f"CASE WHEN {column} BETWEEN {max(least, MIN_INT64 + 1)} AND {min(most, MAX_INT64)} "
         f"THEN ({column} + {shift}) * {unit} "
-        f"WHEN {column} > 0 THEN {MAX_INT64} ELSE {_LEAST} END"
+        f"WHEN {column} > {min(most, MAX_INT64)} THEN {MAX_INT64} ELSE {_LEAST} END"
     )
 
 

@@ -1,0 +1,121 @@
+"""The ledger and its anchor: what was cut and grown again is seen, and nothing personal gets in."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from lapse.engine.holding import add_hold
+from lapse.errors import GuardError, LapseError
+from lapse.model.ledger_entry import EntryKind
+from lapse.model.policy import Hold
+from worlds import World, make
+
+
+@pytest.fixture(params=["sqlite", "jsonl"])
+def world(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A world of 120 records."""
+    monkeypatch.setenv("LAPSE_STATE_DIR", "")
+    monkeypatch.setenv("LAPSE_NOW", "")
+    return make(tmp_path / "world", request.param, 120)
+
+
+def test_a_tail_that_was_cut_and_grown_again_stops_the_run(world: World) -> None:
+    """Rule 9: the checkpoint's hash is compared, not only the number of entries."""
+    world.run()
+    ledger = next((world.folder / "state").rglob("ledger.jsonl"))
+    lines = ledger.read_bytes().splitlines(keepends=True)
+    ledger.write_bytes(b"".join(lines[:-2]))
+    session = world.session()
+    for _ in range(4):
+        session.writable_ledger.append(EntryKind.NOTE, {"note": "grown"}, at=session.real_now)
+
+    with pytest.raises(GuardError, match="ledger"):
+        world.run()
+
+
+def test_a_damaged_checkpoint_is_not_taken_for_an_archive_out_of_reach(world: World) -> None:
+    """Whoever cuts the ledger may also spoil the checkpoint that would show it."""
+    world.run()
+    newest = max(world.archive.rglob("checkpoints/*.json"))
+    newest.write_bytes(b"{}")
+    before = world.records()
+
+    with pytest.raises(LapseError, match="checkpoint"):
+        world.run()
+    assert world.records() == before
+
+
+def test_a_checkpoint_behind_the_ledger_is_normal(world: World) -> None:
+    """Rule 9: the target was down, or something was entered since; the next run repeats it."""
+    world.run()
+    add_hold(world.session(), Hold(matter="M-7", reason="later"))
+
+    assert world.run().exit_code == 0
+
+
+def test_no_tenant_and_no_record_gets_into_the_ledger_the_journal_or_the_last_report(world: World) -> None:
+    """Personal data stays in the store, the segments and the sidecars."""
+    planted = "Erika Mustermann"
+    if world.kind == "sqlite":
+        with sqlite3.connect(world.data / "log.db") as connection:
+            connection.execute(
+                "INSERT INTO log (at, kind, tenant, body) VALUES ('2026-01-01 00:00:00', 'call', ?, ?)",
+                (planted, planted),
+            )
+        connection.close()
+    else:
+        line = {"at": "2026-01-01 00:00:00", "kind": "call", "tenant": planted, "body": planted}
+        with (world.data / "log-1.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")
+    world.run()
+
+    state = world.folder / "state"
+    found = [
+        str(path.relative_to(state))
+        for path in state.rglob("*")
+        if path.is_file() and planted.encode() in path.read_bytes()
+    ]
+
+    assert found
+    assert all(name.startswith("ledger/tenants/") for name in found)
+    beside = [p for p in world.archive.rglob("*.json") if planted.encode() in p.read_bytes()]
+    assert beside == []
+
+
+def test_a_tenant_that_no_json_can_hold_does_not_end_a_run_after_its_commit(world: World) -> None:
+    """A lone surrogate in a tenant's name: the line is kept, or its disposal can be entered."""
+    if world.kind != "jsonl":
+        return
+    with (world.data / "log-1.jsonl").open("ab") as file:
+        file.write(b'{"at": "2026-01-01 00:00:00", "kind": "call", "tenant": "a\\ud800b", "body": "x"}\n')
+        file.write(b'{"at": "2026-01-01 00:00:00", "kind": "call", "tenant": "a\\ud800\\u0041", "body": "x"}\n')
+    before = world.records()
+
+    assert world.run().exit_code == 0
+    assert world.records() + world.archived() == before
+
+
+def test_everything_that_lapse_keeps_is_private_whatever_the_umask(world: World) -> None:
+    """0600 and 0700, also for the second archive's copies."""
+    policy = world.folder / "lapse.yaml"
+    text = policy.read_text().replace("archives:\n", "archives:\n  warm: {to: warm}\n")
+    policy.write_text(text.replace("archive: cold", "archive: [cold, warm]"))
+    before = os.umask(0)
+    try:
+        world.run()
+    finally:
+        os.umask(before)
+
+    wide = [
+        str(path)
+        for root in ("state", "archive", "warm")
+        for path in [world.folder / root, *(world.folder / root).rglob("*")]
+        if path.stat().st_mode & 0o077
+    ]
+
+    assert wide == []
