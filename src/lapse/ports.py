@@ -276,6 +276,19 @@ class RestoreCount:
 
 
 @runtime_checkable
+class Witness(Protocol):
+    """A store of which a part can be away: then a marker that is not found does not prove that nothing was removed."""
+
+    def place_of(self, piece: Slice) -> str:
+        """What the place that a slice was cut from can be recognised by; no record's content."""
+        ...
+
+    def is_untouched(self, place: str) -> bool:
+        """Whether that place is there, and nothing was removed from it by a commit."""
+        ...
+
+
+@runtime_checkable
 class Restorable(Protocol):
     """A store that can take records back."""
 

@@ -12,6 +12,8 @@ from lapse.ports import ArchiveTarget, Store
 
 STORES = {"sqlite": "lapse.stores.sqlite", "duckdb": "lapse.stores.duckdb", "jsonl": "lapse.stores.jsonl"}
 TARGETS = {"file": "lapse.targets.file"}
+_STORE_PLUG_INS = "lapse.stores"
+_TARGET_PLUG_INS = "lapse.targets"
 
 
 def scheme_of(address: str, *, default: str) -> str:
@@ -20,13 +22,24 @@ def scheme_of(address: str, *, default: str) -> str:
     return scheme.partition("+")[0] if separator else default
 
 
+def database_schemes() -> tuple[str, ...]:
+    """Schemes that the address of a database may have; text logs have a path instead."""
+    plug_ins = (point.name for point in entry_points(group=_STORE_PLUG_INS))
+    return tuple(dict.fromkeys([*(scheme for scheme in STORES if scheme != "jsonl"), *plug_ins]))
+
+
+def target_schemes() -> tuple[str, ...]:
+    """Schemes that the address of an archive may have."""
+    return tuple(dict.fromkeys([*TARGETS, *(point.name for point in entry_points(group=_TARGET_PLUG_INS))]))
+
+
 def store_class(address: str) -> type[Store]:
     """The store that reads *address*; a path without a scheme is text logs.
 
     Raises:
         PolicyError: If there is none.
     """
-    return cast("type[Store]", _load(STORES, "lapse.stores", scheme_of(address, default="jsonl"), "STORE"))
+    return cast("type[Store]", _load(STORES, _STORE_PLUG_INS, scheme_of(address, default="jsonl"), "STORE"))
 
 
 def open_store(dataset: Dataset, *, read_only: bool) -> Store:
@@ -45,7 +58,7 @@ def open_target(archive: Archive) -> ArchiveTarget:
     Raises:
         PolicyError: If no adapter understands its address.
     """
-    adapter = _load(TARGETS, "lapse.targets", scheme_of(archive.to, default="file"), "TARGET")
+    adapter = _load(TARGETS, _TARGET_PLUG_INS, scheme_of(archive.to, default="file"), "TARGET")
     return cast("type[ArchiveTarget]", adapter)(archive.to)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from lapse.errors import ChangedError, LapseError, ProofError, TargetError
 from lapse.model.disposal import Disposal, Proof, Waiver
 from lapse.model.selection import Selection
-from lapse.ports import ArchiveTarget, Slice, Store, Take
+from lapse.ports import ArchiveTarget, Slice, Store, Take, Witness
 from lapse.stages.clearing import clear
 from lapse.stages.recording import record
 from lapse.stages.sealing import seal, staging_name
@@ -37,6 +37,21 @@ class Bench:
     holds_unchanged: Callable[[Selection], AbstractContextManager[None]]
 
 
+class UnrecordedError(LapseError):
+    """Records that are gone from their store, while the record of it is not complete. The next run completes it.
+
+    Attributes:
+        disposal: What was removed.
+    """
+
+    def __init__(self, disposal: Disposal, reason: LapseError) -> None:
+        super().__init__(
+            f"{disposal.records:,} records are removed, but not yet recorded in full: {reason}",
+            hint=f"{reason.hint or ''} The next run completes the record.".lstrip(),
+        )
+        self.disposal = disposal
+
+
 def work(piece: Slice, store: Store, bench: Bench) -> Disposal | None:
     """Remove one slice, if and only if its archive stands.
 
@@ -48,7 +63,7 @@ def work(piece: Slice, store: Store, bench: Bench) -> Disposal | None:
             all of it was and the next run completes the record.
     """
     targets = {name: bench.targets[name] for name in piece.destination.archives}
-    bench.journal.begin(_intent(piece))
+    bench.journal.begin(_intent(piece, store))
     try:
         disposal = _take(piece, store, bench, targets)
     except (ChangedError, ProofError):
@@ -62,7 +77,11 @@ def work(piece: Slice, store: Store, bench: Bench) -> Disposal | None:
     if disposal is None:
         _put_back(piece, bench, targets)
         return None
-    record(disposal, ledger=bench.ledger, targets=targets, journal=bench.journal)
+    try:
+        bench.journal.committed(piece.name)
+        record(disposal, ledger=bench.ledger, targets=targets, journal=bench.journal)
+    except LapseError as error:
+        raise UnrecordedError(disposal, error) from error
     return disposal
 
 
@@ -74,10 +93,7 @@ def _take(piece: Slice, store: Store, bench: Bench, targets: Mapping[str, Archiv
         with bench.holds_unchanged(piece.selection):
             bench.journal.committing(piece.name)
             disposal = taken.commit(proof)
-    if disposal.records == 0:
-        return None
-    bench.journal.committed(piece.name)
-    return disposal
+    return disposal if disposal.records else None
 
 
 def _prove(taken: Take, piece: Slice, bench: Bench, targets: Mapping[str, ArchiveTarget]) -> Proof | None:
@@ -89,12 +105,14 @@ def _prove(taken: Take, piece: Slice, bench: Bench, targets: Mapping[str, Archiv
     return None if sealed is None else verify(sealed.slice, sealed.manifests, targets=targets)
 
 
-def _intent(piece: Slice) -> SliceIntent:
+def _intent(piece: Slice, store: Store) -> SliceIntent:
     return SliceIntent(
         run=piece.facts.owner.run,
         slice=piece.name,
         dataset=piece.dataset.name,
         store=piece.dataset.store_id,
+        ledger=piece.facts.owner.ledger,
+        place=store.place_of(piece) if isinstance(store, Witness) else None,
         archives=piece.destination.archives,
         staged=tuple(
             SegmentIntent(archive=name, kind=ObjectKind.SEGMENT, staged=staging_name(piece, 0))

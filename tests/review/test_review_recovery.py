@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sqlite3
 from collections import Counter
@@ -21,15 +22,13 @@ from lapse.state.journal import Journal, unsettled
 from lapse.state.ledger import Ledger
 from worlds import World, make
 
-pytestmark = pytest.mark.parametrize("kind", ["sqlite", "jsonl"])
 
-
-@pytest.fixture
-def world(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+@pytest.fixture(params=["sqlite", "jsonl"])
+def world(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     """A world of 120 records."""
     monkeypatch.setenv("LAPSE_STATE_DIR", "")
     monkeypatch.setenv("LAPSE_NOW", "")
-    return make(tmp_path / "world", kind, 120)
+    return make(tmp_path / "world", request.param, 120)
 
 
 class _Killed(BaseException):
@@ -76,10 +75,8 @@ def test_a_segment_is_not_cleared_when_its_marker_is_of_another_ledger(
     session = world.session()
     session.writable_ledger.append(EntryKind.NOTE, {"note": "begun"}, at=session.real_now)
 
-    try:
+    with contextlib.suppress(LapseError):
         world.run()
-    except LapseError:
-        pass
 
     assert _everywhere(world) == before
 
@@ -111,9 +108,9 @@ def test_what_another_ledger_took_over_and_committed_is_not_cleared(
     """An installation that adopted this ledger has completed the slice and pruned the marker."""
     before = world.records()
     world.run(rows=1)  # so that the archive knows the ledger
-    restore_lapsed = world.records()
+    rest = world.records()
     _add(world, "2026-01-01 00:00:00.000000")
-    before = before + (world.records() - restore_lapsed)
+    before = before + (world.records() - rest)
     _die_at(monkeypatch, Ledger, "record", world.run)
     state, other = world.folder / "state", world.folder / "other"
     state.rename(world.folder / "first")
@@ -122,10 +119,8 @@ def test_what_another_ledger_took_over_and_committed_is_not_cleared(
     state.rename(other)
     (world.folder / "first").rename(state)
 
-    try:
+    with contextlib.suppress(LapseError):
         world.run()
-    except LapseError:
-        pass
 
     assert world.records() + world.archived() == before
 
@@ -133,13 +128,11 @@ def test_what_another_ledger_took_over_and_committed_is_not_cleared(
 def _add(world: World, at: str) -> None:
     if world.kind == "sqlite":
         with sqlite3.connect(world.data / "log.db") as connection:
-            connection.execute(
-                "INSERT INTO log (at, kind, tenant, body) VALUES (?, 'call', 'tenant 1', 'more')", (at,)
-            )
+            connection.execute("INSERT INTO log (at, kind, tenant, body) VALUES (?, 'call', 'tenant 1', 'more')", (at,))
         connection.close()
         return
     with (world.data / "log-0.jsonl").open("a") as file:
-        file.write('{"at": "%s", "kind": "call", "tenant": "tenant 1", "body": "more"}\n' % at)
+        file.write(f'{{"at": "{at}", "kind": "call", "tenant": "tenant 1", "body": "more"}}\n')
 
 
 def test_a_commit_that_the_store_confirmed_is_never_cleared(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,10 +141,8 @@ def test_a_commit_that_the_store_confirmed_is_never_cleared(world: World, monkey
     _die_at(monkeypatch, Ledger, "record", world.run)
     _lose_markers(world)
 
-    try:
+    with contextlib.suppress(LapseError):
         world.run()
-    except LapseError:
-        pass
 
     assert _everywhere(world) == before
 
@@ -240,21 +231,18 @@ def test_two_policies_with_archives_of_one_name_do_not_settle_each_other(
     from lapse.engine.session import open_session
 
     world.session()
-    try:
+    with contextlib.suppress(LapseError):
         run(open_session(str(other)), Wishes())
-    except LapseError:
-        pass
 
     world.run()
 
     assert world.records() + world.archived() == before
-    assert not [p for p in (world.folder / "elsewhere").rglob("*.entry.json")]
+    assert not list((world.folder / "elsewhere").rglob("*.entry.json"))
 
 
+@pytest.mark.parametrize("world", ["jsonl"], indirect=True)
 def test_a_folder_of_logs_that_is_away_proves_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A store whose place is gone cannot say that a slice was not committed."""
-    if world.kind != "jsonl":
-        return
     policy = world.folder / "lapse.yaml"
     policy.write_text(policy.read_text().replace("data/log*.jsonl", "data/**/log*.jsonl"))
     for number in range(2):
@@ -268,10 +256,8 @@ def test_a_folder_of_logs_that_is_away_proves_nothing(world: World, monkeypatch:
     changed.rename(away)
     changed.mkdir()  # an empty mount point
 
-    try:
+    with contextlib.suppress(LapseError):
         world.run()
-    except LapseError:
-        pass
     changed.rmdir()
     away.rename(changed)
     world.run()

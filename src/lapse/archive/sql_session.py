@@ -11,8 +11,8 @@ import duckdb
 import pyarrow as pa
 
 from lapse.archive.catalog import SegmentEntry
-from lapse.archive.sql_views import Source, identifier, text_list
-from lapse.errors import UsageError
+from lapse.archive.sql_views import WHICH_COPIES, Source, identifier, text_list
+from lapse.errors import UsageError, VerificationError
 
 _MEMORY = "512MB"
 _FETCH = 1000
@@ -62,7 +62,7 @@ def make_views(connection: Any, entries: Iterable[SegmentEntry], folder: Path) -
     Raises:
         UsageError: If two datasets differ in nothing but case.
         TargetError: If a segment cannot be read.
-        VerificationError: If a segment of lines is damaged.
+        VerificationError: If a segment is damaged.
     """
     sources: dict[str, Source] = {}
     for number, entry in enumerate(entries):
@@ -70,9 +70,20 @@ def make_views(connection: Any, entries: Iterable[SegmentEntry], folder: Path) -
     files = [file for source in sources.values() for file in source.files()]
     connection.execute(f"SET allowed_paths = {text_list(files)}")
     for name, source in sources.items():
-        with _explained(tuple(sources)):
+        with _explained(tuple(sources)), _damage(name):
             connection.execute(f"CREATE VIEW {identifier(name)} AS {source.selected()}")
     return tuple(sources)
+
+
+@contextmanager
+def _damage(name: str) -> Iterator[None]:
+    """What goes wrong with a file while its view is made is the file's fault, and not the statement's."""
+    try:
+        yield
+    except (duckdb.InvalidInputException, duckdb.IOException) as error:
+        raise VerificationError(
+            f"a segment of {name} cannot be read: {str(error).strip().splitlines()[0]}", hint=WHICH_COPIES
+        ) from error
 
 
 def lock(connection: Any) -> None:

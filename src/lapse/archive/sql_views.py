@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lapse.archive.catalog import SegmentEntry
 from lapse.archive.line_tables import LINE, JsonKeys, write_lines
+from lapse.errors import VerificationError
 from lapse.segments import PARQUET, read_segment
 
 _FAMILIES = (
@@ -18,6 +19,7 @@ _FAMILIES = (
     ("binary", re.compile("binary|large_binary")),
 )
 _WILDCARD = re.compile(r"[*?\[]")
+WHICH_COPIES = "Run `lapse archive verify` to see which copies are intact."
 _Columns = tuple[tuple[str, str], ...]
 """Names and Arrow types of a segment's columns."""
 
@@ -42,8 +44,11 @@ class Source:
             columns = tuple((column.name, column.arrow) for column in entry.manifest.columns)
             self._rows[columns].append(_local(entry, own))
             return
-        with entry.target.open(entry.path) as file:
-            write_lines(read_segment(entry.manifest.format, file), own, self._keys)
+        try:
+            with entry.target.open(entry.path) as file:
+                write_lines(read_segment(entry.manifest.format, file), own, self._keys)
+        except VerificationError as error:
+            raise VerificationError(f"{entry.path} in archive {entry.archive}: {error}", hint=WHICH_COPIES) from error
         self._lines.append(str(own))
 
     def files(self) -> list[str]:

@@ -66,21 +66,31 @@ def verify(
 
 
 def missing(expected: Iterable[SealedSegment], targets: Mapping[str, ArchiveTarget]) -> Iterator[Checked]:
-    """The segments that a ledger names but that are not in their archive; archives not in *targets* are left out.
+    """The segments that a ledger names but that are not in their archive, or stand there without their entry.
+
+    Archives not in *targets* are left out.
 
     Raises:
         TargetError: If an archive cannot be asked.
     """
     for segment in expected:
         target = targets.get(segment.archive)
-        if target is not None and not target.exists(segment.path):
+        problem = None if target is None else _absence(segment.path, target)
+        if problem is not None:
             yield Checked(
-                archive=segment.archive,
-                path=segment.path,
-                state=State.COMMITTED,
-                manifest=None,
-                problems=("the ledger names this segment, but it is not there",),
+                archive=segment.archive, path=segment.path, state=State.COMMITTED, manifest=None, problems=(problem,)
             )
+
+
+def _absence(path: str, target: ArchiveTarget) -> str | None:
+    if not target.exists(path):
+        return "the ledger names this segment, but it is not there"
+    if not target.exists(entry_path(path)):
+        return (
+            "the ledger names this segment, but its ledger entry is not beside it;"
+            " if a run was interrupted, the next one puts it there"
+        )
+    return None
 
 
 def check(entry: SegmentEntry, *, keys: Mapping[str, bytes]) -> Checked:

@@ -25,7 +25,9 @@ from lapse.cli.invocation import (
     raise_without_command,
 )
 from lapse.cli.output import print_traceback
-from lapse.errors import LapseError
+from lapse.errors import LapseError, UsageError
+
+_STDOUT, _STDERR = 1, 2
 
 _HELP = """Keep logs and audit trails for as long as a policy says, and no longer.
 
@@ -50,7 +52,21 @@ class Root(Group):
         given = list(sys.argv[1:] if args is None else args)
         call = Invocation.of(given)
         run = super().main
-        sys.exit(_answered(lambda: run(given, "lapse", standalone_mode=False, obj=call), call))
+        sys.exit(_answered(lambda: run(_texts(given), "lapse", standalone_mode=False, obj=call), call))
+
+
+def _texts(arguments: Sequence[str]) -> Sequence[str]:
+    """The arguments, if all are UTF-8: others can stand in no ledger, policy or answer.
+
+    Raises:
+        UsageError: If one is not.
+    """
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError as error:
+            raise UsageError(f"argument {argument!r} is not UTF-8 text", hint="Write it in UTF-8.") from error
+    return arguments
 
 
 def _answered(work: Callable[[], Any], call: Invocation) -> int:
@@ -126,10 +142,20 @@ demos.add_to(app)
 def main() -> None:
     """The console script. What a terminal's character set lacks is written as an escape, not as an error."""
     _keep_memory_low()
+    _occupy_standard_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     app()
+
+
+def _occupy_standard_streams() -> None:
+    """Where the caller closed a standard stream, no file may get its number: a message would go into that file."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    sys.stdout = sys.stdout or os.fdopen(_STDOUT, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(_STDERR, "w", closefd=False)
 
 
 def _keep_memory_low() -> None:

@@ -6,18 +6,21 @@ import os
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from lapse.cli.failure import failure_of
 from lapse.cli.page import Block, Line, lines
 from lapse.cli.view import View
 from lapse.cli.wording import plain
+from lapse.errors import ExitCode
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from lapse.cli.shapes import Failure
 
+_UNWRITTEN = "Hint: Make room, or send it elsewhere. The command itself has done its work: see `lapse status`."
 _WIDEST = 120
 _STYLES = {"error": "bold red", "warning": "yellow", "hint": "cyan"}
 
@@ -74,6 +77,7 @@ class JsonOutput:
 def print_help(text: str) -> None:
     """Print a help text on stdout."""
     _write(text.rstrip("\n") + "\n", sys.stdout)
+    _flush(sys.stdout)
 
 
 def print_page(blocks: Iterable[Block]) -> None:
@@ -162,21 +166,32 @@ def _print_json(envelope: object) -> None:
 
 
 def _write(text: str, stream: TextIO) -> None:
-    try:
+    with _unheard(stream):
         stream.write(text)
-    except BrokenPipeError:
-        _forget(stream)
 
 
 def _flush(stream: TextIO) -> None:
-    try:
+    with _unheard(stream):
         stream.flush()
+
+
+@contextmanager
+def _unheard(stream: TextIO) -> Iterator[None]:
+    """A reader that went away is no error; an answer that cannot be written, to a full disk say, ends with 1."""
+    try:
+        yield
     except BrokenPipeError:
         _forget(stream)
+    except OSError as error:
+        _forget(stream)
+        if stream is sys.stdout:
+            with suppress(OSError):
+                print_at_once(f"Error: the answer cannot be written: {error.strerror}\n{_UNWRITTEN}")
+            raise SystemExit(int(ExitCode.INCOMPLETE)) from error
 
 
 def _forget(stream: TextIO) -> None:
-    """Nobody reads *stream* any more, which is no error: let the rest of it go nowhere."""
+    """Let the rest of *stream* go nowhere."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lapse.archive import catalog
@@ -14,7 +15,7 @@ from lapse.archive.restoring import restore as restore_segments
 from lapse.archive.verifying import Checked, missing
 from lapse.archive.verifying import verify as verify_segments
 from lapse.canonical import Json
-from lapse.engine.checkpointing import checkpoint
+from lapse.engine.checkpointing import check_anchor, checkpoint
 from lapse.engine.holding import add_hold, checked_holds
 from lapse.engine.session import Session, run_id
 from lapse.errors import UsageError
@@ -22,13 +23,18 @@ from lapse.instant import DAY, Nanos, rfc3339
 from lapse.model.disposal import sealed_segments
 from lapse.model.ledger_entry import EntryKind
 from lapse.model.policy import Dataset, Hold
-from lapse.policyfile.secrets import masked
+from lapse.policyfile.addresses import store_address
+from lapse.policyfile.secrets import AddressError, masked
 from lapse.ports import ArchiveTarget, Restorable, Store
-from lapse.registry import open_store
+from lapse.registry import database_schemes, open_store, scheme_of
+from lapse.segments import JSONL_ZST
 from lapse.state.keys import public_keys
 
 if TYPE_CHECKING:
     from lapse.archive.querying import QueryResult
+
+_LOGS = "jsonl"
+"""Scheme of text logs, which an address without one means."""
 
 HOLD_DAYS = 30
 """How long what came back is held by default, or the next run would take it again."""
@@ -55,6 +61,11 @@ class Wanted:
     def in_catalog(self) -> catalog.Wanted:
         """The part of it that the catalog understands."""
         return catalog.Wanted(dataset=self.dataset, run=self.run)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it names something that must be there."""
+        return bool(self.paths) or self.run is not None
 
     def takes(self, path: str) -> bool:
         """Whether a segment's path is meant."""
@@ -106,7 +117,19 @@ def verify(session: Session, wanted: Wanted) -> Iterator[Checked]:
     """Read every copy of every segment and compare it with its manifest, its entry and the ledger.
 
     Segments that the ledger names but no archive has are problems, too.
+
+    Raises:
+        UsageError: If the archive is unknown, or if a run or path was named that no segment has.
     """
+    found = False
+    for item in _checks(session, wanted):
+        found = True
+        yield item
+    if not found and wanted.is_exact:
+        raise UsageError("no segment is meant", hint="See `lapse archive list`.")
+
+
+def _checks(session: Session, wanted: Wanted) -> Iterator[Checked]:
     targets = _targets(session, wanted)
     checks = verify_segments(
         targets,
@@ -160,20 +183,23 @@ def restore(
         StoreError: If another record of the same key is there.
     """
     checked_holds(session)
+    check_anchor(session)
     entries = list(_committed(session, wanted))
     if not entries:
         raise UsageError("no committed segment is meant", hint="See `lapse archive list`.")
+    names = dict.fromkeys(entry.manifest.dataset for entry in entries)
+    segments = {name: [entry for entry in entries if entry.manifest.dataset == name] for name in names}
+    destinations = {name: _destination(session, name, to=to, table=table) for name in segments}
+    for name, dataset in destinations.items():
+        _require_kind(segments[name], dataset)
     matter = None
-    names = tuple(dict.fromkeys(entry.manifest.dataset for entry in entries))
     if to is None and hold_days is not None:
         matter = _hold(session, entries, hold_days)
     restored: list[Restored] = []
     stores: list[str] = []
-    for name in names:
-        dataset = _destination(session, name, to=to, table=table)
+    for name, dataset in destinations.items():
         stores.append(dataset.shown)
-        mine = [entry for entry in entries if entry.manifest.dataset == name]
-        restored += _restore_into(session, dataset, mine, wanted)
+        restored += _restore_into(session, dataset, segments[name], wanted)
     checkpoint(session)
     until = Nanos(session.real_now + (hold_days or 0) * DAY) if matter else None
     return RestoreReport(restored=tuple(restored), hold=matter, held_until=until, stores=tuple(stores))
@@ -198,8 +224,24 @@ def _destination(session: Session, name: str, *, to: str | None, table: str | No
     if to is None:
         (dataset,) = session.datasets([name])
         return dataset if table is None else replace(dataset, table=table)
-    base = session.policy.datasets.get(name) or Dataset(name=name, store=to, shown=masked(to), time="")
-    return replace(base, store=to, shown=masked(to), table=table or base.table, rules=(), expect=None)
+    try:
+        address = store_address(to, Path.cwd(), database_schemes()).full
+    except AddressError as error:
+        raise UsageError(f"--to: {error}", hint=error.hint) from error
+    base = session.policy.datasets.get(name) or Dataset(name=name, store=address, shown=masked(to), time="")
+    return replace(base, store=address, shown=masked(to), table=table or base.table, rules=(), expect=None)
+
+
+def _require_kind(entries: list[SegmentEntry], dataset: Dataset) -> None:
+    """Refuse lines for a table and rows for log files, before anything is made there."""
+    lines = scheme_of(dataset.store, default=_LOGS) == _LOGS
+    for entry in entries:
+        if (entry.manifest.format == JSONL_ZST) != lines:
+            what = "rows cannot be restored into log files" if lines else "lines cannot be restored into a table"
+            raise UsageError(
+                f"{dataset.name}: {what}, {dataset.shown}",
+                hint="Name a table of a database with --to and --table." if lines else "Name a log file with --to.",
+            )
 
 
 def _restore_into(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lapse.engine.holding import checked_holds, open_holds
+from lapse.engine.blaming import blaming
+from lapse.engine.holding import checked_holds, lost_holds
 from lapse.engine.remembered import remember
 from lapse.engine.session import Session
 from lapse.errors import LapseError, UsageError
@@ -25,11 +26,8 @@ def why(session: Session, name: str, key: str) -> tuple[Explanation, ...]:
     """
     (dataset,) = session.datasets([name])
     selection = session.selection(dataset, checked_holds(session))
-    try:
-        with session.reading(dataset) as store:
-            found = tuple(store.find(selection, key))
-    except LapseError as error:
-        raise error.at(dataset.origin("store")) from error
+    with blaming(dataset), session.reading(dataset) as store:
+        found = tuple(store.find(selection, key))
     if not found:
         raise UsageError(
             f"{name} has no record {key!r}",
@@ -181,8 +179,10 @@ def _status_warnings(
             warnings.append(f"archive {name} remembers {n} ledger entries, here are {count}: the tail was cut")
     if count and not archives:
         warnings.append("the policy has no archive: a cut tail of the ledger could not be detected")
-    warnings += [f"{name}: {n} slices of an interrupted run; the next run settles them" for name, n in pending.items()]
-    present = {hold.matter for hold in session.holds()}
-    missing = [hold.matter for hold in open_holds(session) if hold.matter not in present]
-    warnings += [f"hold {matter} is recorded but not found: the next run will stop" for matter in missing]
+    warnings += [
+        f"{name}: {n} {'slice' if n == 1 else 'slices'} of an interrupted run; the next run settles what is open"
+        for name, n in pending.items()
+    ]
+    lost = lost_holds(session, session.holds())
+    warnings += [f"hold {hold.matter} is recorded but not found as it was: the next run will stop" for hold in lost]
     return tuple(warnings)

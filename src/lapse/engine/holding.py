@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from lapse.canonical import Json, canonical
+from lapse.engine.checkpointing import check_anchor
 from lapse.engine.remembered import RecordedHold, remember
 from lapse.engine.session import Session
 from lapse.errors import HoldsError, LapseError, UsageError
@@ -26,21 +27,31 @@ class HoldsChangedError(LapseError):
 
 
 def checked_holds(session: Session) -> tuple[Hold, ...]:
-    """The holds, after every hold that the ledger knows was found again.
+    """The holds, after every hold that the ledger knows was found again, covering no less than it did.
 
     Raises:
-        HoldsError: If a recorded hold has vanished without a release, or holds cannot be read.
+        HoldsError: If a recorded hold has vanished or was narrowed without a release, or holds cannot be read.
     """
     holds = session.holds()
-    present = {hold.matter for hold in holds}
-    for recorded in open_holds(session):
-        if recorded.matter not in present:
-            raise HoldsError(
-                f"hold {recorded.matter} is in the ledger and was not released, but neither the policy nor"
-                f" {session.holds_folder} has it",
-                hint=f"Put it back, or record its release with: lapse hold release {recorded.matter}",
-            )
+    for recorded in lost_holds(session, holds):
+        narrowed = any(hold.matter == recorded.matter for hold in holds)
+        what = "it covers less there now" if narrowed else "it is not there"
+        raise HoldsError(
+            f"hold {recorded.matter} is in the ledger and was not released, but look into the policy and"
+            f" {session.holds_folder}: {what}",
+            hint=f"Put it back as it was, or record its release with: lapse hold release {recorded.matter}",
+        )
     return holds
+
+
+def lost_holds(session: Session, holds: Sequence[Hold]) -> tuple[RecordedHold, ...]:
+    """The recorded holds that none of *holds* stands for any more."""
+    present = {hold.matter: hold for hold in holds}
+    return tuple(
+        recorded
+        for recorded in open_holds(session)
+        if recorded.matter not in present or not recorded.is_covered_by(present[recorded.matter])
+    )
 
 
 def open_holds(session: Session) -> tuple[RecordedHold, ...]:
@@ -75,6 +86,7 @@ def add_hold(session: Session, hold: Hold) -> None:
 
     Raises:
         UsageError: If the matter is held already, or the dataset is unknown.
+        GuardError: If the ledger is lost or was cut; no run goes on then, either.
         HoldsError: If a run does not finish its slice in time.
     """
     if hold.dataset is not None:
@@ -83,6 +95,7 @@ def add_hold(session: Session, hold: Hold) -> None:
         raise UsageError(
             f"there is a hold {hold.matter} already", hint="See `lapse hold list`, or choose another matter."
         )
+    check_anchor(session)
     session.folders.prepare()
     with holdlock.exclusive(session.folders.root, seconds=_PATIENCE):
         write_hold(session.holds_folder, hold)
@@ -104,6 +117,7 @@ def release_hold(session: Session, matter: str) -> None:
     recorded = [hold for hold in open_holds(session) if hold.matter == matter]
     if not in_folder and not recorded:
         raise UsageError(f"there is no hold {matter}", hint="See `lapse hold list`.")
+    check_anchor(session)
     session.folders.prepare()
     with holdlock.exclusive(session.folders.root, seconds=_PATIENCE):
         for scope in {session.scope, *(hold.scope for hold in recorded)}:
@@ -123,7 +137,7 @@ def holds_unchanged(session: Session) -> Callable[[Selection], AbstractContextMa
     @contextmanager
     def unchanged(selection: Selection) -> Iterator[None]:
         with holdlock.shared(session.folders.root):
-            if selection.with_holds(session.holds()).holds != selection.holds:
+            if session.selection(selection.dataset, session.holds()).holds != selection.holds:
                 raise HoldsChangedError(f"{selection.dataset.name}: the holds have changed since the slice was taken")
             yield
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -90,6 +91,8 @@ def write_proposal(path: Path, proposal: Proposal, *, force: bool = False) -> No
     Raises:
         UsageError: If a file is there already, or it cannot be written. Nothing was changed.
     """
+    if not path.name or path.is_dir():
+        raise UsageError(f"{path} is a folder, not a file", hint="Name the policy file with --policy FILE.")
     draft = path.with_name(f".{path.name}.{os.getpid()}.new")
     with _translated(path):
         try:
@@ -128,7 +131,8 @@ def _full_address(address: str) -> str:
             raise StoreMissingError(
                 f"there is no {address}", hint="Give a file, a folder, a glob in quotes, or a store's URL."
             )
-        text = f"{_scheme(path)}:///{path.absolute()}" if _scheme(path) else escaped(address)
+        named = glob.escape(address) if path.is_file() else address  # what is there means itself, whatever its name
+        text = f"{_scheme(path)}:///{path.absolute()}" if _scheme(path) else escaped(named)
     try:
         return store_address(text, Path.cwd(), tuple(STORES)).full
     except AddressError as error:
@@ -162,6 +166,10 @@ def _choose(
             raise _no_log(f"{shown}: table {table!r}")
         return named, ()
     timed = [sketch for sketch in sketches if sketch.time is not None]
+    if not timed and not sketches and Path(shown).is_dir():
+        raise UsageError(
+            f"{shown} has no log files with a time in them", hint="Name another folder, or a file or glob in it."
+        )
     if not timed:
         raise _no_log(shown)
     likely = [sketch for sketch in timed if _looks_like_a_log(sketch)] or timed[:1]

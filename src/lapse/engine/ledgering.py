@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lapse.engine.checkpointing import checkpoint
 from lapse.engine.session import Session
-from lapse.errors import LapseError, UsageError
+from lapse.errors import LapseError, TargetError, UsageError, VerificationError
 from lapse.model.ledger_entry import EntryKind, LedgerEntry
+from lapse.ports import ArchiveTarget
 from lapse.registry import open_store
 from lapse.state.checkpoints import Checkpoint, ledger_ids, published
+from lapse.state.journal import unsettled
 from lapse.state.keys import public_keys
 from lapse.state.ledger_check import LedgerCheck, verify_ledger
+from lapse.state.ledger_problem import Problem, ProblemKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,27 +49,34 @@ def entries(session: Session) -> Iterator[LedgerEntry]:
 def verify(session: Session) -> LedgerVerdict:
     """Check the ledger against itself, its sidecars, and the checkpoints in every archive. Writes nothing."""
     found: list[Checkpoint] = []
+    spoilt: list[Problem] = []
     counts: dict[str, int | None] = {}
     for name, target in session.targets.items():
         try:
-            here = [item for ledger in sorted(ledger_ids(target)) for item in published(target, ledger)]
-        except LapseError:
+            read = [item for ledger in _ledgers(session, target) for item in published(target, ledger)]
+        except TargetError:
             counts[name] = None
             continue
+        here = [item for item in read if isinstance(item, Checkpoint)]
         counts[name] = len(here)
         found += here
+        spoilt += (_spoilt(name, item) for item in read if isinstance(item, VerificationError))
     keys = public_keys(session.folders.keys)
-    check = verify_ledger(session.folders.ledger, checkpoints=_ours(session, found), public_keys=keys)
-    return LedgerVerdict(check=check, checkpoints=counts)
+    check = verify_ledger(session.folders.ledger, checkpoints=found, public_keys=keys)
+    return LedgerVerdict(check=replace(check, problems=(*check.problems, *spoilt)), checkpoints=counts)
 
 
-def _ours(session: Session, found: list[Checkpoint]) -> list[Checkpoint]:
-    """The checkpoints of this ledger; all of them where there is no ledger, so that its loss is seen."""
+def _spoilt(archive: str, error: VerificationError) -> Problem:
+    return Problem(kind=ProblemKind.CHECKPOINT_MISMATCH, message=f"archive {archive}: {error.message}")
+
+
+def _ledgers(session: Session, target: ArchiveTarget) -> list[str]:
+    """The ledger whose checkpoints count; every one in the archive where there is none here, or a damaged one."""
     try:
         here = session.ledger.ledger_id
     except LapseError:
-        return found  # the last line is damaged: every checkpoint may be needed to say how
-    return found if here is None else [item for item in found if item.ledger == here]
+        here = None  # the last line is damaged: every checkpoint may be needed to say how
+    return sorted(ledger_ids(target)) if here is None else [here]
 
 
 def adopt(session: Session) -> tuple[str, ...]:
@@ -83,7 +93,7 @@ def adopt(session: Session) -> tuple[str, ...]:
             f"there is a ledger in {session.folders.ledger}",
             hint="Adopting is for when the ledger is lost. This one goes on by itself.",
         )
-    lost = sorted({*_in_archives(session), *_in_stores(session)})
+    lost = sorted({*_in_archives(session), *_in_stores(session), *_in_journals(session)})
     if not lost:
         raise UsageError("no store and no archive knows an earlier ledger", hint="A run begins a new one by itself.")
     for ledger in lost:
@@ -96,6 +106,10 @@ def adopt(session: Session) -> tuple[str, ...]:
 def _in_archives(session: Session) -> Iterator[str]:
     for target in session.targets.values():
         yield from ledger_ids(target)
+
+
+def _in_journals(session: Session) -> Iterator[str]:
+    return (piece.intent.ledger for piece in unsettled(session.folders.root))
 
 
 def _in_stores(session: Session) -> Iterator[str]:

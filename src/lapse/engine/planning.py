@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from lapse.engine.blaming import blaming
 from lapse.engine.holding import checked_holds
 from lapse.engine.session import Session
-from lapse.errors import GuardError, LapseError, UsageError
+from lapse.errors import GuardError, UsageError
+from lapse.instant import rfc3339
 from lapse.model.plan import DatasetPlan, Plan
 from lapse.model.policy import Dataset, Hold
 from lapse.model.sealed_plan import SealedDataset, SealedPlan, lapsed_groups, seal_plan
+from lapse.model.selection import SKEW
 from lapse.ports import Budget
 from lapse.stages.guarding import check_fingerprint
 from lapse.stages.planning import plan_dataset
@@ -38,11 +41,8 @@ def plan(session: Session, names: Sequence[str] = ()) -> Plan:
 def _plan_one(session: Session, dataset: Dataset, holds: Sequence[Hold]) -> DatasetPlan:
     selection = session.selection(dataset, holds)
     session.tell("dataset.planning", dataset=dataset.name)
-    try:
-        with session.reading(dataset) as store:
-            planned = plan_dataset(store, selection, budget=Budget())
-    except LapseError as error:
-        raise error.at(dataset.origin("store")) from error
+    with blaming(dataset), session.reading(dataset) as store:
+        planned = plan_dataset(store, selection, budget=Budget())
     check_fingerprint(
         dataset, planned.identity.fingerprint, Pins(session.folders.root).pinned(session.state_name(dataset.name))
     )
@@ -53,8 +53,10 @@ def write_sealed(session: Session, made: Plan, file: Path) -> SealedPlan:
     """Seal *made* into *file*, mode 0600; an existing file is replaced.
 
     Raises:
-        UsageError: If a dataset has no high-water mark to seal; says which and why.
+        UsageError: If a dataset has no high-water mark to seal; says which and why. Also if *file* can be none.
     """
+    if not file.name or file.is_dir() or not file.absolute().parent.is_dir():
+        raise UsageError(f"{file} cannot become the plan's file", hint="Name a file in a folder that is there.")
     try:
         sealed = seal_plan(made, session.real_now)
     except ValueError as error:
@@ -70,7 +72,7 @@ def read_sealed(session: Session, file: Path) -> tuple[Session, SealedPlan]:
 
     Raises:
         UsageError: If the file is missing or is no plan.
-        GuardError: If it was edited, or the policy is another one now.
+        GuardError: If it was edited, the policy is another one now, or it was made by a clock that ran ahead.
     """
     hint = "Make one with: lapse plan -o FILE"
     try:
@@ -79,6 +81,8 @@ def read_sealed(session: Session, file: Path) -> tuple[Session, SealedPlan]:
         raise UsageError(f"{file}: there is no such plan", hint=hint) from error
     except (OSError, ValueError) as error:
         raise UsageError(f"{file} cannot be read as a plan: {error}", hint=hint) from error
+    if not isinstance(facts, dict):
+        raise UsageError(f"{file} is no plan that `lapse plan -o` wrote", hint=hint)
     try:
         sealed = SealedPlan.from_json(facts)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -88,7 +92,13 @@ def read_sealed(session: Session, file: Path) -> tuple[Session, SealedPlan]:
             f"{file} was made for another policy ({sealed.policy[:12]}, now {session.policy.digest[:12]})",
             hint="The policy has changed since. Make a new plan and look at it.",
         )
-    return replace(session, now=sealed.now, real_now=sealed.real_now), sealed
+    if max(sealed.now, sealed.real_now) > session.real_now + SKEW:
+        raise GuardError(
+            f"{file} was made at {rfc3339(sealed.real_now)} and decides at {rfc3339(sealed.now)},"
+            f" but the clock says {rfc3339(session.real_now)}",
+            hint="A clock is or was wrong. Set it right, then make a new plan.",
+        )
+    return replace(session, now=sealed.now, planned_at=sealed.real_now), sealed
 
 
 def check_drift(planned: DatasetPlan, sealed: SealedDataset) -> None:

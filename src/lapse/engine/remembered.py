@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from lapse.canonical import canonical
 from lapse.instant import Nanos, parse_rfc3339
 from lapse.model.ledger_entry import EntryKind, LedgerEntry
+from lapse.model.policy import Hold
 from lapse.state.ledger import Ledger
 
 
@@ -24,7 +28,26 @@ class RecordedHold:
     matter: str
     scope: str
     until: Nanos | None
-    facts: Mapping[str, object]
+    facts: Mapping[str, Any]
+
+    def is_covered_by(self, hold: Hold) -> bool:
+        """Whether *hold* keeps everything that this one keeps, for at least as long."""
+        new = json.loads(canonical(hold.facts()))
+        return (
+            new["dataset"] in (None, self.facts["dataset"])
+            and all(self._reaches(new, name, back=True) for name in ("since", "records_from"))
+            and all(self._reaches(new, name, back=False) for name in ("until", "records_before"))
+            and all(any(_implies(mine, theirs) for mine in self.facts["match"]) for theirs in new["match"])
+        )
+
+    def _reaches(self, new: Mapping[str, Any], name: str, *, back: bool) -> bool:
+        """Whether the bound *name* of a new hold lies no nearer than this one's; None is no bound."""
+        mine, theirs = self.facts[name], new[name]
+        if theirs is None or mine is None:
+            return theirs is None
+        if back:
+            return parse_rfc3339(theirs) <= parse_rfc3339(mine)
+        return parse_rfc3339(theirs) >= parse_rfc3339(mine)
 
 
 @dataclass(slots=True)
@@ -61,6 +84,11 @@ class Remembered:
                 self.totals[name] = self.totals.get(name, 0) + int(str(body["records"]))
             case _:
                 pass
+
+
+def _implies(one: list[Any], other: list[Any]) -> bool:
+    """Whether every value that meets condition *one* meets *other*; each is a field, its texts and its globs."""
+    return one[0] == other[0] and set(one[1]) <= set(other[1]) and set(one[2]) <= set(other[2])
 
 
 def _recorded(body: Mapping[str, object]) -> RecordedHold:

@@ -10,13 +10,14 @@ from pathlib import Path
 
 from lapse import clock
 from lapse.canonical import Json
+from lapse.engine.blaming import blaming
 from lapse.engine.checkpointing import check_anchor, checkpoint
 from lapse.engine.holding import HoldsChangedError, checked_holds, holds_unchanged, record_new_holds
 from lapse.engine.planning import check_drift, read_sealed
 from lapse.engine.recovering import Recovered, recover
 from lapse.engine.remembered import remember
 from lapse.engine.session import Session, run_id
-from lapse.errors import ChangedError, GuardError, LapseError, StoreError, UnsupportedError
+from lapse.errors import ChangedError, GuardError, LapseError, StateError, UnsupportedError
 from lapse.instant import rfc3339
 from lapse.model.disposal import Disposal, Facts, Owner
 from lapse.model.ledger_entry import EntryKind
@@ -27,7 +28,7 @@ from lapse.model.sealed_plan import SealedDataset
 from lapse.model.selection import Selection, Verdict
 from lapse.ports import Budget, Store
 from lapse.registry import open_store
-from lapse.slicework import Bench, work
+from lapse.slicework import Bench, UnrecordedError, work
 from lapse.stages.guarding import check_clock, check_fingerprint, check_limits
 from lapse.stages.planning import plan_dataset
 from lapse.state.journal import Journal, finish
@@ -89,10 +90,11 @@ def dry_run(session: Session, wishes: Wishes) -> RunReport:
     started = clock.monotonic()
     check_clock(session.real_now, session.ledger.last_at())
     holds = checked_holds(session)
+    check_anchor(session)
     reports = []
     for dataset in session.datasets(_names(wishes, sealed)):
         selection = session.selection(dataset, holds)
-        with session.reading(dataset) as store:
+        with blaming(dataset), session.reading(dataset) as store:
             planned = _planned(session, store, selection, wishes, sealed.get(dataset.name))
         going = planned.records(Verdict.LAPSED)
         status = Status.DONE if going else Status.NOTHING
@@ -122,7 +124,7 @@ def run(session: Session, wishes: Wishes) -> RunReport:
         stores = [_leased(stack, dataset) for dataset in datasets]
         holds = checked_holds(session)
         check_anchor(session)
-        recovered = [recover(session, dataset, store) for dataset, store in zip(datasets, stores, strict=True)]
+        recovered = [_recovered(session, dataset, store) for dataset, store in zip(datasets, stores, strict=True)]
         plans = [
             _planned(session, store, session.selection(dataset, holds), wishes, sealed.get(dataset.name))
             for dataset, store in zip(datasets, stores, strict=True)
@@ -161,13 +163,16 @@ def _names(wishes: Wishes, sealed: dict[str, SealedDataset]) -> Sequence[str]:
 
 def _leased(stack: ExitStack, dataset: Dataset) -> Store:
     """Open a store for writing under its lease; both end with *stack*."""
-    try:
+    with blaming(dataset):
         store = open_store(dataset, read_only=False)
         stack.callback(store.close)
         stack.enter_context(store.lease())
-    except LapseError as error:
-        raise error.at(dataset.origin("store")) from error
-    return store
+        return store
+
+
+def _recovered(session: Session, dataset: Dataset, store: Store) -> Recovered:
+    with blaming(dataset):
+        return recover(session, dataset, store)
 
 
 def _planned(
@@ -181,10 +186,8 @@ def _planned(
     """
     dataset = selection.dataset
     session.tell("dataset.planning", dataset=dataset.name)
-    try:
+    with blaming(dataset):
         planned = plan_dataset(store, selection, budget=wishes.budget, mark=sealed.mark if sealed else None)
-    except StoreError as error:
-        raise error.at(dataset.origin("store")) from error
     check_fingerprint(
         dataset, planned.identity.fingerprint, Pins(session.folders.root).pinned(session.state_name(dataset.name))
     )
@@ -260,6 +263,8 @@ def _purge(session: Session, wishes: Wishes, item: _Work, bench: Bench, names: I
         if wishes.stopping():
             trouble = Trouble(message="the run was asked to stop", hint="Run again: it goes on where it stopped.")
     except LapseError as error:
+        if isinstance(error, UnrecordedError):
+            done.append(error.disposal)
         trouble = Trouble(message=str(error), hint=error.hint)
         session.tell("dataset.failed", dataset=item.dataset.name, error=str(error))
     report = _report(item, done, trouble, clock.monotonic() - started)
@@ -281,8 +286,8 @@ def _disposals(session: Session, wishes: Wishes, item: _Work, bench: Bench, name
                     yield disposal
             return
         except (ChangedError, HoldsChangedError) as error:
-            if attempt == _ATTEMPTS:
-                raise
+            if attempt == _ATTEMPTS or item.sealed is not None:
+                raise  # a sealed plan is followed as it is, or not at all
             attempt += 1
             session.tell("slice.put_back", dataset=item.dataset.name, reason=str(error))
             selection = session.selection(item.dataset, checked_holds(session))
@@ -315,8 +320,24 @@ def _report(item: _Work, done: Sequence[Disposal], trouble: Trouble | None, seco
 
 
 def _end_record(session: Session, name: str, outcomes: Sequence[_Outcome], seconds: float) -> RunReport:
-    """Enter the run, checkpoint the ledger into every archive, then prune the markers."""
+    """Record the run; where that fails the report still says what was removed."""
     reports = tuple(outcome.report for outcome in outcomes)
+    try:
+        warnings = _record_run(session, name, outcomes, reports)
+    except LapseError as error:
+        reports, warnings = tuple(_unrecorded(report, error) for report in reports), []
+    warnings += _remember_reports(session, name, reports)
+    head = session.ledger.head()
+    return RunReport(
+        run=name, now=session.now, dry=False, datasets=reports, warnings=tuple(warnings), seconds=seconds,
+        ledger_entries=None if head is None else head.n + 1, head=None if head is None else head.hash,
+    )  # fmt: skip
+
+
+def _record_run(
+    session: Session, name: str, outcomes: Sequence[_Outcome], reports: Sequence[DatasetReport]
+) -> list[str]:
+    """Enter the run, checkpoint the ledger into every archive, then prune the markers; returns warnings."""
     session.writable_ledger.append(
         EntryKind.RUN,
         {
@@ -330,23 +351,29 @@ def _end_record(session: Session, name: str, outcomes: Sequence[_Outcome], secon
     failures = checkpoint(session)
     warnings = [*session.folders.prepare(), *failures, *([] if failures else _prune(session, outcomes))]
     finish(session.folders.root, name)
-    _remember_reports(session, name, reports)
-    head = session.ledger.head()
-    return RunReport(
-        run=name, now=session.now, dry=False, datasets=reports, warnings=tuple(warnings), seconds=seconds,
-        ledger_entries=None if head is None else head.n + 1, head=None if head is None else head.hash,
-    )  # fmt: skip
+    return warnings
 
 
-def _remember_reports(session: Session, name: str, reports: Sequence[DatasetReport]) -> None:
-    """Keep what `lapse status` shows of the last run."""
+def _unrecorded(report: DatasetReport, error: LapseError) -> DatasetReport:
+    if report.trouble is not None:
+        return report
+    trouble = Trouble(message=f"the record of this run is not complete: {error}", hint=error.hint)
+    return replace(report, status=Status.INCOMPLETE, trouble=trouble)
+
+
+def _remember_reports(session: Session, name: str, reports: Sequence[DatasetReport]) -> list[str]:
+    """Keep what `lapse status` shows of the last run; a warning if that fails, since nothing else needs it."""
     runs, at = LastRuns(session.folders.root), rfc3339(clock.real_now())
     for report in reports:
         trouble = None if report.trouble is None else report.trouble.message
         facts: dict[str, Json] = {
             "run": name, "at": at, "status": report.status.value, "records": report.records, "trouble": trouble,
         }  # fmt: skip
-        runs.save(session.state_name(report.dataset), facts)
+        try:
+            runs.save(session.state_name(report.dataset), facts)
+        except StateError as error:
+            return [f"`lapse status` will not show this run: {error}"]
+    return []
 
 
 def _prune(session: Session, outcomes: Sequence[_Outcome]) -> list[str]:

@@ -16,7 +16,7 @@ from lapse.model.policy import Dataset, Hold, Policy
 from lapse.model.selection import Selection, select
 from lapse.policyfile import load, load_holds
 from lapse.ports import ArchiveTarget, Event, Hook, Store
-from lapse.registry import open_store, open_target
+from lapse.registry import database_schemes, open_store, open_target, target_schemes
 from lapse.state.folders import StateFolders, state_root
 from lapse.state.keys import load_signer
 from lapse.state.ledger import Ledger
@@ -33,6 +33,8 @@ class Session:
         real_now: The real time at the start.
         folders: Where Lapse's state is.
         hooks: Who watches.
+        planned_at: Real time of the sealed plan that is followed: what was doubtful then is doubtful now. None
+            without one.
     """
 
     policy: Policy
@@ -40,6 +42,7 @@ class Session:
     real_now: Nanos
     folders: StateFolders
     hooks: tuple[Hook, ...] = ()
+    planned_at: Nanos | None = None
 
     @property
     def scope(self) -> str:
@@ -91,8 +94,15 @@ class Session:
         return tuple(dataset for name, dataset in self.policy.datasets.items() if not names or name in names)
 
     def selection(self, dataset: Dataset, holds: Sequence[Hold]) -> Selection:
-        """What decides about *dataset* in this session, under *holds*."""
-        return select(dataset, floors=self.policy.floors, holds=holds, now=self.now, real_now=self.real_now)
+        """What decides about *dataset* in this session, under those of *holds* that are active by now."""
+        return select(
+            dataset,
+            floors=self.policy.floors,
+            holds=holds,
+            now=self.now,
+            real_now=self.real_now if self.planned_at is None else self.planned_at,
+            held_at=(self.real_now, clock.real_now()),
+        )
 
     @contextmanager
     def reading(self, dataset: Dataset) -> Iterator[Store]:
@@ -117,10 +127,19 @@ def open_session(policy_file: str, *, hooks: Sequence[Hook] = ()) -> Session:
         PolicyError: With every complaint about the policy.
         UsageError: If ``LAPSE_NOW`` makes no sense.
     """
-    policy = load(policy_file)
+    _require_text(str(Path(policy_file).absolute()))
+    policy = load(policy_file, schemes=database_schemes(), target_schemes=target_schemes())
     ledger = None if policy.ledger is None else Path(policy.ledger)
     folders = StateFolders(state_root(), ledger_folder=ledger)
     return Session(policy=policy, now=clock.run_now(), real_now=clock.real_now(), folders=folders, hooks=tuple(hooks))
+
+
+def _require_text(path: str) -> None:
+    """Refuse a path that the ledger could not hold, in which every hold names its policy file."""
+    try:
+        path.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"{path!r} is not UTF-8 text", hint="Rename the folder.") from error
 
 
 def run_id(real_now: Nanos) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from lapse.engine.blaming import blaming
+from lapse.engine.checkpointing import check_anchor
 from lapse.engine.session import Session
-from lapse.errors import LapseError, UsageError
+from lapse.errors import UsageError
 from lapse.model.ledger_entry import EntryKind
 from lapse.state.pins import Pins
 
@@ -18,11 +20,9 @@ def trust(session: Session, name: str) -> str:
         UsageError: If the policy pins one itself with ``expect:``.
     """
     (dataset,) = session.datasets([name])
-    try:
-        with session.reading(dataset) as store:
-            found = store.identity().fingerprint.text
-    except LapseError as error:
-        raise error.at(dataset.origin("store")) from error
+    check_anchor(session)
+    with blaming(dataset), session.reading(dataset) as store:
+        found = store.identity().fingerprint.text
     if dataset.expect is not None and dataset.expect != found:
         raise UsageError(
             f"{name}: the policy itself expects {dataset.expect}, but the store is {found}",

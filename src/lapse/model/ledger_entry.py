@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import Enum
 from typing import Any
 
@@ -80,10 +80,12 @@ class LedgerEntry:
         Raises:
             ValueError: If a field is missing, unknown or of the wrong kind.
         """
-        try:
-            entry = cls(**{**facts, "kind": EntryKind(facts["kind"])})
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"entry is not complete: {error}") from error
+        names = {item.name for item in fields(cls)}
+        if not isinstance(facts, Mapping):
+            raise ValueError("entry is no object")
+        if set(facts) != names:
+            raise ValueError(f"entry lacks or has too much of: {', '.join(sorted(map(str, names ^ set(facts))))}")
+        entry = cls(**{**facts, "kind": EntryKind(facts["kind"])})
         texts = (entry.prev, entry.ledger, entry.at, entry.key, entry.hash, entry.signature)
         if not isinstance(entry.n, int) or not all(isinstance(text, str) for text in texts):
             raise ValueError("entry has a field of the wrong kind")

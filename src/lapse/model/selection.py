@@ -216,10 +216,6 @@ class Selection:
             if outcome.verdict is Verdict.LAPSED and destination in (None, outcome.destination)
         )
 
-    def with_holds(self, holds: Iterable[Hold]) -> Selection:
-        """The same selection under other holds, for the recheck before a commit."""
-        return replace(self, holds=held_scopes(self.dataset, holds, self.now, Nanos(self.doubt_after - SKEW)))
-
     @property
     def rules_digest(self) -> Digest:
         """Hash of the dataset's rules, as ledger entries carry it."""
@@ -227,14 +223,29 @@ class Selection:
 
 
 def select(
-    dataset: Dataset, *, floors: Iterable[Floor], holds: Iterable[Hold], now: Nanos, real_now: Nanos
+    dataset: Dataset,
+    *,
+    floors: Iterable[Floor],
+    holds: Iterable[Hold],
+    now: Nanos,
+    real_now: Nanos,
+    held_at: Iterable[Nanos] = (),
 ) -> Selection:
-    """Bind a dataset's rules, floors and holds to this run's ``now``."""
+    """Bind a dataset's rules, floors and holds to this run's ``now``.
+
+    Arguments:
+        dataset: The dataset.
+        floors: Every floor of the policy.
+        holds: Every hold.
+        now: What decides whether a record has lapsed.
+        real_now: The real time: record times much later are doubtful.
+        held_at: Further instants; a hold that is active at one of them, at *now* or at *real_now* counts.
+    """
     return Selection(
         dataset=dataset,
         now=now,
         doubt_after=Nanos(real_now + SKEW),
-        holds=held_scopes(dataset, holds, now, real_now),
+        holds=held_scopes(dataset, holds, (now, real_now, *held_at)),
         floors=tuple(
             Bound(resolve(floor.match, dataset), floor.at_least.cutoff(now), f"floor {floor.because!r}")
             for floor in floors
@@ -245,12 +256,12 @@ def select(
     )
 
 
-def held_scopes(dataset: Dataset, holds: Iterable[Hold], now: Nanos, real_now: Nanos) -> tuple[HeldScope, ...]:
-    """The holds that can touch *dataset* and are active, at *now* or in reality: a replay removes for real."""
+def held_scopes(dataset: Dataset, holds: Iterable[Hold], instants: tuple[Nanos, ...]) -> tuple[HeldScope, ...]:
+    """The holds that can touch *dataset* and are active at one of *instants*: a replay, too, removes for real."""
     return tuple(
         HeldScope(resolve(hold.match, dataset), hold.records_from, hold.records_before, _hold_label(hold, dataset))
         for hold in holds
-        if (hold.active(now) or hold.active(real_now)) and hold.dataset in (None, dataset.name)
+        if any(map(hold.active, instants)) and hold.dataset in (None, dataset.name)
     )
 
 

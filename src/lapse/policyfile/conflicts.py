@@ -81,7 +81,7 @@ def _in_the_way(address: Address, store: Address) -> str | None:
     folder, files = os.path.realpath(address.local), patterns.real(store.local)
     start = patterns.start_of(files)
     if folder in (start, files):
-        return "is the folder of the store"
+        return "is the folder of the store" if folder == start else "is the store"
     if not store.is_database and patterns.inside(folder, start) and patterns.meet(files, f"{folder}/**"):
         return f"lies where {store.shown} looks for the log files"
     return None

@@ -104,7 +104,7 @@ def _read_all(folder: Path, datasets: Collection[str] | None) -> list[_HoldFile]
             if root is not None:
                 roots.append((file, root))
     except PolicyError as error:  # it could not be read at all
-        hint = "Nothing is removed while holds cannot be read; make them readable, then run again."
+        hint = f"Nothing is removed while holds cannot be read. {error.hint or ''}".rstrip()
         raise HoldsError(error.message, hint=hint) from error
     complaints += _complaints([root for _, root in roots], datasets)
     raise_complaints(str(folder), in_order(complaints, [str(file) for file in files]))

@@ -10,6 +10,7 @@ from lapse.policyfile.tree import Entry, Listing, Mapped, Node, Scalar, parse
 
 FOLDER = "conf.d"
 _ADD_UP = ("datasets", "archives", "guards")
+_UNREADABLE = "Run as a user who may read it."
 
 
 def files_of(path: Path) -> list[Path]:
@@ -32,7 +33,7 @@ def yaml_files(folder: Path) -> list[Path]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise PolicyError(f"{folder} cannot be read: {error.strerror}") from error
+        raise PolicyError(f"{folder} cannot be read: {error.strerror}", hint=_UNREADABLE) from error
     for each in found:
         if each.suffix.lower() in (".yml", ".yaml") and each.suffix != ".yaml":
             raise PolicyError(f"{each} would not be read", hint="Only *.yaml is; rename it, or move it away.")
@@ -53,7 +54,7 @@ def read(path: Path, complaints: list[Complaint]) -> Mapped | None:
     except IsADirectoryError as error:
         raise PolicyError(f"{file} is a folder, not a file", hint="Name the file in it.") from error
     except OSError as error:
-        raise PolicyError(f"{file} cannot be read: {error.strerror}") from error
+        raise PolicyError(f"{file} cannot be read: {error.strerror}", hint=_UNREADABLE) from error
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

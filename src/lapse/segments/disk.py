@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -39,6 +40,12 @@ def create(path: Path) -> BinaryIO:
     except OSError as error:
         raise target_error(f"create {path}", error) from error
     return os.fdopen(descriptor, "wb")
+
+
+def give_up(file: BinaryIO) -> None:
+    """Close a file that was synced, or that is abandoned: what its buffer could not write does not matter."""
+    with suppress(OSError):
+        file.close()
 
 
 def sync_folder(folder: Path) -> None:

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from lapse.errors import StoreError, VerificationError
 from lapse.ports import Batch, LineBlock, Part
-from lapse.segments.disk import create, target_error
+from lapse.segments.disk import create, give_up, target_error
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -64,9 +64,11 @@ class LineWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._file:
+        try:
             if kind is None:
                 self._finish()
+        finally:
+            give_up(self._file)
 
     def _finish(self) -> None:
         self._put(self._zstd.flush())

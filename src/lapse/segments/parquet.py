@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from lapse.errors import StoreError, VerificationError
 from lapse.ports import Batch, LineBlock, Part
-from lapse.segments.disk import create, target_error
+from lapse.segments.disk import create, give_up, target_error
 from lapse.segments.rows import plain
 
 _SAMPLE = 2000
@@ -68,9 +68,11 @@ class ParquetWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._file:
+        try:
             if kind is None:
                 self._finish()
+        finally:
+            give_up(self._file)
 
     def _finish(self) -> None:
         if self._writer is None:

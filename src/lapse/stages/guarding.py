@@ -50,14 +50,14 @@ def check_fingerprint(dataset: Dataset, found: Fingerprint, pinned: str | None) 
     if dataset.expect is not None and not f"{found.text}:".startswith(f"{dataset.expect}:"):
         raise GuardError(
             f"{dataset.name}: the policy expects {dataset.expect}, but {dataset.shown} is {found.text}"
-            f" ({_difference(dataset.expect, found)} differs)",
+            f" ({_difference(dataset.expect, found)})",
             hint="The policy was written for another store. If this one is meant, put its fingerprint into `expect:`.",
             origin=dataset.origin("expect"),
         )
     if dataset.expect is None and pinned is not None and pinned != found.text:
         raise GuardError(
             f"{dataset.name}: the first run saw {pinned}, but {dataset.shown} is now {found.text}"
-            f" ({_difference(pinned, found)} differs)",
+            f" ({_difference(pinned, found)})",
             hint=f"If this is meant, accept it with: lapse trust {dataset.name}",
             origin=dataset.origin("store"),
         )
@@ -67,7 +67,9 @@ def _difference(expected: str, found: Fingerprint) -> str:
     parts = expected.split(":")[1:]
     names = ("the store", "the table", "a column")
     differing = [name for name, one, other in zip(names, parts, found.parts, strict=False) if one != other]
-    return " and ".join(differing) or "the kind of store"
+    if expected.partition(":")[0] != found.text.partition(":")[0] or not differing:
+        return "it is another kind of store"
+    return f"{' and '.join(differing)} {'differ' if len(differing) > 1 else 'differs'}"
 
 
 def check_clock(real_now: Nanos, last_entry: Nanos | None) -> None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 
 from lapse.canonical import canonical
+from lapse.errors import TargetError
 from lapse.model.disposal import Disposal, sealed_segments
 from lapse.model.ledger_entry import LedgerEntry
 from lapse.model.paths import entry_path
@@ -34,15 +35,22 @@ def record(
 
 
 def put_entry(entry: LedgerEntry, *, targets: Mapping[str, ArchiveTarget]) -> None:
-    """Put a disposal's signed entry beside each of its segments whose archive is in the policy.
+    """Put a disposal's signed entry beside each of its segments.
 
     Raises:
-        TargetError: If it cannot be written, or another entry lies there.
+        TargetError: If it cannot be written, another entry lies there, or the segment is not where it was sealed:
+            an archive that is away, or another one by the same name, is no place for an entry.
     """
     line = canonical(entry.to_json())
     for segment in sealed_segments(entry):
         target = targets.get(segment.archive)
-        if target is not None and not _stands_already(entry, segment.path, target):
+        if target is None or not target.exists(segment.path):
+            raise TargetError(
+                f"archive {segment.archive} has no segment {segment.path}, which run {entry.body['run']} sealed there",
+                hint="Nothing more was removed. Let the policy name the folder where it lies (is it mounted?) for one"
+                " run, so that the segment gets its ledger entry.",
+            )
+        if not _stands_already(entry, segment.path, target):
             target.put(entry_path(segment.path), line)
 
 

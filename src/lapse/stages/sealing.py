@@ -10,12 +10,12 @@ from itertools import chain
 from pathlib import Path
 
 from lapse.canonical import Digest, canonical
-from lapse.errors import TargetError
 from lapse.model.manifest import Manifest
 from lapse.model.paths import manifest_path, segment_path
 from lapse.model.plan import Tally
 from lapse.ports import ArchiveTarget, Batch, LineBlock, Part, Slice, Take
 from lapse.segments import Contents, Measure, file_digest, format_of, open_writer
+from lapse.segments.disk import create, target_error
 from lapse.state.journal import Journal
 from lapse.state.journal_record import ObjectKind, SegmentIntent
 
@@ -113,10 +113,18 @@ def _stage(
         for batch in chain((first,), batches):
             writer.write(batch)
             measure.add(batch)
-    with path.open("rb") as file:
-        digest = file_digest(file)
-    manifest = _manifest(part, piece, number, measure.contents(), salt=salt, digest=digest, size=path.stat().st_size)
+    digest, size = _measured(path)
+    manifest = _manifest(part, piece, number, measure.contents(), salt=salt, digest=digest, size=size)
     return _Staged(path=path, part=number, manifest=manifest)
+
+
+def _measured(path: Path) -> tuple[Digest, int]:
+    """Digest and size of a staged file."""
+    try:
+        with path.open("rb") as file:
+            return file_digest(file), file.tell()
+    except OSError as error:
+        raise target_error(f"read {path}", error) from error
 
 
 def _has_records(batch: Batch) -> bool:
@@ -163,11 +171,13 @@ def _manifest(
     )
 
 
-def _cannot_write(path: Path, error: OSError) -> TargetError:
-    return TargetError(
-        f"cannot write {path}: {error.strerror or error}",
-        hint="Nothing was removed. Make room or permission there, then run again.",
-    )
+def _copy(source: Path, staged: Path) -> None:
+    """Copy a staged file to another target's staging, private from its first byte on."""
+    try:
+        with source.open("rb") as file, create(staged) as copy:
+            shutil.copyfileobj(file, copy)
+    except OSError as error:
+        raise target_error(f"write {staged}", error) from error
 
 
 def _completed(manifest: Manifest, piece: Slice, tallies: tuple[Tally, ...]) -> Manifest:
@@ -204,9 +214,6 @@ def _publish(
     )
     staged = target.staging(name)
     if staged != item.path:
-        try:
-            shutil.copyfile(item.path, staged)
-        except OSError as error:
-            raise _cannot_write(staged, error) from error
+        _copy(item.path, staged)
     target.publish(staged, manifest.path)
     target.put(beside, canonical(manifest.to_json()))

@@ -114,15 +114,17 @@ def publish(checkpoint: Checkpoint, target: ArchiveTarget) -> None:
         )
 
 
-def published(target: ArchiveTarget, ledger_id: str) -> Iterator[Checkpoint]:
-    """Every checkpoint of one ledger in *target*, the shortest first.
+def published(target: ArchiveTarget, ledger_id: str) -> Iterator[Checkpoint | VerificationError]:
+    """Every checkpoint of one ledger in *target*, the shortest first; for one that is unreadable, its error.
 
     Raises:
         TargetError: If the target cannot be read.
-        VerificationError: If a checkpoint there is unreadable.
     """
     for path in _paths(target, f"{ledger_id}/checkpoints/"):
-        yield read(target, path)
+        try:
+            yield read(target, path)
+        except VerificationError as error:
+            yield error
 
 
 def latest(target: ArchiveTarget, ledger_id: str) -> Checkpoint | None:

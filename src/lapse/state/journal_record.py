@@ -76,6 +76,8 @@ class SliceIntent:
         slice: Slice name, unique in its run.
         dataset: Dataset name.
         store: Which store, as `Dataset.store_id` says: only under its lease is the slice settled.
+        ledger: Id of the ledger whose run it is: no other one may say what became of it.
+        place: What its store recognises the place by that it was cut from. None where a missing marker proves enough.
         archives: Names of the archives it goes to. Empty under a waiver.
         staged: Objects that may be staged before more is known of them.
     """
@@ -84,6 +86,8 @@ class SliceIntent:
     slice: str
     dataset: str
     store: str
+    ledger: str = ""
+    place: str | None = None
     archives: tuple[str, ...] = ()
     staged: tuple[SegmentIntent, ...] = ()
 

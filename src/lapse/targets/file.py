@@ -38,6 +38,7 @@ class FileTarget:
             PolicyError: If it is relative, or on another host.
         """
         self._root = _root(address)
+        self._durable: set[str] = set()
 
     def location(self) -> Path:
         """The folder."""
@@ -177,15 +178,25 @@ class FileTarget:
             self._make_root()
         descriptor = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            for folder in folders:
+            for depth, folder in enumerate(folders, start=1):
                 if make:
-                    _make_folder(descriptor, folder)
+                    self._make_folder(descriptor, folder, path="/".join(folders[:depth]))
                 below = os.open(folder, _FOLDER, dir_fd=descriptor)
                 os.close(descriptor)
                 descriptor = below
             yield descriptor, name
         finally:
             os.close(descriptor)
+
+    def _make_folder(self, parent: int, name: str, *, path: str) -> None:
+        """Make a folder that lasts; one that is there may have been made by a process that died before its fsync."""
+        try:
+            os.mkdir(name, 0o700, dir_fd=parent)
+        except FileExistsError:
+            if path in self._durable:
+                return
+        os.fsync(parent)
+        self._durable.add(path)
 
     def _require_equal(self, staged: Path, path: str) -> None:
         with staged.open("rb") as one, self.open(path) as other:
@@ -252,12 +263,6 @@ def _listed(entry: os.DirEntry[str]) -> str | None:
     if entry.is_dir(follow_symlinks=False):
         return f"{entry.name}/"
     return entry.name if entry.is_file(follow_symlinks=False) and not entry.name.startswith(_STAGED) else None
-
-
-def _make_folder(parent: int, name: str) -> None:
-    with suppress(FileExistsError):
-        os.mkdir(name, 0o700, dir_fd=parent)
-        os.fsync(parent)
 
 
 def _sync_private(path: Path) -> None:

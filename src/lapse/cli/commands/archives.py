@@ -58,7 +58,7 @@ def add_to(app: typer.Typer) -> None:
             "lapse archive restore --dataset calls --to sqlite:///inquiry.db",
             "lapse archive restore --all --no-hold",
         ],
-        exits=(*_TOLD, ExitCode.LEASED),
+        exits=(*_TOLD, ExitCode.REFUSED, ExitCode.LEASED),
     )(restore)
     command(
         archive,

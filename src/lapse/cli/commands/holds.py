@@ -55,9 +55,9 @@ def add_to(app: typer.Typer) -> None:
             "lapse hold add --matter 2026-18 --dataset calls --match caller=glob:+4930* --reason inquiry",
             "lapse hold add --matter 2026-19 --all --reason 'preservation order' --until 2027-07-01",
         ],
-        exits=_TOLD,
+        exits=(*_TOLD, ExitCode.REFUSED),
     )(add)
-    command(hold, "release", examples=["lapse hold release 2026-17"], exits=_TOLD)(release)
+    command(hold, "release", examples=["lapse hold release 2026-17"], exits=(*_TOLD, ExitCode.REFUSED))(release)
     command(hold, "list", examples=["lapse hold list", "lapse hold list --json"], exits=_TOLD)(list_)
 
 

@@ -46,7 +46,7 @@ def add_to(app: typer.Typer) -> None:
 
 def add_trust_to(app: typer.Typer) -> None:
     """Add the command that accepts a changed store."""
-    command(app, "trust", examples=["lapse trust calls"], exits=_TOLD)(trust)
+    command(app, "trust", examples=["lapse trust calls"], exits=(*_TOLD, ExitCode.REFUSED))(trust)
 
 
 def init(call: Invocation, address: Address, table: TableOption = None, force: ForceOption = False) -> View:
@@ -75,11 +75,14 @@ def check(call: Invocation, schema: SchemaOption = False, effective: EffectiveOp
     from lapse.cli.views.policy import CheckView, EffectiveView, SchemaView
     from lapse.engine.checking import check as check_policy
     from lapse.engine.session import open_session
+    from lapse.registry import database_schemes, target_schemes
 
     if schema:
         return SchemaView(policyfile.json_schema())
     if effective:
-        return EffectiveView(policyfile.effective(call.policy))
+        return EffectiveView(
+            policyfile.effective(call.policy, schemes=database_schemes(), target_schemes=target_schemes())
+        )
     session = open_session(call.policy)
     return CheckView(check_policy(session), session.real_now)
 

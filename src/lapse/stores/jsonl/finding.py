@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator
 
@@ -19,7 +20,8 @@ _PLACE = re.compile(r"(?P<file>.+):(?P<line>[1-9][0-9]{0,18})", re.DOTALL)
 def find(logs: LogSet, selection: Selection, key: str) -> Iterator[Found]:
     """The lines that *key* names: the one at ``file:line``, else those whose key field has that text.
 
-    The file may be given by its path, relative to the dataset's folder, or by its name alone.
+    The file may be given by its path, absolute or relative to the dataset's folder or to the working folder, or
+    by its name alone.
     """
     files = logs.files()
     place = _PLACE.fullmatch(key)
@@ -36,7 +38,7 @@ def find(logs: LogSet, selection: Selection, key: str) -> Iterator[Found]:
 
 
 def _spellings(logs: LogSet, file: LogFile) -> tuple[str, ...]:
-    return (str(file.path), logs.relative(file.path), file.path.name)
+    return (str(file.path), logs.relative(file.path), os.path.relpath(file.path), file.path.name)
 
 
 def _search(file: LogFile, selection: Selection, wanted: Callable[[int, Judged], bool]) -> Iterator[Found]:

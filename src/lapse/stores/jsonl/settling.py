@@ -32,7 +32,7 @@ def is_in_place(folder: Path, redo: Redo) -> bool:
     temporary = inode_of(redo.path(folder, Kind.TEMPORARY))
     if temporary is not None:
         return temporary == redo.inode
-    return _find(folder, redo.log, redo.inode) is None
+    return find_inode(folder, redo.log, redo.inode) is None
 
 
 def put_in_place(folder: Path, redo: Redo) -> None:
@@ -43,7 +43,7 @@ def put_in_place(folder: Path, redo: Redo) -> None:
     """
     temporary = redo.path(folder, Kind.TEMPORARY)
     if not is_in_place(folder, redo):
-        log = _find(folder, redo.log, redo.inode)
+        log = find_inode(folder, redo.log, redo.inode)
         if log is None:
             raise StoreError(
                 f"{folder / redo.log}: an interrupted removal cannot go on, the file is not in its folder",
@@ -99,7 +99,7 @@ def _remove(log: Path, temporary: Path, redo: Redo) -> None:
         raise StoreError(f"{log} was replaced during the commit", hint="Run again: it goes on from here.")
 
 
-def _find(folder: Path, name: str, inode: int) -> Path | None:
+def find_inode(folder: Path, name: str, inode: int) -> Path | None:
     """The log's path by its inode: under its own name, or the one that a rotation gave it since."""
     path = folder / name
     if inode_of(path) == inode:
@@ -216,7 +216,7 @@ def _written(chunk: bytes, since: bytes) -> int:
 
 
 def _new_path(folder: Path, redo: Redo) -> Path:
-    found = None if redo.replacement is None else _find(folder, redo.log, redo.replacement.inode)
+    found = None if redo.replacement is None else find_inode(folder, redo.log, redo.replacement.inode)
     return found or folder / redo.log
 
 

@@ -33,8 +33,10 @@ from lapse.stores.jsonl.recovering import markers, prune, settle
 from lapse.stores.jsonl.redo import Redo
 from lapse.stores.jsonl.restoring import restore
 from lapse.stores.jsonl.scanning import Counts, Doubt, Doubts, Extent, count, opened
+from lapse.stores.jsonl.settling import find_inode
 from lapse.stores.jsonl.sketching import sketches
 from lapse.stores.jsonl.taking import JsonlTake
+from lapse.stores.jsonl.trouble import translated
 
 Marks = Mapping[str, tuple[int, ...]]
 
@@ -168,6 +170,18 @@ class JsonlStore:
         else:
             found = settle(self._logs, intact, promise=self._dataset.writers)
         yield from found
+
+    def place_of(self, piece: Slice) -> str:
+        """The inode and path of the file."""
+        path, inode, *_ = piece.bounds
+        return f"{inode} {path}"
+
+    def is_untouched(self, place: str) -> bool:
+        """Whether the file is still in its folder, under this name or a rotated one: a commit puts another there."""
+        inode, _, path = place.partition(" ")
+        folder, name = Path(path).parent, Path(path).name
+        with translated("look into the folder", folder):
+            return folder.is_dir() and find_inode(folder, name, int(inode)) is not None
 
     def prune(self, disposals: Iterator[Disposal]) -> None:
         """Remove the journals of disposals that are recorded, except of commits that are not finished."""

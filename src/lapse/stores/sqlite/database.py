@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec.msgpack import Ext
 
+from lapse import clock
 from lapse.errors import CommitUnknownError, StoreError, UnsupportedError
 from lapse.stores.sqlite.address import check_file, path_of, uri_of
 from lapse.stores.sqlite.failures import primary_code, translate, translated
@@ -29,6 +30,7 @@ class Database:
     Attributes:
         path: The file, links followed.
         shown: Its address for messages.
+        held: Seconds for which the last transaction that was committed held the write lock.
     """
 
     def __init__(self, address: str, *, shown: str, read_only: bool, zone: str | None = None) -> None:
@@ -37,7 +39,8 @@ class Database:
         self._read_only = read_only
         self._zone = zone
         self._open: sqlite3.Connection | None = None
-        self._keeps_journal = False
+        self._keeps_journal = self._has_wal = False
+        self.held = 0.0
 
     def close(self) -> None:
         """Close the connection, if there is one."""
@@ -79,7 +82,7 @@ class Database:
                 if mode == "ro":
                     connection.execute("PRAGMA query_only = ON")
                 else:
-                    self._keep_journal(connection)
+                    self._tune_journal(connection)
                 connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # the first that reads the file
                 register(connection, zone=self._zone, encoding=encoding)
         except StoreError:
@@ -87,14 +90,17 @@ class Database:
             raise
         return connection
 
-    def _keep_journal(self, connection: sqlite3.Connection) -> None:
-        """Overwrite one journal file instead of making and removing one for each commit, which takes longer.
+    def _tune_journal(self, connection: sqlite3.Connection) -> None:
+        """Keep the write lock short: overwrite one journal file instead of making and removing one a commit.
 
-        This is a matter of this connection alone; other journal modes are somebody's choice and stay.
+        This is a matter of this connection alone; the file's own journal mode is somebody's choice and stays.
         """
-        self._keeps_journal = connection.execute("PRAGMA journal_mode").fetchone()[0] == "delete"
+        mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
+        self._keeps_journal, self._has_wal = mode == "delete", mode == "wal"
         if self._keeps_journal:
             connection.execute("PRAGMA journal_mode = PERSIST")
+        if self._has_wal:
+            connection.execute("PRAGMA wal_autocheckpoint = 0")  # see _checkpoint
 
     def rows(self, sql: str, values: Sequence[object] = ()) -> list[Any]:
         """All rows of a statement.
@@ -173,12 +179,21 @@ class Database:
             StoreError: If another program has the file, or the commit was refused.
         """
         self.rows("BEGIN IMMEDIATE")
+        began = clock.monotonic()
         try:
             yield
         except BaseException:
             self.rollback()
             raise
         self._commit()
+        self.held = clock.monotonic() - began
+        self._checkpoint()
+
+    def _checkpoint(self) -> None:
+        """Move the write-ahead log into the file, which SQLite would do within the commit but needs no lock for."""
+        if self._has_wal:
+            with contextlib.suppress(StoreError):  # the commit stands; the next one, or anybody's, does it
+                self.rows("PRAGMA wal_checkpoint(PASSIVE)")
 
     def _commit(self) -> None:
         connection = self._connection

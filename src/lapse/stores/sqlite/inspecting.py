@@ -20,59 +20,19 @@ from lapse.model.selection import SKEW
 from lapse.model.timetext import number_instant, parse_time_text
 from lapse.ports import Sketch
 from lapse.sqlcore.identifiers import quote
+from lapse.sqlcore.numeric_times import NUMERIC, plausible
+from lapse.sqlcore.roles import ACTORS, TENANTS, TIMES, TYPES, is_passing, rank
 from lapse.stores.sqlite.database import Database
 from lapse.stores.sqlite.identifying import fingerprint
 from lapse.stores.sqlite.looking import row_size
 from lapse.stores.sqlite.ranges import KeyWalk
 from lapse.stores.sqlite.schema import Affinity, Table, TableColumn, tables
-from lapse.stores.sqlite.timecolumn import NUMERIC, plausible
 
 _SAMPLE = 500
 _FEW = 40  # distinct values of a type, at most
 _CERTAIN = 0.9
 _LIKELY = 0.5
 _TIME_TYPES = re.compile(r"DATE|TIME", re.IGNORECASE)
-
-
-def _words(pattern: str) -> re.Pattern[str]:
-    return re.compile(rf"(?:^|_)(?:{pattern})(?:$|_)")
-
-
-# For each role the names that speak for a column, the clearest first.
-_TIMES = tuple(
-    map(
-        _words,
-        (
-            r"timestamp|event_?time|log_?time|logged(?:_at)?|occurred(?:_at)?|ts",
-            r"created(?:_at|_on|_time)?|time|datetime|visit_time",
-            r"started(?:_at)?|start(?:_time)?|date|at|when",
-            r".*(?:time|date|_at|stamp)",
-        ),
-    )
-)
-_TYPES = tuple(
-    map(
-        _words,
-        (
-            r"event_?type|action(?:_flag)?|schema_name|operation|event_?name|transition",
-            r"type|event|verb|kind|category",
-            r"level|severity|status|method|content_type(?:_id)?",
-        ),
-    )
-)
-_TENANTS = (
-    _words(r"tenant(?:_?(?:uuid|id|name))?|org(?:ani[sz]ation)?(?:_id)?|account|customer|workspace|site|realm"),
-)
-_ACTORS = tuple(
-    map(
-        _words,
-        (
-            r"actor(?:_(?:id|email|name))?|who|performed_by|created_by|changed_by",
-            r"user(?:_?(?:id|name|email))?|username|principal|login|remote_user|caller(?:_id)?|cid_num|author|email",
-        ),
-    )
-)
-_ON_THE_WAY = re.compile(r"expir|until|deadline|due|birth|updated|modified|deleted|end(?:ed)?(?:$|_)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,9 +102,9 @@ class _Look:
         guesses = sorted(self._times(), key=lambda guess: -guess.score)
         time = guesses[0] if guesses else None
         taken = {guess.column for guess in guesses}
-        types = self._role(_TYPES, taken, few=True)
-        tenant = self._role(_TENANTS, taken | {types or ""})
-        actor = self._role(_ACTORS, taken | {types or "", tenant or ""})
+        types = self._role(TYPES, taken, few=True)
+        tenant = self._role(TENANTS, taken | {types or ""})
+        actor = self._role(ACTORS, taken | {types or "", tenant or ""})
         used = table.used(tuple(name for name in (time and time.column, types, tenant) if name))
         oldest, newest = self._extent(time)
         return Sketch(
@@ -167,7 +127,7 @@ class _Look:
     def _times(self) -> Iterator[_TimeGuess]:
         for column in self._table.columns:
             cells = self._cells[column.name]
-            named = _rank(_TIMES, column.name)
+            named = rank(TIMES, column.name)
             declared = bool(_TIME_TYPES.search(column.declared))
             if not cells:
                 if declared and named is not None:
@@ -179,7 +139,7 @@ class _Look:
             if column.key and form is not TimeFormat.AUTO and named is None:
                 continue  # a key that happens to be as large as a time
             score = share + (0 if named is None else 1 - named * 0.2) + (0.5 if declared else 0)
-            score -= 1 if _ON_THE_WAY.search(_plain(column.name)) else 0
+            score -= 1 if is_passing(column.name) else 0
             yield _TimeGuess(column=column.name, format=form, share=share, naive=naive, score=score)
 
     def _believable(self, cells: Sequence[object]) -> tuple[TimeFormat, float, bool]:
@@ -201,13 +161,13 @@ class _Look:
         """The column whose name speaks clearest for a role; *few*: only with few different values."""
         found = []
         for place, column in enumerate(self._table.columns):
-            rank = _rank(names, column.name)
-            if rank is None or column.name in taken or not self._comparable(column):
+            clear = rank(names, column.name)
+            if clear is None or column.name in taken or not self._comparable(column):
                 continue
             distinct = len(set(self._cells[column.name]))
             if few and distinct > min(_FEW, max(2, len(self._cells[column.name]) // 2)):
                 continue
-            found.append((rank, place, column.name))
+            found.append((clear, place, column.name))
         return min(found)[2] if found else None
 
     def _comparable(self, column: TableColumn) -> bool:
@@ -272,13 +232,3 @@ def _instant(cell: object, form: TimeFormat) -> Nanos | None:
 
 def _in(bounds: tuple[int, int], number: float) -> bool:
     return bounds[0] <= number <= bounds[1]
-
-
-def _plain(name: str) -> str:
-    """``eventTime`` and ``Event-Time`` as ``event_time``."""
-    return re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower())
-
-
-def _rank(names: tuple[re.Pattern[str], ...], column: str) -> int | None:
-    plain = _plain(column)
-    return next((rank for rank, pattern in enumerate(names) if pattern.search(plain)), None)

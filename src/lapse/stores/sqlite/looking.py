@@ -9,17 +9,11 @@ from collections.abc import Iterator
 from lapse.instant import Nanos
 from lapse.model.policy import Dataset, TimeFormat
 from lapse.sqlcore.identifiers import quote
+from lapse.sqlcore.numeric_times import NUMERIC, one_format, plausible
 from lapse.stores.sqlite.database import Database
 from lapse.stores.sqlite.ranges import Key, KeyRange, KeyWalk
 from lapse.stores.sqlite.schema import Affinity, Table
-from lapse.stores.sqlite.timecolumn import (
-    NUMERIC,
-    Layout,
-    TimeReading,
-    commonest_layout,
-    one_format,
-    plausible,
-)
+from lapse.stores.sqlite.timecolumn import Layout, TimeReading, commonest_layout
 
 _SAMPLE = 500  # rows from each end of a table
 _STEP = 100_000

@@ -74,7 +74,6 @@ class SqliteTake:
             return self._disposal(proof)
         database = self._ground.database
         with database.writing():
-            locked = clock.monotonic()
             if not self._reader.seen.is_current(database.version()):
                 self._look_again()
             self._remove()
@@ -83,7 +82,7 @@ class SqliteTake:
                 markers = Markers(database.rows)
                 markers.create()
                 markers.add(disposal)
-        self._ground.pace.learn(disposal.records, clock.monotonic() - locked)
+        self._ground.pace.learn(disposal.records, database.held)
         return disposal
 
     def _check(self, proof: Proof) -> None:

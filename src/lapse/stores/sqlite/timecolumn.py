@@ -12,12 +12,9 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from lapse.errors import PolicyError
-from lapse.instant import Nanos
-from lapse.model.policy import DOUBT_BEFORE_DEFAULT, TimeFormat
+from lapse.model.policy import TimeFormat
 from lapse.sqlcore.rules import MAX_INT64, MIN_INT64
 
-NUMERIC = tuple(form for form in TimeFormat if form.unit is not None)
 _LAYOUT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ])[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.([0-9]{1,9}))?(Z|\+00:00)?")
 _LARGEST_MICROS = 9.2e15  # a thousand times as much still fits 64 bits
 _NO_NUMBER = 2.0**62
@@ -126,25 +123,3 @@ def _real(column: str, form: TimeFormat) -> str:
         f"WHEN abs({micros}) < {_NO_NUMBER!r} "
         f"THEN CASE WHEN {micros} + {shift} > 0 THEN {MAX_INT64} ELSE {_LEAST} END END"
     )
-
-
-def plausible(form: TimeFormat, latest: Nanos) -> tuple[int, int]:
-    """The numbers that are times from 1990 to *latest* in a numeric format, both inclusive."""
-    unit = form.unit or 1
-    return -((form.epoch - DOUBT_BEFORE_DEFAULT) // unit), (latest - form.epoch) // unit
-
-
-def one_format(counts: dict[TimeFormat, int], column: str) -> TimeFormat | None:
-    """The one format that the plausible numbers of a column have. None if there is no such number.
-
-    Raises:
-        PolicyError: If they have several.
-    """
-    found = [form for form, count in counts.items() if count]
-    if len(found) > 1:
-        shown = ", ".join(f"{form.value}: {counts[form]}" for form in found)
-        raise PolicyError(
-            f"the numbers in column {column} are times in several units ({shown})",
-            hint="Write `time format:` on the dataset; numbers in other units are then kept as doubtful.",
-        )
-    return found[0] if found else None
