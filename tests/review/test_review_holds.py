@@ -207,10 +207,6 @@ def _table(folder: Path, scheme: str) -> Path:
     return file
 
 
-_REPORTED = pytest.mark.xfail(strict=True, reason="the fix for this store is reported and waits for its author")
-
-
-@_REPORTED
 @pytest.mark.parametrize("scheme", ["sqlite", "duckdb"])
 @pytest.mark.parametrize("what", ["hold", "floor"])
 @pytest.mark.parametrize("match", ["actor: alice", "actor: 'glob:al*'", "$.detail.user: alice"])

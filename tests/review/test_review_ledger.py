@@ -13,6 +13,7 @@ from lapse.engine.holding import add_hold
 from lapse.errors import GuardError, LapseError
 from lapse.model.ledger_entry import EntryKind
 from lapse.model.policy import Hold
+from lapse.targets.file import FileTarget
 from worlds import World, make
 
 
@@ -99,11 +100,20 @@ def test_a_tenant_that_no_json_can_hold_does_not_end_a_run_after_its_commit(worl
     assert world.records() + world.archived() == before
 
 
-def test_everything_that_lapse_keeps_is_private_whatever_the_umask(world: World) -> None:
+def test_everything_that_lapse_keeps_is_private_whatever_the_umask(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """0600 and 0700, also for the second archive's copies."""
     policy = world.folder / "lapse.yaml"
     text = policy.read_text().replace("archives:\n", "archives:\n  warm: {to: warm}\n")
     policy.write_text(text.replace("archive: cold", "archive: [cold, warm]"))
+    publish, modes = FileTarget.publish, set()
+
+    def watched(self: FileTarget, staged: Path, path: str) -> None:
+        modes.add(staged.stat().st_mode & 0o777)
+        publish(self, staged, path)
+
+    monkeypatch.setattr(FileTarget, "publish", watched)
     before = os.umask(0)
     try:
         world.run()
@@ -118,12 +128,11 @@ def test_everything_that_lapse_keeps_is_private_whatever_the_umask(world: World)
     ]
 
     assert wide == []
+    assert modes == {0o600}
 
 
 def test_every_folder_above_an_object_is_made_to_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder that is there may have been made by a process that died before it could sync it."""
-    from lapse.targets.file import FileTarget
-
     (tmp_path / "archive" / "a" / "b").mkdir(parents=True)
     synced: set[int] = set()
     fsync = os.fsync
@@ -140,7 +149,6 @@ def test_every_folder_above_an_object_is_made_to_last(tmp_path: Path, monkeypatc
     assert {folder.stat().st_ino for folder in folders} <= synced
 
 
-@pytest.mark.xfail(strict=True, reason="the fix for this store is reported and waits for its author")
 @pytest.mark.parametrize("world", ["sqlite"], indirect=True)
 def test_a_commit_on_sqlite_lasts_however_sqlite_was_compiled(world: World) -> None:
     """With less than this a power cut may take back a commit that the ledger has already recorded."""

@@ -14,7 +14,7 @@ import pytest
 
 from lapse.engine import ledgering
 from lapse.engine.running import Wishes, run
-from lapse.errors import LapseError, StateError
+from lapse.errors import LapseError, LedgerUnknownError, StateError
 from lapse.model.ledger_entry import EntryKind
 from lapse.registry import store_class
 from lapse.stages import recording
@@ -29,6 +29,9 @@ def world(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("LAPSE_STATE_DIR", "")
     monkeypatch.setenv("LAPSE_NOW", "")
     return make(tmp_path / "world", request.param, 120)
+
+
+_AFTER_THE_COMMIT = pytest.mark.parametrize(("owner", "step"), [(Journal, "committed"), (Ledger, "record")])
 
 
 class _Killed(BaseException):
@@ -65,12 +68,13 @@ def _another_ledger(world: World) -> None:
     policy.write_text(policy.read_text().replace("version: 1\n", "version: 1\nledger: ledger-elsewhere\n"))
 
 
+@_AFTER_THE_COMMIT
 def test_a_segment_is_not_cleared_when_its_marker_is_of_another_ledger(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch, owner: type, step: str
 ) -> None:
     """Two ledgers over one state folder: what one has committed is no orphan to the other."""
     before = world.records()
-    _die_at(monkeypatch, Ledger, "record", world.run)
+    _die_at(monkeypatch, owner, step, world.run)
     _another_ledger(world)
     session = world.session()
     session.writable_ledger.append(EntryKind.NOTE, {"note": "begun"}, at=session.real_now)
@@ -102,8 +106,9 @@ def test_the_ledger_of_an_interrupted_run_completes_it_whoever_ran_in_between(
     assert unsettled(world.folder / "state") == ()
 
 
+@_AFTER_THE_COMMIT
 def test_what_another_ledger_took_over_and_committed_is_not_cleared(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch, owner: type, step: str
 ) -> None:
     """An installation that adopted this ledger has completed the slice and pruned the marker."""
     before = world.records()
@@ -111,7 +116,7 @@ def test_what_another_ledger_took_over_and_committed_is_not_cleared(
     rest = world.records()
     _add(world, "2026-01-01 00:00:00.000000")
     before = before + (world.records() - rest)
-    _die_at(monkeypatch, Ledger, "record", world.run)
+    _die_at(monkeypatch, owner, step, world.run)
     state, other = world.folder / "state", world.folder / "other"
     state.rename(world.folder / "first")
     ledgering.adopt(world.session())
@@ -315,3 +320,52 @@ def test_markers_stay_until_every_archive_has_the_checkpoint(world: World, monke
 
     world.run()
     assert pruned[0] > 0
+
+
+def test_a_slice_of_another_ledger_is_left_to_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it was committed, only the ledger knows that it belongs to: it clears it when it is back."""
+    before = world.records()
+    policy = world.folder / "lapse.yaml"
+    text = policy.read_text()
+    _die_at(monkeypatch, Journal, "committing", world.run)
+    _another_ledger(world)
+    session = world.session()
+    session.writable_ledger.append(EntryKind.NOTE, {"note": "begun"}, at=session.real_now)
+
+    assert world.run().datasets[0].cleared == 0
+
+    policy.write_text(text)
+    assert world.run().datasets[0].cleared == 1
+    assert world.records() + world.archived() == before
+    assert world.strays() == []
+
+
+def test_markers_without_a_ledger_stop_the_run_even_if_no_archive_knows_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rule 4: the run died before its first checkpoint, and then the ledger was lost."""
+    before = world.records()
+    _die_at(monkeypatch, Journal, "committed", world.run)
+    (world.folder / "state").rename(world.folder / "lost")
+
+    with pytest.raises(LedgerUnknownError):
+        world.run()
+
+    ledgering.adopt(world.session())
+    assert world.run().datasets[0].recovered == 1
+    assert world.records() + world.archived() == before
+
+
+def test_an_open_slice_without_its_ledger_stops_the_run(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ledger's folder alone is lost: the journal still says that there was one."""
+    before = world.records()
+    _die_at(monkeypatch, Journal, "committing", world.run)
+    (world.folder / "state" / "ledger").rename(world.folder / "lost")
+
+    with pytest.raises(LedgerUnknownError):
+        world.run()
+
+    ledgering.adopt(world.session())
+    assert world.run().datasets[0].cleared == 1
+    assert world.records() + world.archived() == before
+    assert world.strays() == []

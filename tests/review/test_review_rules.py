@@ -276,3 +276,50 @@ def test_a_row_that_others_refer_to_stays_with_all_of_its_slice(world: World) ->
     connection.close()
     world.run(rows=10)
     assert world.records() + world.archived() == before
+
+
+def test_every_object_of_a_slice_is_in_the_journal_before_it_exists(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rule 1: segments and manifests; entries are made after the commit, and nothing of them is ever cleared."""
+    from lapse.targets.file import FileTarget
+
+    made: list[str] = []
+
+    def watch(name: str) -> None:
+        real = getattr(FileTarget, name)
+
+        def watched(self: FileTarget, what: Any, other: Any) -> None:
+            path = other if name == "publish" else what
+            if not path.endswith(".entry.json") and "/checkpoints/" not in path:
+                assert path in [item.path for piece in unsettled(world.folder / "state") for item in piece.objects]
+                made.append(path)
+            real(self, what, other)
+
+        monkeypatch.setattr(FileTarget, name, watched)
+
+    watch("publish")
+    watch("put")
+
+    report = world.run(rows=20)
+
+    assert len([path for path in made if not path.endswith(".manifest.json")]) == report.datasets[0].slices
+    assert len([path for path in made if path.endswith(".manifest.json")]) == report.datasets[0].slices
+
+
+def test_nothing_is_done_to_a_slice_before_the_journal_has_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rule 1: when a take begins, its slice is open in the journal."""
+    kind = store_class(world.session().datasets([])[0].store)
+    take = kind.take
+    seen: list[str] = []
+
+    def watched(self: Any, piece: Any) -> Any:
+        assert piece.name in [open_slice.intent.slice for open_slice in unsettled(world.folder / "state")]
+        seen.append(piece.name)
+        return take(self, piece)
+
+    monkeypatch.setattr(kind, "take", watched)
+
+    world.run()
+
+    assert seen

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from wrong_world import Refusal, World, make, small_disk
+from wrong_world import Refusal, make, small_disk
 
 _SMALL_FILES = """\
 import os, resource, sys

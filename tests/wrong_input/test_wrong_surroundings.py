@@ -71,7 +71,7 @@ def test_a_folder_whose_name_is_no_text_is_told(tmp_path: Path) -> None:
     Refusal(2, "is not UTF-8 text", hint="Rename the folder").check(make(folder), "run")
 
 
-NAMES = ['se"lect; drop', "a b", "order", "été", "x'; --", "100%", "[x]", "`", "A.B", "a\nb", "-", "$", "sqlitex"]
+NAMES = ['se"lect; drop', "a b", "order", "été", "x'; --", "100%", "[x]", "`", "A.B", "a\nb", "-", "sqlitex"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -151,3 +151,23 @@ def test_init_takes_a_file_as_itself_even_if_its_name_looks_like_a_glob(tmp_path
     assert world.call("init", "logs/a [1]*.jsonl", "-p", "made.yaml").exit_code == 0
 
     assert world.json("plan", "-p", "made.yaml")["result"]["datasets"][0]["records"] == 6
+
+
+ODD_KEYS = ["999", "", "1.0", " 1", "1\n", "1' OR '1'='1", "audit.jsonl:0", "audit.jsonl:99", "nope.jsonl:1", ":1"]
+
+
+@pytest.mark.parametrize("key", ODD_KEYS)
+def test_a_key_that_no_record_has_is_told(tmp_path: Path, key: str) -> None:
+    """Exit 2, with where else it may be; a key is a text and nothing else."""
+    world = make(tmp_path)
+
+    for dataset in ("calls", "tools"):
+        Refusal(2, f"{dataset} has no record", hint="lapse archive query").check(world, "why", dataset, key)
+
+
+@pytest.mark.parametrize("place", ["audit.jsonl:2", "logs/audit.jsonl:2", "./logs/../logs/audit.jsonl:2"])
+def test_a_line_is_found_by_any_spelling_of_its_file(tmp_path: Path, place: str) -> None:
+    """By its name alone, or by a path from where one stands."""
+    found = make(tmp_path).json("why", "tools", place)["result"]["records"]
+
+    assert [each["values"]["timestamp"] for each in found] == ["2025-02-01T00:00:00Z"]

@@ -142,7 +142,7 @@ class World:
 
 def _content(path: Path) -> str | bytes | None:
     if path.is_symlink():
-        return os.readlink(path)
+        return str(path.readlink())
     return path.read_bytes() if path.is_file() else None
 
 

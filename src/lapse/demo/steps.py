@@ -43,7 +43,7 @@ def steps(folder: Path) -> tuple[DemoStep, ...]:
         DemoStep(("plan",), "What a run would do and why, record by record counted. Nothing was written."),
         DemoStep(("why", "calls", held), "Why one record stays or goes: every layer that was asked, in order."),
         DemoStep(("run",), "Each slice was sealed, read back and compared before its records left their store."),
-        DemoStep(("status",), "What is known between runs: the last run, the ledger's head, what an interrupted run left."),
+        DemoStep(("status",), "What is known between runs: the last run, what it left, the ledger's head."),
         DemoStep(("ledger", "verify"), "The ledger is whole: chain, signatures, and the checkpoint in the archive."),
         DemoStep(
             ("archive", "query", "SELECT tenant, event_type, count(*) AS records FROM calls GROUP BY ALL ORDER BY ALL"),

@@ -81,10 +81,8 @@ class LedgerEntry:
             ValueError: If a field is missing, unknown or of the wrong kind.
         """
         names = {item.name for item in fields(cls)}
-        if not isinstance(facts, Mapping):
-            raise ValueError("entry is no object")
-        if set(facts) != names:
-            raise ValueError(f"entry lacks or has too much of: {', '.join(sorted(map(str, names ^ set(facts))))}")
+        if not isinstance(facts, Mapping) or set(facts) != names:
+            raise ValueError("entry has not just the members that an entry has")
         entry = cls(**{**facts, "kind": EntryKind(facts["kind"])})
         texts = (entry.prev, entry.ledger, entry.at, entry.key, entry.hash, entry.signature)
         if not isinstance(entry.n, int) or not all(isinstance(text, str) for text in texts):

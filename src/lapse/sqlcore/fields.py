@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
+from lapse.model.match import Match
 from lapse.model.selection import Selection
 
 
@@ -34,3 +36,20 @@ def fields_of(selection: Selection) -> tuple[str, ...]:
     matches += [bound.match for bound in (*selection.rules, *selection.floors)]
     matched = [field for match in matches for field in match.fields]
     return tuple(dict.fromkeys([*selection.dataset.require, *matched]))
+
+
+def widened(selection: Selection, has_column: Callable[[str], bool]) -> Selection:
+    """The same selection for a table that lacks a column which a hold or floor names.
+
+    Such a hold or floor cannot tell the rows apart by it, so it covers them all: too much is kept, never too
+    little. Rules are left alone: a column that they lack is an error long before.
+    """
+
+    def known(match: Match) -> Match:
+        return Match(tuple(c for c in match.conditions if has_column(field_path(c.field).column)))
+
+    return replace(
+        selection,
+        holds=tuple(replace(hold, match=known(hold.match)) for hold in selection.holds),
+        floors=tuple(replace(floor, match=known(floor.match)) for floor in selection.floors),
+    )

@@ -12,6 +12,7 @@ from lapse.instant import Nanos
 from lapse.model.plan import CHECKSUM_MODULUS, Tally
 from lapse.model.policy import TimeFormat
 from lapse.model.selection import Selection
+from lapse.sqlcore.fields import widened
 from lapse.sqlcore.fragments import Fragment
 from lapse.sqlcore.identifiers import quote
 from lapse.sqlcore.rules import compile_rules
@@ -54,7 +55,8 @@ class Judge:
         dataset = self.selection.dataset
         steps = instant_steps(self.table.column(dataset.time), self.time_format, dataset.zone)
         chosen = f"(SELECT rowid AS lapse_row, * FROM {self.table.sql} WHERE " + where + ")"
-        code = compile_rules(self.selection, self.dialect, instant="lapse_instant")
+        selection = widened(self.selection, lambda column: self.table.find(column) is not None)
+        code = compile_rules(selection, self.dialect, instant="lapse_instant")
         return "(SELECT *, " + code + " AS lapse_code FROM " + Fragment(timed(chosen.sql, steps), chosen.values) + ")"
 
     def going(self, where: Fragment, codes: Sequence[int]) -> Fragment:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from lapse.model.match import text_of
 from lapse.model.selection import Selection
@@ -25,7 +26,7 @@ def find(logs: LogSet, selection: Selection, key: str) -> Iterator[Found]:
     """
     files = logs.files()
     place = _PLACE.fullmatch(key)
-    named = [file for file in files if place is not None and place["file"] in _spellings(logs, file)]
+    named = [file for file in files if place is not None and _means(place["file"], logs, file)]
     if place is not None and named:
         wanted = int(place["line"])
         for file in named:
@@ -37,8 +38,8 @@ def find(logs: LogSet, selection: Selection, key: str) -> Iterator[Found]:
             yield from _search(file, selection, lambda _, judged: text_of(judged.fields.get(field)) == key)
 
 
-def _spellings(logs: LogSet, file: LogFile) -> tuple[str, ...]:
-    return (str(file.path), logs.relative(file.path), os.path.relpath(file.path), file.path.name)
+def _means(name: str, logs: LogSet, file: LogFile) -> bool:
+    return name in (logs.relative(file.path), file.path.name) or os.path.normpath(Path.cwd() / name) == str(file.path)
 
 
 def _search(file: LogFile, selection: Selection, wanted: Callable[[int, Judged], bool]) -> Iterator[Found]:

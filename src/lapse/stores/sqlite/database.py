@@ -78,6 +78,7 @@ class Database:
             with translated(self.shown):
                 encoding = connection.execute("PRAGMA encoding").fetchone()[0]
                 connection.execute("PRAGMA foreign_keys = ON")
+                connection.execute("PRAGMA synchronous = EXTRA")  # the ledger must not outlive a commit
                 connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
                 if mode == "ro":
                     connection.execute("PRAGMA query_only = ON")

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from lapse.model.match import Glob
 from lapse.model.selection import Selection
-from lapse.sqlcore.fields import field_path, fields_of
+from lapse.sqlcore.fields import field_path, fields_of, widened
 from lapse.sqlcore.fragments import Fragment, joined, placeholders
 from lapse.sqlcore.identifiers import quote
 from lapse.sqlcore.rules import MAX_INT64, MIN_INT64, compile_rules
@@ -71,6 +71,7 @@ class Judge:
         self._walk = walk
         self._keys = ", ".join(f"k{number}" for number in range(len(table.row_key().columns)))
         self._columns = ", ".join(f"c{number}" for number in range(len(table.columns)))
+        selection = widened(selection, lambda column: table.find(column) is not None)
         dataset, fields = selection.dataset, fields_of(selection)
         sources = [f"{reading.sql(self._reference(dataset.time))} AS t"]
         sources += [f"r.{quote(name)} AS k{number}" for number, name in enumerate(table.row_key().columns)]
@@ -84,10 +85,8 @@ class Judge:
         return f"r.{quote(self._table.column(column).name)}"
 
     def _field(self, field: str) -> Fragment:
-        """The value of a field; NULL where a hold or floor names a column that this table lacks."""
+        """The value of a field."""
         path = field_path(field)
-        if self._table.find(path.column) is None:
-            return Fragment("NULL")
         column = self._reference(path.column)
         if not path.keys:
             return Fragment(column)
