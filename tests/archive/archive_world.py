@@ -76,7 +76,13 @@ class ArchiveWorld:
             **{name: getattr(manifest, name) for name in stated},
             "oldest": None if manifest.oldest is None else rfc3339(manifest.oldest),
             "newest": None if manifest.newest is None else rfc3339(manifest.newest),
-            "segments": [{"archive": "cold", **{name: getattr(manifest, name) for name in named}}],
+            "segments": [
+                {
+                    "archive": "cold",
+                    **{name: getattr(manifest, name) for name in named},
+                    "manifest": manifest.statement_digest(),
+                }
+            ],
             **changes,
         }
         unsigned = LedgerEntry(

@@ -218,7 +218,15 @@ def test_a_segment_that_the_ledger_names_must_be_there(world: ArchiveWorld) -> N
     """Removing segment, manifest and entry together is noticed against the ledger."""
     here = world.add(lines("a"))
     expected = [
-        SealedSegment(archive=archive, path=path, digest=Digest(""), size=1, records=1, merkle_root=Digest(""))
+        SealedSegment(
+            archive=archive,
+            path=path,
+            digest=Digest(""),
+            size=1,
+            records=1,
+            merkle_root=Digest(""),
+            manifest=Digest(""),
+        )
         for archive, path in (("cold", here.path), ("cold", here.path + "x"), ("unknown", "x"))
     ]
 

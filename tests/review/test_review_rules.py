@@ -190,14 +190,18 @@ def _segment_path(world: World, entry: Path) -> str:
 
 @pytest.mark.parametrize("world", ["jsonl"], indirect=True)
 def test_a_manifest_cannot_lead_out_of_the_log_s_folder(world: World) -> None:
-    """The table of a manifest is not signed; a path in it leads nowhere but to the dataset's own folders."""
+    """Neither by its own word, which the signed entry contradicts, nor unsigned, where it is only prepared."""
     world.run()
     for manifest in world.archive.rglob("*.manifest.json"):
         facts = json.loads(manifest.read_bytes())
         manifest.write_bytes(canonical({**facts, "table": "../../../outside/log-evil.jsonl"}))
     (world.folder / "outside").mkdir()
 
-    restore(world.session(), Wanted())
+    with pytest.raises(LapseError):
+        restore(world.session(), Wanted())
+    for entry in world.archive.rglob("*.entry.json"):
+        entry.unlink()
+    restore(world.session(), Wanted(include_prepared=True))
 
     assert list((world.folder / "outside").iterdir()) == []
     assert not list(world.folder.parent.rglob("*evil*")) or all(

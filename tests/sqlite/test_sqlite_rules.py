@@ -18,6 +18,7 @@ from lapse.model.policy import Dataset, Floor, Hold, Rule, TimeFormat
 from lapse.model.selection import Selection, select
 from lapse.model.timetext import number_instant, parse_time_text
 from lapse.ports import Found
+from lapse.sqlcore.fields import widened
 from lapse.sqlcore.rules import clamped
 from lapse.stores.sqlite import SqliteStore
 
@@ -238,13 +239,22 @@ def test_every_text_matches_what_the_definition_says(file: Path, field: str) -> 
         assert held(file, Match((condition,))) == expected, condition
 
 
+def test_a_hold_on_a_column_that_is_not_there_holds_everything(file: Path) -> None:
+    """It cannot tell the rows apart, so too much is kept, never too little."""
+    stored(file, [("2026-01-01 00:00:00", "a", "b", None, None)] * 2)
+
+    assert held(file, Match((Condition("gone", ("acme",)),))) == [True, True]
+    assert held(file, Match((Condition("gone", ("acme",)), Condition("kind", ("b",))))) == [False, False]
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(selection=selections(), rows=st.lists(row, min_size=1, max_size=12))
 def test_the_compiled_rules_agree_with_the_definition(file: Path, selection: Selection, rows: list[Row]) -> None:
     """Collations, affinities, wildcards, JSON, every time format: code for code."""
     cells = stored(file, rows)
 
-    expected = [selection.decide(instant(selection, found[0]), lambda name: read(found, name)) for found in cells]  # noqa: B023
+    definition = widened(selection, lambda column: column != "gone")
+    expected = [definition.decide(instant(selection, found[0]), lambda name: read(found, name)) for found in cells]  # noqa: B023
 
     assert [found.code for found in judged(file, selection)] == expected
 

@@ -200,6 +200,7 @@ def _segment_facts(manifest: Manifest) -> dict[str, object]:
         "size": manifest.size,
         "records": manifest.records,
         "merkle_root": manifest.merkle_root,
+        "manifest": manifest.statement_digest(),
     }
 
 

@@ -57,6 +57,7 @@ class SealedSegment:
         size: Bytes of the segment file.
         records: Number of records.
         merkle_root: Root over the salted record digests.
+        manifest: SHA-256 of the manifest beside it.
     """
 
     archive: str
@@ -65,6 +66,7 @@ class SealedSegment:
     size: int
     records: int
     merkle_root: Digest
+    manifest: Digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +178,7 @@ class Disposal:
                     "size": s.size,
                     "records": s.records,
                     "merkle_root": s.merkle_root,
+                    "manifest": s.manifest,
                 }
                 for s in self.segments
             ],

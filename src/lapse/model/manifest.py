@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from lapse.canonical import Digest, Json
+from lapse.canonical import Digest, Json, digest_of
 from lapse.instant import Nanos, parse_rfc3339, rfc3339
 
 MANIFEST_VERSION = 1
@@ -90,6 +90,10 @@ class Manifest:
         for name in ("oldest", "newest"):
             facts[name] = None if facts[name] is None else rfc3339(facts[name])
         return {"lapse_manifest": MANIFEST_VERSION, **facts}
+
+    def statement_digest(self) -> Digest:
+        """SHA-256 of the manifest as it is written: the ledger entry names it, so that no word of it can change."""
+        return digest_of(self.to_json())
 
     @classmethod
     def from_json(cls, facts: Mapping[str, Any]) -> Manifest:

@@ -58,6 +58,7 @@ def _read_back(manifest: Manifest, *, archive: str, target: ArchiveTarget) -> Se
         size=manifest.size,
         records=manifest.records,
         merkle_root=manifest.merkle_root,
+        manifest=manifest.statement_digest(),
     )
 
 

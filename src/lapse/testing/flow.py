@@ -164,6 +164,7 @@ def _segment(archive: str, piece: Slice, content: ContentDigest) -> SealedSegmen
         size=content.raw_size,
         records=content.records,
         merkle_root=sha256(b""),
+        manifest=sha256(b""),
     )
 
 
