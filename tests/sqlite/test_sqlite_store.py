@@ -109,6 +109,15 @@ def test_what_is_no_database_is_said(path: Path, spoil: Callable[[Path], None], 
         SqliteStore(dataset(path), read_only=False).identity()
 
 
+def test_a_file_with_two_names_is_refused(path: Path) -> None:
+    """SQLite's journal goes by the name, and so do Lapse's lease and SQLite's own locks."""
+    fill(path, [(1, OLD, "x")])
+    path.with_name("other.db").hardlink_to(path)
+
+    with pytest.raises(UnsupportedError, match="2 names"):
+        SqliteStore(dataset(path), read_only=False).identity()
+
+
 def test_a_damaged_file_is_said(path: Path) -> None:
     """A page of garbage in the middle is an error with advice, and nothing goes."""
     fill(path, [(n, OLD, "x" * 500) for n in range(2000)])

@@ -19,7 +19,7 @@ NAMES = [
     ("{type: BILLED", "{$.doc.x: BILLED", Refusal(2, "table cel has no column 'doc'", "13:9", "There is")),
     ("table: cel", "table: cell", Refusal(2, "sqlite:///db/calls.db has no table 'cell'", "7:5", "cel")),
     ("calls.db", "nope.db", Refusal(2, "there is no such file", "6:5", "relative ones start")),
-    ("db/calls.db", "db", Refusal(1, "not a regular file", "6:5")),
+    ("db/calls.db", "db", Refusal(2, "not a regular file", "6:5")),
     ("db/calls.db", "lapse.yaml", Refusal(1, "is no SQLite database", "6:5", "Check the path")),
     ("logs/audit*", "logs/nope*", Refusal(2, "matches no file", "17:5", "does not cross folders")),
     ("logs/audit*.jsonl", "logs/x.jsonl", Refusal(2, "there is no such file", "17:5", "Check `store:`")),

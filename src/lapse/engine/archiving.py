@@ -266,6 +266,8 @@ def _record(session: Session, dataset: Dataset, item: Restored) -> None:
         "archive": item.entry.archive,
         "restored": item.count.restored,
         "present": item.count.present,
+        "oldest": None if item.entry.manifest.oldest is None else rfc3339(item.entry.manifest.oldest),
+        "newest": None if item.entry.manifest.newest is None else rfc3339(item.entry.manifest.newest),
         "own_store": dataset.name in session.policy.datasets
         and session.policy.datasets[dataset.name].store == dataset.store,
     }

@@ -9,6 +9,7 @@ from typing import Any
 
 from lapse.canonical import canonical
 from lapse.instant import Nanos, parse_rfc3339
+from lapse.model.disposal import CameBack
 from lapse.model.ledger_entry import EntryKind, LedgerEntry
 from lapse.model.policy import Hold
 from lapse.state.ledger import Ledger
@@ -59,12 +60,14 @@ class Remembered:
         policy: Hash of the last policy that was followed. None before the first run.
         adopted: Ledgers whose markers this one may complete.
         totals: Records removed, by dataset.
+        came_back: Segments that were restored into their own store, by dataset.
     """
 
     holds: dict[tuple[str, str], RecordedHold] = field(default_factory=dict)
     policy: str | None = None
     adopted: set[str] = field(default_factory=set)
     totals: dict[str, int] = field(default_factory=dict)
+    came_back: dict[str, list[CameBack]] = field(default_factory=dict)
 
     def take_in(self, entry: LedgerEntry) -> None:
         """Add what one entry says."""
@@ -82,8 +85,16 @@ class Remembered:
             case EntryKind.DISPOSAL:
                 name = str(body["dataset"])
                 self.totals[name] = self.totals.get(name, 0) + int(str(body["records"]))
+            case EntryKind.RESTORE if body["own_store"]:
+                self.came_back.setdefault(str(body["dataset"]), []).append(_came_back(body))
             case _:
                 pass
+
+
+def _came_back(body: Mapping[str, object]) -> CameBack:
+    times = (body["oldest"], body["newest"])
+    oldest, newest = (parse_rfc3339(time) if isinstance(time, str) else None for time in times)
+    return CameBack(path=str(body["segment"]), oldest=oldest, newest=newest)
 
 
 def _implies(one: list[Any], other: list[Any]) -> bool:

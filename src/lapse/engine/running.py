@@ -224,6 +224,7 @@ def _work(
         cutoffs={
             str(index): rfc3339(bound.cutoff) for index, bound in enumerate(selection.rules) if bound.cutoff is not None
         },
+        came_back=tuple(remember(session.ledger).came_back.get(dataset.name, ())),
     )
     return _Work(
         dataset=dataset, store=store, selection=selection, plan=planned, facts=facts, recovered=recovered, sealed=sealed

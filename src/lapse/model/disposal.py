@@ -126,6 +126,8 @@ class Disposal:
         newest: Latest record time. None if none had one.
         segments: Every sealed segment; empty under a waiver.
         waiver: Texts of the rules that waived the archive. None if there is an archive.
+        earlier: Paths of segments that were restored into this store before and may hold some of these records,
+            by their times. So a record in two committed segments is explained.
     """
 
     owner: Owner
@@ -147,6 +149,7 @@ class Disposal:
     newest: Nanos | None
     segments: tuple[SealedSegment, ...]
     waiver: tuple[str, ...] | None
+    earlier: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Json]:
         """Everything, as a marker carries it."""
@@ -183,6 +186,7 @@ class Disposal:
                 for s in self.segments
             ],
             "waiver": self.waiver,
+            "earlier": self.earlier,
         }
 
     @classmethod
@@ -202,6 +206,7 @@ class Disposal:
                 newest=None if facts["newest"] is None else parse_rfc3339(facts["newest"]),
                 segments=tuple(SealedSegment(**segment) for segment in facts["segments"]),
                 waiver=None if facts["waiver"] is None else tuple(facts["waiver"]),
+                earlier=tuple(facts["earlier"]),
                 **{name: facts[name] for name in _PLAIN},
             )
         except (KeyError, TypeError) as error:
@@ -221,6 +226,27 @@ def sealed_segments(entry: LedgerEntry) -> tuple[SealedSegment, ...]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CameBack:
+    """A segment that was restored into the store its records came from.
+
+    Attributes:
+        path: Its path.
+        oldest: Earliest record time in it. None if not known.
+        newest: Latest record time in it. None if not known.
+    """
+
+    path: str
+    oldest: Nanos | None
+    newest: Nanos | None
+
+    def meets(self, oldest: Nanos | None, newest: Nanos | None) -> bool:
+        """Whether it may hold records of a time from *oldest* to *newest*, both inclusive."""
+        if self.oldest is None or self.newest is None or oldest is None or newest is None:
+            return True
+        return self.oldest <= newest and oldest <= self.newest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """What the engine knows of every slice of a dataset, for its marker and its ledger entry.
 
@@ -232,6 +258,7 @@ class Facts:
         rules_digest: Hash of the dataset's rules.
         rules: Rule texts by index.
         cutoffs: Cutoff of each rule, RFC 3339.
+        came_back: Segments that were restored into the dataset's own store.
     """
 
     owner: Owner
@@ -241,6 +268,7 @@ class Facts:
     rules_digest: str
     rules: Mapping[str, str]
     cutoffs: Mapping[str, str]
+    came_back: tuple[CameBack, ...] = ()
 
     def disposal(
         self,
@@ -260,6 +288,8 @@ class Facts:
             rule = str(rule_of[tally.code])
             counts[rule] = counts.get(rule, 0) + tally.records
             tenants[tally.tenant or ""] = tenants.get(tally.tenant or "", 0) + tally.records
+        oldest = min((t.oldest for t in tallies if t.oldest is not None), default=None)
+        newest = max((t.newest for t in tallies if t.newest is not None), default=None)
         return Disposal(
             owner=self.owner,
             slice=slice_name,
@@ -276,8 +306,9 @@ class Facts:
             tenants=tenants,
             records=sum(tally.records for tally in tallies),
             size=sum(tally.size for tally in tallies),
-            oldest=min((t.oldest for t in tallies if t.oldest is not None), default=None),
-            newest=max((t.newest for t in tallies if t.newest is not None), default=None),
+            oldest=oldest,
+            newest=newest,
             segments=() if isinstance(proof, Waiver) else tuple(s for verified in proof for s in verified.segments),
             waiver=proof.rules if isinstance(proof, Waiver) else None,
+            earlier=tuple(segment.path for segment in self.came_back if segment.meets(oldest, newest)),
         )

@@ -134,7 +134,8 @@ class DatasetPlan:
         identity: What the store said of itself.
         cutoffs: For each rule, the first instant it keeps; None for ever. Index for index.
         groups: Every group of records, those that go first.
-        segments: How many archive segments the run would write, about.
+        segments: How many archive segments the run would write at least; a store that keeps its locks short cuts
+            smaller slices.
     """
 
     dataset: str

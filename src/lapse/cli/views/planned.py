@@ -128,7 +128,7 @@ def _destination(plan: DatasetPlan) -> str:
     waived = sum(g.tally.records for g in going if g.outcome.destination and not g.outcome.destination.archives)
     parts = []
     if archives:
-        parts.append(f" to {' and '.join(archives)} in about {some(plan.segments, 'segment')}")
+        parts.append(f" to {' and '.join(archives)} in {some(plan.segments, 'segment')} or more")
     if waived:
         parts.append(f" {count(waived)} of them without a copy, as the policy says")
     return ",".join(parts)

@@ -85,8 +85,6 @@ class DuckdbTake:
         markers.add(disposal)
         try:
             self._connection.run("COMMIT")
-        except ChangedError:
-            raise
         except StoreError as error:
             raise CommitUnknownError(
                 f"slice {self._piece.name}: DuckDB failed to commit: {error.message}",

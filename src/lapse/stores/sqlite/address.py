@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from urllib.parse import quote
 
-from lapse.errors import PolicyError, StoreError, StoreMissingError
+from lapse.errors import PolicyError, StoreError, StoreMissingError, UnsupportedError
 
 _PREFIX = "sqlite:///"
 
@@ -31,10 +31,11 @@ def check_file(path: Path, shown: str) -> None:
 
     Raises:
         StoreMissingError: If there is nothing.
-        StoreError: If it is no regular file, or not readable.
+        UnsupportedError: If it is no regular file, or has a second name.
+        StoreError: If it is not readable.
     """
     try:
-        path.stat()
+        links = path.stat().st_nlink
     except FileNotFoundError as error:
         raise StoreMissingError(
             f"{shown}: there is no such file", hint="Check the path; relative ones start at the policy's folder."
@@ -42,7 +43,12 @@ def check_file(path: Path, shown: str) -> None:
     except OSError as error:
         raise StoreError(f"{shown}: {error.strerror}", hint="Check the permissions of its folders.") from error
     if not path.is_file():
-        raise StoreError(f"{shown}: not a regular file", hint="A SQLite store is one file.")
+        raise UnsupportedError(f"{shown}: not a regular file", hint="A SQLite store is one file.")
+    if links > 1:
+        raise UnsupportedError(
+            f"{shown}: the file has {links} names",
+            hint="Under two names SQLite's locks do not hold. Remove one of them.",
+        )
     if not os.access(path, os.R_OK):
         raise StoreError(f"{shown}: not readable for this user", hint="Run as a user who may read it.")
 
