@@ -28,7 +28,7 @@ def main() -> int:
     """Run them and write the page; returns pytest's exit code."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
-        command = [sys.executable, "-m", "pytest", "-m", "soak", f"--junitxml={report}"]
+        command = [sys.executable, "-m", "pytest", "-n", "auto", "-m", "soak", f"--junitxml={report}"]
         code = subprocess.run(command, check=False).returncode
         table = "\n".join(rows(report))
     RESULTS.write_text(
