@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,22 @@ from lapse.testing.flow import drain, facts_of, keys_of, prove
 from lapse.testing.harness import NOW
 
 OLD, NEW = "2020-01-01 00:00:00", to_datetime(Nanos(NOW - SECOND)).strftime("%Y-%m-%d %H:%M:%S")
+
+
+@pytest.fixture(autouse=True)
+def _stores_are_closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Also those that a test expects to fail: a connection that is merely forgotten warns in a later test."""
+    made: list[SqliteStore] = []
+    begin = SqliteStore.__init__
+
+    def noted(self: SqliteStore, *args: Any, **kwargs: Any) -> None:
+        begin(self, *args, **kwargs)
+        made.append(self)
+
+    monkeypatch.setattr(SqliteStore, "__init__", noted)
+    yield
+    for store in made:
+        store.close()
 
 
 def dataset(path: Path, *, archived: bool = True, **more: Any) -> Dataset:
