@@ -612,6 +612,43 @@ def test_an_unrelated_writer_does_not_stop_a_slice(path: Path, mode: str) -> Non
     assert min(ids(path)) == 100
 
 
+_TEXT_KEY = 'CREATE TABLE log (id INTEGER, "the key" TEXT COLLATE NOCASE, at, body, PRIMARY KEY ("the key" DESC, id))'
+
+
+def _meanwhile(path: Path, write: str) -> None:
+    """Twenty rows under a composite key are read, somebody writes, and they are committed."""
+    with connected(path) as connection:
+        connection.execute(f"{_TEXT_KEY} WITHOUT ROWID")
+        for n in range(20):
+            connection.execute("INSERT INTO log VALUES (?, ?, ?, CAST(x'ff' AS TEXT))", (n, f"K{n % 3}", OLD))
+    found = dataset(path)
+    store, selection = SqliteStore(found, read_only=False), judged(found)
+    (piece,) = slices(store, selection)
+    try:
+        with store.take(piece) as taken:
+            drained = drain(taken.parts())
+            with connected(path) as other:
+                other.execute(write)
+            taken.commit(prove(piece, drained))
+    finally:
+        store.close()
+
+
+def test_what_is_removed_beside_a_writer_is_compared_in_the_order_of_a_longer_key(path: Path) -> None:
+    """A row that came into the range stays, text that is no UTF-8 is compared like any other."""
+    _meanwhile(path, f"INSERT INTO log VALUES (70, 'K1', '{NEW}', ''), (99, 'K2', '{OLD}', '')")
+
+    assert sorted(ids(path)) == [70, 99]
+
+
+def test_a_key_that_was_spelled_otherwise_meanwhile_is_a_change(path: Path) -> None:
+    """A collation finds the row all the same; it is not what was sealed, so everything stays."""
+    with pytest.raises(ChangedError):
+        _meanwhile(path, "UPDATE log SET \"the key\" = 'k1' WHERE id = 4")
+
+    assert len(ids(path)) == 20
+
+
 @pytest.mark.parametrize("mode", ["delete", "wal"])
 def test_a_busy_application_and_a_run_get_along(path: Path, mode: str) -> None:
     """A thread inserts all the time: none of its rows is lost, every old row goes."""

@@ -64,6 +64,7 @@ class KeyWalk:
         self._name = table.name
         names = [f"r.{quote(name)}" for name in table.row_key().columns]
         self.columns = ", ".join(names)
+        self.key_list = ", ".join(quote(name) for name in table.row_key().columns)
         self.order = self.columns
         self.backwards = ", ".join(f"{name} DESC" for name in names)
         self._row = names[0] if len(names) == 1 else f"({self.columns})"

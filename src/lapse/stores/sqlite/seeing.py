@@ -232,15 +232,26 @@ class SliceReader:
         self.seen.covers = self._ground.walk.count(self._range)
         self.seen.complete = True
 
-    def pages_again(self) -> Iterator[Page]:
-        """The rows of the keys that were read, whatever else has come into their range by now."""
-        table, order = self._ground.table, self._ground.walk.order
+    def removed_pages(self) -> Iterator[Page]:
+        """Remove the rows of the keys that were read, and yield what was removed, in the order of those keys.
+
+        Whatever else has come into their range by now is left alone.
+        """
+        table, walk = self._ground.table, self._ground.walk
+        names = ", ".join(quote(column.name) for column in table.columns)
+        returning = f" RETURNING {names}, {walk.key_list}"
         for start in range(0, self.seen.rows, PAGE_ROWS):
-            chosen = self._by_keys(self.seen.keys[start : start + PAGE_ROWS])
-            query = f"SELECT {self._columns} FROM {table.quoted} AS r WHERE " + chosen + f" ORDER BY {order}"
-            if found := _fetch(self._ground.database, query):
-                yield list(zip(*found, strict=True))
-        self.seen.covers = self._ground.walk.count(self._range)
+            keys = self.seen.keys[start : start + PAGE_ROWS]
+            delete = f"DELETE FROM {table.quoted} AS r WHERE " + self._by_keys(keys) + returning
+            if columns := list(zip(*self._in_order(keys, _fetch_change(self._ground.database, delete)), strict=True)):
+                yield columns[: self._width]
+
+    def _in_order(self, keys: list[Any], rows: list[Any]) -> list[Any]:
+        """RETURNING promises no order. A key spelled otherwise by now comes last, where it cannot pass for itself."""
+        place, width, last = {key: number for number, key in enumerate(keys)}, self._width, len(keys)
+        if self._integer:
+            return sorted(rows, key=lambda row: place.get(row[width], last))
+        return sorted(rows, key=lambda row: place.get(tuple(row[width:]), last))
 
     def chosen(self) -> Fragment:
         """The condition that a row ``r`` is one of those seen."""
@@ -258,6 +269,12 @@ class SliceReader:
         marks = ", ".join("?" * len(keys[0]))
         database.change_many(f"INSERT INTO {_KEYS} VALUES ({marks})", keys)
         return Fragment(f"({walk.columns}) IN (SELECT {names} FROM {_KEYS})")
+
+
+def _fetch_change(database: Database, change: Fragment) -> list[Any]:
+    """All rows that a statement returns of what it changed; it runs once, so every text is read with care."""
+    with database.marking_invalid_text():
+        return database.rows(change.sql, change.values)
 
 
 def _fetch(database: Database, query: Fragment) -> list[Any]:

@@ -74,9 +74,10 @@ class SqliteTake:
             return self._disposal(proof)
         database = self._ground.database
         with database.writing():
-            if not self._reader.seen.is_current(database.version()):
-                self._look_again()
-            self._remove()
+            if self._reader.seen.is_current(database.version()):
+                self._remove()
+            else:
+                self._remove_what_is_there()
             disposal = self._disposal(proof)
             if disposal.records:
                 markers = Markers(database.rows)
@@ -111,13 +112,14 @@ class SqliteTake:
                 hint=_NOTHING,
             )
 
-    def _look_again(self) -> None:
-        """Somebody wrote since the rows were read: under the write lock, see whether these rows are the same."""
+    def _remove_what_is_there(self) -> None:
+        """Somebody wrote since the rows were read: what this removes must be the same rows still."""
         if self._shape is None:
             self._reader.count_again()
+            self._remove()
             return
         content = ContentDigest()
-        for page in self._reader.pages_again():
+        for page in self._reader.removed_pages():
             content.update(self._shape.batch(page))
         if (content.records, content.digest()) != (self._content.records, self._content.digest()):
             raise ChangedError(
