@@ -17,7 +17,7 @@ export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check docs soak bench real-data clean
+.PHONY: help setup demo services test check docs soak bench real-data clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,7 +53,10 @@ check: $(READY) ## Style, types, layers, and whether the generated docs are up t
 docs: $(READY) ## Write docs/reference from the program's own help
 	@$(BIN)/python tools/generate_docs.py
 
-test: check ## Everything CI runs: `check`, and every test with reduced counts
+services: ## Install PostgreSQL and MariaDB for the tests, where they are missing
+	@sh tools/services
+
+test: services check ## Everything CI runs: `check`, and every test with reduced counts
 	@$(BIN)/pytest -n auto -m "not soak"
 
 soak: $(READY) ## The full counts; takes long, and writes bench/SOAK.md

@@ -7,6 +7,9 @@ from collections.abc import Generator
 
 import pytest
 
+# Real servers, started when the first test asks for one.
+pytest_plugins = ["servers.fixtures"]
+
 _IN_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
 
 

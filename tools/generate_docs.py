@@ -20,6 +20,7 @@ from lapse import errors
 from lapse.cli.helptext import MEANINGS
 from lapse.cli.main import app
 from lapse.cli.shapes import RESULTS, Complaint, Envelope, Failure
+from lapse.dialects.xivo import exits as xivo
 from lapse.errors import ExitCode, LapseError
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
@@ -65,6 +66,12 @@ def _exit_codes() -> Iterator[str]:
     yield from ("", "| class of error | code | when |", "|---|---|---|")
     for kind in _errors(LapseError):
         yield f"| `{kind.__name__}` | {kind.exit_code:d} | {summary(kind)} |"
+    yield from ("", "## lapse as xivo-purge-db", "", "The drop-in answers in the codes of the system it replaces.")
+    yield from ("", "| code | meaning |", "|---|---|")
+    yield from (f"| {code:d} | {meaning} |" for code, meaning in xivo.MEANINGS.items())
+    yield from ("", "| class of error | code |", "|---|---|")
+    yield from (f"| `{kind.__name__}` | {code:d} |" for kind, code in xivo.EXITS.items())
+    yield from ("", "The narrowest class counts.")
 
 
 def _errors(kind: type[LapseError]) -> Iterator[type[LapseError]]:

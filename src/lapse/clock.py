@@ -41,3 +41,8 @@ def run_now() -> Nanos:
 def monotonic() -> float:
     """Seconds on a clock that only goes forward, for durations and budgets."""
     return time.monotonic()
+
+
+def sleep(seconds: float) -> None:
+    """Do nothing for that long; a signal handler that raises ends it."""
+    time.sleep(seconds)

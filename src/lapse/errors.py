@@ -153,6 +153,13 @@ class ChangedError(StoreError):
     """Records changed between seal and commit. The slice was rolled back, nothing was removed."""
 
 
+class BusyError(StoreError):
+    """The store was too busy: lock timeout, statement timeout, deadlock, serialization failure.
+
+    Nothing of the slice was removed; it may be tried again.
+    """
+
+
 class CommitUnknownError(StoreError):
     """The store did not answer a commit. The next run reads the marker and finds out."""
 

@@ -5,18 +5,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, ClassVar, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Protocol, TypeAlias, runtime_checkable
 
 from lapse.canonical import Json
-from lapse.instant import Nanos
 from lapse.model.disposal import Disposal, Facts, Proof
+from lapse.model.facts import DatabaseFacts, SmallTable
+from lapse.model.found import Found as Found
+from lapse.model.found import RestoreCount as RestoreCount
+from lapse.model.found import Sketch as Sketch
 from lapse.model.manifest import Column
 from lapse.model.plan import Identity, Tally
-from lapse.model.policy import Dataset, TimeFormat
+from lapse.model.policy import Dataset
+from lapse.model.reclaim import Prediction, Progress, Space
 from lapse.model.selection import Destination, Selection
 
 if TYPE_CHECKING:
@@ -32,10 +36,15 @@ class Budget:
     Attributes:
         rows: Records at most.
         size: Bytes of content at most, about; one record may be larger.
+        seconds: How long its transaction should last at most. A store that can measures its slices and cuts
+            the next ones to fit; others go by rows and size.
+        whole: Whether what can only go whole, such as a partition, may be larger than all that.
     """
 
     rows: int = 50_000
     size: int = 16 * 1024 * 1024
+    seconds: float = 1.0
+    whole: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,23 +133,6 @@ class Take(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """One record that was looked up, without its body.
-
-    Attributes:
-        key: As the store names it.
-        code: What becomes of it: an outcome's number.
-        instant: Its time. None if it cannot be read.
-        values: The fields that the policy uses, as text; None where it has none.
-    """
-
-    key: str
-    code: int
-    instant: Nanos | None
-    values: Mapping[str, str | None]
-
-
 class Store(Protocol):
     """A place that holds the records of one dataset and can be told to let some of them go.
 
@@ -213,45 +205,6 @@ class Store(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sketch:
-    """What a look at a store found: a table, or a set of log files, that could be a dataset.
-
-    Attributes:
-        store: Address to put into a policy.
-        table: Table name. None for text logs.
-        records: Number of records; an estimate for text logs.
-        size: Bytes.
-        time: The likeliest record time. None if there is none: then it is no log.
-        time_format: How it is written.
-        type: The likeliest type column. None if there is none.
-        tenant: The likeliest tenant column. None if there is none.
-        actor: The likeliest column of who did it. None if there is none.
-        key: Column that names a record. None takes the store's own.
-        oldest: Earliest record time seen. None if there is none.
-        newest: Latest record time seen. None if there is none.
-        types: The commonest types with their share, 0 to 1.
-        notes: Remarks: naive times, other time columns, doubtful values.
-        fingerprint: For ``expect:``.
-    """
-
-    store: str
-    table: str | None
-    records: int
-    size: int
-    time: str | None
-    time_format: TimeFormat = TimeFormat.AUTO
-    type: str | None = None
-    tenant: str | None = None
-    actor: str | None = None
-    key: str | None = None
-    oldest: Nanos | None = None
-    newest: Nanos | None = None
-    types: tuple[tuple[str, float], ...] = ()
-    notes: tuple[str, ...] = ()
-    fingerprint: str | None = None
-
-
 @runtime_checkable
 class Inspectable(Protocol):
     """A store that can look around at an address, for ``lapse init``. Reads only."""
@@ -260,19 +213,6 @@ class Inspectable(Protocol):
     def inspect(cls, address: str) -> Iterator[Sketch]:
         """Describe what is there, the likeliest log first."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RestoreCount:
-    """What a restore did.
-
-    Attributes:
-        restored: Records written.
-        present: Records that were there already, equal; not written again.
-    """
-
-    restored: int
-    present: int
 
 
 @runtime_checkable
@@ -285,6 +225,130 @@ class Witness(Protocol):
 
     def is_untouched(self, place: str) -> bool:
         """Whether that place is there, and nothing was removed from it by a commit."""
+        ...
+
+
+@runtime_checkable
+class Pledged(Protocol):
+    """A take whose commit can leave no marker; its store is then asked by what the journal has."""
+
+    def pledge(self, proof: Proof) -> Mapping[str, Json] | None:
+        """What to ask the store with, ``disposal`` among it. None if the commit leaves a marker."""
+        ...
+
+
+@runtime_checkable
+class Pledging(Protocol):
+    """A store that knows what became of a transaction that left no marker."""
+
+    def outcome(self, pledge: Mapping[str, Json]) -> bool | None:
+        """Whether it was committed. None if that is no longer known."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Burden:
+    """How others fare while a run works.
+
+    Attributes:
+        wait: Why the run should wait now, for people, such as ``replica b is 34 s behind``. None if it need not.
+        busy: Whether other sessions are at work, which makes a run rest where its pace says ``rest: auto``.
+    """
+
+    wait: str | None = None
+    busy: bool = False
+
+
+@runtime_checkable
+class Burdened(Protocol):
+    """A store that others use, and that can tell how they fare."""
+
+    def burden(self) -> Burden:
+        """Look now, by the dataset's `Pace`; asked between slices, never while a take is open.
+
+        Raises:
+            StoreError: If it cannot tell, as where the query of ``pause while`` fails. Stops the dataset.
+            BusyError: If it could not tell just now. The run waits and asks again.
+        """
+        ...
+
+
+@runtime_checkable
+class Remarking(Protocol):
+    """A store whose lapsed records mean something to others."""
+
+    def remarks(self, selection: Selection) -> tuple[str, ...]:
+        """What removing the lapsed records does beyond them, with counts, for the plan. Reads only."""
+        ...
+
+
+@runtime_checkable
+class Divisible(Protocol):
+    """A store that can cut a slice in two, for one that was too long or too contended."""
+
+    def halves(self, piece: Slice) -> tuple[Slice, ...]:
+        """The slice in parts that visit each of its records once, in order. Empty or one: it cannot be cut further."""
+        ...
+
+
+@runtime_checkable
+class Describable(Protocol):
+    """A database that can say what it has, for drop-ins whose configuration names no columns. Reads only."""
+
+    @classmethod
+    def describe(cls, address: str, *, tables: Sequence[str], small: Sequence[SmallTable] = ()) -> DatabaseFacts:
+        """The columns of *tables*, and the rows of the *small* ones; what is not there is left out."""
+        ...
+
+
+class DriverSession(Protocol):
+    """A transaction of its own, for statements that somebody else's plug-in writes."""
+
+    def execute(self, statement: Any, parameters: Any = None) -> Any:
+        """Run one statement; what comes back is the driver's own cursor."""
+        ...
+
+
+@runtime_checkable
+class Transacting(Protocol):
+    """A database that lends out a transaction. Nothing in it is counted, archived or proven."""
+
+    @classmethod
+    def transaction(cls, address: str) -> AbstractContextManager[DriverSession]:
+        """A transaction, committed where the block ends well, and else rolled back.
+
+        Raises:
+            CommitUnknownError: If the store did not answer the commit.
+        """
+        ...
+
+
+@runtime_checkable
+class Reclaimable(Protocol):
+    """A store that can say what its files take up, and give back what nothing uses. Nothing here removes a record."""
+
+    def allocated(self) -> int:
+        """Bytes that its files have on disk now: table, indexes, and the tables that go with it."""
+        ...
+
+    def space(self) -> Space:
+        """What of that is dead or free. Writes nothing."""
+        ...
+
+    def tidy(self) -> tuple[str, ...]:
+        """Clean up after removals, as far as nobody has to wait for it; never a rewrite. Returns remarks."""
+        ...
+
+    def prediction(self) -> Prediction:
+        """What `rewrite` would give back, and what it needs. Writes nothing."""
+        ...
+
+    def rewrite(self, tell: Callable[[Progress], None]) -> None:
+        """Write the files anew without what nothing uses; the lease is held. Every record is there afterwards.
+
+        Raises:
+            BusyError: If a lock was not to be had. Nothing was changed by the last step.
+        """
         ...
 
 

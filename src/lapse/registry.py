@@ -10,7 +10,14 @@ from lapse.errors import PolicyError
 from lapse.model.policy import Archive, Dataset
 from lapse.ports import ArchiveTarget, Store
 
-STORES = {"sqlite": "lapse.stores.sqlite", "duckdb": "lapse.stores.duckdb", "jsonl": "lapse.stores.jsonl"}
+STORES = {
+    "sqlite": "lapse.stores.sqlite",
+    "duckdb": "lapse.stores.duckdb",
+    "jsonl": "lapse.stores.jsonl",
+    "mysql": "lapse.stores.mysql",
+    "mariadb": "lapse.stores.mysql",
+    "postgresql": "lapse.stores.postgresql",
+}
 TARGETS = {"file": "lapse.targets.file"}
 _STORE_PLUG_INS = "lapse.stores"
 _TARGET_PLUG_INS = "lapse.targets"

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from lapse.errors import ChangedError, LapseError, ProofError, TargetError
+from lapse.errors import BusyError, ChangedError, LapseError, ProofError, TargetError
 from lapse.model.disposal import Disposal, Proof, Waiver
 from lapse.model.selection import Selection
-from lapse.ports import ArchiveTarget, Slice, Store, Take, Witness
+from lapse.ports import ArchiveTarget, Pledged, Slice, Store, Take, Witness
 from lapse.stages.clearing import clear
 from lapse.stages.recording import record
 from lapse.stages.sealing import seal, staging_name
@@ -66,7 +66,7 @@ def work(piece: Slice, store: Store, bench: Bench) -> Disposal | None:
     bench.journal.begin(_intent(piece, store))
     try:
         disposal = _take(piece, store, bench, targets)
-    except (ChangedError, ProofError):
+    except (BusyError, ChangedError, ProofError):
         _put_back(piece, bench, targets)  # the store has said that nothing was removed
         raise
     except LapseError:
@@ -91,7 +91,7 @@ def _take(piece: Slice, store: Store, bench: Bench, targets: Mapping[str, Archiv
         if proof is None:
             return None
         with bench.holds_unchanged(piece.selection):
-            bench.journal.committing(piece.name)
+            bench.journal.committing(piece.name, taken.pledge(proof) if isinstance(taken, Pledged) else None)
             disposal = taken.commit(proof)
     return disposal if disposal.records else None
 

@@ -9,7 +9,7 @@ from lapse.errors import StoreError
 from lapse.model.disposal import Disposal, Facts
 from lapse.model.plan import Identity, Tally
 from lapse.model.selection import Selection
-from lapse.ports import Budget, Found, Slice, Store, Take
+from lapse.ports import Budget, Found, Remarking, Slice, Store, Take
 
 
 class ReadOnly:
@@ -38,6 +38,10 @@ class ReadOnly:
     def find(self, selection: Selection, key: str) -> Iterator[Found]:
         """As the store within."""
         return self._store.find(selection, key)
+
+    def remarks(self, selection: Selection) -> tuple[str, ...]:
+        """As the store within; none if it makes none."""
+        return self._store.remarks(selection) if isinstance(self._store, Remarking) else ()
 
     def slices(
         self,

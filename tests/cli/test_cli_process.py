@@ -22,16 +22,16 @@ ROWS = 60_000
 _SLOW = """\
 import sys, time
 from lapse import ports, slicework
-from lapse.engine import running
+from lapse.engine import purging, running
 from lapse.cli.main import main
 
-at_once, waiting = running.work, float(sys.argv.pop(1))
+at_once, waiting = purging.work, float(sys.argv.pop(1))
 
 def slowly(*arguments):
     time.sleep(waiting)
     return at_once(*arguments)
 
-running.work = slowly
+purging.work = slowly
 running.Wishes.__init__.__kwdefaults__["budget"] = ports.Budget(rows=1000)
 main()
 """

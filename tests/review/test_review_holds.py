@@ -181,7 +181,7 @@ def test_a_hold_that_is_released_while_a_sealed_plan_is_followed_takes_nothing_m
             release_hold(world.session(), "M-2")
         return slicework.work(piece, store, bench)
 
-    monkeypatch.setattr("lapse.engine.running.work", work)
+    monkeypatch.setattr("lapse.engine.purging.work", work)
 
     report = run(world.session(), Wishes(plan_file=file, budget=Budget(rows=20)))
 

@@ -252,7 +252,7 @@ def test_an_error_while_the_hold_lock_is_given_back_is_not_taken_for_no_commit(
         return slicework.work(piece, store, replace(bench, holds_unchanged=lambda _: Broken()))
 
     with monkeypatch.context() as patch:
-        patch.setattr("lapse.engine.running.work", work)
+        patch.setattr("lapse.engine.purging.work", work)
         assert world.run().exit_code == 1
 
     world.run()

@@ -19,10 +19,14 @@ MEANINGS: Mapping[ExitCode, str] = {
 """What each exit code means, in words."""
 
 
-def epilog(examples: Sequence[str], exits: Sequence[ExitCode] = tuple(ExitCode)) -> str:
-    """The sections after the options."""
+def epilog(
+    examples: Sequence[str],
+    exits: Sequence[ExitCode] = tuple(ExitCode),
+    meanings: Mapping[ExitCode, str] = MEANINGS,
+) -> str:
+    """The sections after the options; a drop-in's exit codes have *meanings* of their own."""
     shown = [f"  {line}" for line in examples]
-    codes = [f"  {code:d}  {MEANINGS[code]}" for code in exits]
+    codes = [f"  {code:d}  {meanings[code]}" for code in exits]
     return "\n".join(["Examples:", *shown, "", "Exit codes:", *codes])
 
 

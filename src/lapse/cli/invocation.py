@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lapse.cli.failure import InterruptedByUserError
+from lapse.cli.failure import InterruptedByUserError, exit_code_of
 from lapse.cli.helptext import Command, Group, epilog
 from lapse.cli.output import JsonOutput, Output, TextOutput, print_help
 from lapse.cli.view import View
-from lapse.errors import ExitCode, UsageError
+from lapse.errors import ExitCode, LapseError, UsageError
 
 if TYPE_CHECKING:
     from lapse.ports import Hook
@@ -51,6 +51,8 @@ class Invocation:
         as_json: Whether to print JSON.
         quiet: Whether to leave progress out.
         debug: Whether to show tracebacks.
+        exits: What a drop-in answers after an error, in its own system's codes. None answers in Lapse's.
+        above: Options of the group of commands that the command belongs to.
     """
 
     command: str = ""
@@ -58,6 +60,8 @@ class Invocation:
     as_json: bool = False
     quiet: bool = False
     debug: bool = False
+    exits: Callable[[LapseError], int] | None = None
+    above: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, arguments: Sequence[str]) -> Invocation:
@@ -71,6 +75,12 @@ class Invocation:
         self.as_json = self.as_json or as_json
         self.quiet = self.quiet or quiet
         self.debug = self.debug or debug
+
+    def exit_code_of(self, error: BaseException) -> int:
+        """What the process answers after *error*."""
+        if self.exits is not None and isinstance(error, LapseError):
+            return self.exits(error)
+        return exit_code_of(error)
 
     @property
     def output(self) -> Output:
@@ -107,13 +117,15 @@ def command(
     """
 
     def register(work: Callable[..., View]) -> Callable[..., View]:
-        app.command(name, cls=Command, help=inspect.getdoc(work), epilog=epilog(examples, exits))(_shown(work))
+        app.command(name, cls=Command, help=inspect.getdoc(work), epilog=epilog(examples, exits))(shown(work))
         return work
 
     return register
 
 
-def _shown(work: Callable[..., View]) -> Callable[..., None]:
+def shown(work: Callable[..., View]) -> Callable[..., None]:
+    """What typer calls for a command or for a group that is a command, too: the view of *work* is shown."""
+
     def run(
         *,
         ctx: typer.Context,
@@ -126,6 +138,9 @@ def _shown(work: Callable[..., View]) -> Callable[..., None]:
         call = current(ctx)
         call.command = ctx.command_path.partition(" ")[2]
         call.note(policy=policy, as_json=as_json, quiet=quiet, debug=debug)
+        if ctx.invoked_subcommand is not None:
+            call.above = arguments
+            return
         try:
             view = work(call, **arguments)
         except KeyboardInterrupt as error:

@@ -12,8 +12,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 import lapse
-from lapse.cli.commands import archives, demos, holds, ledgers, policies, runs
-from lapse.cli.failure import exit_code_of
+from lapse.cli.commands import archives, demos, dialects, holds, ledgers, paces, policies, reclaims, runs
 from lapse.cli.helptext import Group, epilog
 from lapse.cli.invocation import (
     DebugOption,
@@ -80,7 +79,7 @@ def _answered(work: Callable[[], Any], call: Invocation) -> int:
 
 
 def _failed(call: Invocation, error: Exception) -> int:
-    code = exit_code_of(error)
+    code = call.exit_code_of(error)
     if call.debug:
         print_traceback(error)
     call.output.fail(call.command or _command_of(error), error, code)
@@ -132,11 +131,14 @@ def _root(
 
 policies.add_to(app)
 runs.add_to(app)
+paces.add_to(app)
+reclaims.add_to(app)
 holds.add_to(app)
 archives.add_to(app)
 ledgers.add_to(app)
 policies.add_trust_to(app)
 demos.add_to(app)
+dialects.add_to(app)
 
 
 def main() -> None:
@@ -146,7 +148,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    app()
+    app(dialects.called_as(sys.argv))
 
 
 def _occupy_standard_streams() -> None:

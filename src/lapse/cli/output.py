@@ -92,6 +92,18 @@ def print_traceback(error: BaseException) -> None:
     _write(masked("".join(traceback.format_exception(error))), sys.stderr)
 
 
+def print_note(text: str) -> None:
+    """Tell people something on stderr while a command works."""
+    _print([Line(text)], sys.stderr)
+
+
+def print_log_line(text: str, *, on_stderr: bool) -> None:
+    """Print one line of a drop-in's log, as it is."""
+    stream = sys.stderr if on_stderr else sys.stdout
+    _write(f"{plain(text)}\n", stream)
+    _flush(stream)
+
+
 def print_at_once(text: str) -> None:
     """Tell people something from within a signal handler, where buffered streams must not be touched."""
     os.write(2, f"{text}\n".encode())

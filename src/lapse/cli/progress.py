@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from lapse.cli.output import console, is_terminal
-from lapse.cli.wording import plain
+from lapse.cli.output import console, is_terminal, print_note
+from lapse.cli.wording import duration, plain
 
 if TYPE_CHECKING:
     from rich.progress import Progress, Task, TaskID
@@ -18,12 +18,35 @@ if TYPE_CHECKING:
 
 @contextmanager
 def progress_bar(*, wanted: bool) -> Iterator[tuple[Hook, ...]]:
-    """A hook that draws progress on stderr until the block is left; no hook if nobody would see it."""
-    if not wanted or not is_terminal(sys.stderr):
+    """A hook that draws progress on stderr until the block is left.
+
+    Where stderr is no terminal it only says when a run waits for others; no hook if nothing is *wanted*.
+    """
+    if not wanted:
         yield ()
+        return
+    if not is_terminal(sys.stderr):
+        yield (WaitingHook(),)
         return
     with _progress() as progress:
         yield (ProgressHook(progress),)
+
+
+class WaitingHook:
+    """Says in one line that a run begins to wait, and in another that it goes on: for the mail of a cron job."""
+
+    def __init__(self) -> None:
+        self._waits = False
+
+    def on(self, event: Event) -> None:
+        """Tell what *event* says of waiting; a wait whose reason changes is told once."""
+        name = plain(str(event.facts.get("dataset", "")))
+        if event.name == "run.waiting" and not self._waits:
+            self._waits = True
+            print_note(f"{name} waits: {plain(str(event.facts['reason']))}")
+        elif event.name == "run.going_on":
+            self._waits = False
+            print_note(f"{name} goes on after {duration(float(str(event.facts['seconds'])))}")
 
 
 class ProgressHook:
@@ -46,6 +69,11 @@ class ProgressHook:
                 self._progress.advance(self._task(name), int(str(event.facts["records"])))
             case "slice.put_back":
                 self._progress.update(self._task(name), description=f"{name}: a slice again")
+            case "run.waiting":
+                reason = plain(str(event.facts["reason"]))
+                self._progress.update(self._task(name), description=f"{name} waits: {reason}")
+            case "run.going_on":
+                self._progress.update(self._task(name), description=name)
             case "dataset.failed":
                 self._progress.update(self._task(name), description=f"{name}: incomplete")
                 self._progress.stop_task(self._task(name))

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 
 from lapse.instant import SECOND, Nanos, rfc3339
+from lapse.model.bytesize import size_text
 
 NOTHING = "-"
 """Stands in a table cell that has no value."""
 
+size = size_text
+"""Bytes in binary units with one decimal: ``12.1 MiB``."""
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 def plain(text: str) -> str:
@@ -31,16 +34,6 @@ def some(number: int, noun: str) -> str:
 
 def _plural(noun: str) -> str:
     return f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
-
-
-def size(number: int) -> str:
-    """Bytes in binary units with one decimal: ``12.1 MiB``."""
-    amount = float(number)
-    for unit in _UNITS[:-1]:
-        if amount < 1024:
-            return f"{number} B" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1024
-    return f"{amount:,.1f} {_UNITS[-1]}"
 
 
 def share(part: int, whole: int) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from lapse.engine.blaming import blaming
 from lapse.engine.holding import checked_holds, lost_holds
 from lapse.engine.remembered import remember
+from lapse.engine.retuning import pace_warnings, stop_warnings
 from lapse.engine.session import Session
 from lapse.errors import LapseError, UsageError
 from lapse.instant import Nanos, rfc3339
@@ -185,4 +186,4 @@ def _status_warnings(
     ]
     lost = lost_holds(session, session.holds())
     warnings += [f"hold {hold.matter} is recorded but not found as it was: the next run will stop" for hold in lost]
-    return tuple(warnings)
+    return (*warnings, *pace_warnings(session), *stop_warnings(session))

@@ -16,7 +16,7 @@ from lapse.errors import LedgerUnknownError, TargetError
 from lapse.model.disposal import Disposal
 from lapse.model.ledger_entry import EntryKind
 from lapse.model.policy import Dataset
-from lapse.ports import Store, Witness
+from lapse.ports import Pledging, Store, Witness
 from lapse.stages.clearing import clear, is_committed_elsewhere
 from lapse.stages.recording import put_entry, record
 from lapse.stages.verifying import intact
@@ -50,6 +50,7 @@ def recover(session: Session, dataset: Dataset, store: Store) -> Recovered:
     mine = _ledgers(session)
     opened = {(piece.intent.run, piece.intent.slice): piece for piece in unsettled(session.folders.root)}
     here = [piece for piece in opened.values() if piece.intent.store == dataset.store_id]
+    found += _kept_pledges(store, here)
     if not mine:
         _refuse_strangers(session, dataset, found, here)
     ours = tuple(marker for marker in found if marker.owner.ledger in mine)
@@ -66,6 +67,17 @@ def recover(session: Session, dataset: Dataset, store: Store) -> Recovered:
     for disposal in completed:
         session.tell("disposal.recovered", dataset=disposal.dataset, run=disposal.owner.run, records=disposal.records)
     return Recovered(completed=completed, cleared=cleared, markers=ours)
+
+
+def _kept_pledges(store: Store, pieces: Iterable[JournalledSlice]) -> tuple[Disposal, ...]:
+    """Disposals that left no marker, but whose store says that they were committed."""
+    if not isinstance(store, Pledging):
+        return ()
+    return tuple(
+        Disposal.from_json(piece.pledge["disposal"])
+        for piece in pieces
+        if piece.pledge is not None and store.outcome(piece.pledge)
+    )
 
 
 def _is_intact(session: Session, disposal: Disposal) -> bool:
@@ -139,6 +151,8 @@ def _doubt(session: Session, store: Store, piece: JournalledSlice) -> str | None
         return "the store confirmed its commit, but the marker is gone"
     if is_committed_elsewhere(piece, targets=session.targets):
         return "another ledger has taken it over"
+    if piece.pledge is not None and isinstance(store, Pledging) and store.outcome(piece.pledge) is None:
+        return "the store no longer knows what became of its transaction"
     if piece.state is SliceState.BEGUN or piece.intent.place is None or not isinstance(store, Witness):
         return None
     return None if store.is_untouched(piece.intent.place) else "its place in the store is away or was changed"

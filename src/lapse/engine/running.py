@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -12,31 +12,31 @@ from lapse import clock
 from lapse.canonical import Json
 from lapse.engine.blaming import blaming
 from lapse.engine.checkpointing import check_anchor, checkpoint
-from lapse.engine.holding import HoldsChangedError, checked_holds, holds_unchanged, record_new_holds
+from lapse.engine.holding import checked_holds, holds_unchanged, record_new_holds
+from lapse.engine.limits import STOP_FILE, Allowance, Limits
 from lapse.engine.planning import check_drift, read_sealed
+from lapse.engine.purging import Manners, Outcome, Work, purge
 from lapse.engine.recovering import Recovered, recover
 from lapse.engine.remembered import remember
+from lapse.engine.retuning import pace_warnings, tuning
 from lapse.engine.session import Session, run_id
-from lapse.errors import ChangedError, GuardError, LapseError, StateError, UnsupportedError
+from lapse.errors import GuardError, LapseError, StateError, UnsupportedError
 from lapse.instant import rfc3339
-from lapse.model.disposal import Disposal, Facts, Owner
+from lapse.model.disposal import Facts, Owner
 from lapse.model.ledger_entry import EntryKind
 from lapse.model.plan import DatasetPlan
 from lapse.model.policy import Dataset, Hold
 from lapse.model.report import DatasetReport, RunReport, Status, Trouble
 from lapse.model.sealed_plan import SealedDataset
 from lapse.model.selection import Selection, Verdict
-from lapse.ports import Budget, Store
-from lapse.registry import open_store
-from lapse.slicework import Bench, UnrecordedError, work
+from lapse.ports import Budget, Burdened, Store
+from lapse.registry import open_store, store_class
+from lapse.slicework import Bench
 from lapse.stages.guarding import check_clock, check_fingerprint, check_limits
 from lapse.stages.planning import plan_dataset
 from lapse.state.journal import Journal, finish
 from lapse.state.pins import Pins
 from lapse.state.runs import LastRuns
-
-_ATTEMPTS = 3
-"""How often a dataset starts over when its records or holds change under a slice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,36 +48,16 @@ class Wishes:
         allow_empty: Whether a dataset may be emptied.
         plan_file: A sealed plan to follow. None plans anew.
         budget: Size of a slice.
-        stopping: Asked between slices; True ends the run cleanly.
+        limits: How much the run may do.
+        stopping: Asked between slices and while the run waits; True ends it, incomplete.
     """
 
     names: tuple[str, ...] = ()
     allow_empty: bool = False
     plan_file: Path | None = None
     budget: Budget = field(default_factory=Budget)
+    limits: Limits = field(default_factory=Limits)
     stopping: Callable[[], bool] = lambda: False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Work:
-    """One dataset, leased, recovered and guarded: ready to be worked on."""
-
-    dataset: Dataset
-    store: Store
-    selection: Selection
-    plan: DatasetPlan
-    facts: Facts
-    recovered: Recovered
-    sealed: SealedDataset | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Outcome:
-    """What came of one dataset: its report, and the disposals that stand behind it."""
-
-    work: _Work
-    report: DatasetReport
-    disposals: tuple[Disposal, ...]
 
 
 def dry_run(session: Session, wishes: Wishes) -> RunReport:
@@ -141,8 +121,13 @@ def run(session: Session, wishes: Wishes) -> RunReport:
             holds_unchanged=holds_unchanged(session),
         )
         names = (f"{number:06d}" for number in count(1))  # unique in the run: ledger and markers go by them
-        outcomes = [_purge(session, wishes, item, bench, names) for item in works]
-        return _end_record(session, name, outcomes, clock.monotonic() - started)
+        allowance = Allowance(
+            wishes.limits, stop_file=session.folders.root / STOP_FILE, stopping=wishes.stopping, started=started
+        )
+        manners = Manners(budget=wishes.budget, allowance=allowance, tuning=lambda: tuning(session))
+        outcomes = [purge(session, item, bench, names=names, manners=manners) for item in works]
+        report = _end_record(session, name, outcomes, clock.monotonic() - started)
+        return replace(report, warnings=(*report.warnings, *allowance.left_behind()))
 
 
 def _follow(session: Session, wishes: Wishes) -> tuple[Session, dict[str, SealedDataset]]:
@@ -186,6 +171,7 @@ def _planned(
     """
     dataset = selection.dataset
     session.tell("dataset.planning", dataset=dataset.name)
+    _check_pace(dataset)
     with blaming(dataset):
         planned = plan_dataset(store, selection, budget=wishes.budget, mark=sealed.mark if sealed else None)
     check_fingerprint(
@@ -203,6 +189,21 @@ def _planned(
     return planned
 
 
+def _check_pace(dataset: Dataset) -> None:
+    """Refuse to leave out what the policy asks for.
+
+    Raises:
+        UnsupportedError: If ``pause while`` has a query and the store cannot be asked.
+    """
+    is_log = dataset.table is None  # the policy's own `pace` is meant for its databases
+    if dataset.pace.pause_while is not None and not is_log and not issubclass(store_class(dataset.store), Burdened):
+        raise UnsupportedError(
+            f"{dataset.name}: {dataset.shown} cannot be asked `pause while`",
+            hint="Write `pause while: never` under the dataset's `pace`.",
+            origin=dataset.origin("pace"),
+        )
+
+
 def _work(
     session: Session,
     name: str,
@@ -212,7 +213,7 @@ def _work(
     planned: DatasetPlan,
     recovered: Recovered,
     sealed: SealedDataset | None,
-) -> _Work:
+) -> Work:
     selection = session.selection(dataset, holds)
     facts = Facts(
         owner=Owner(ledger=session.writable_ledger.begin(at=session.real_now), run=name),
@@ -226,12 +227,12 @@ def _work(
         },
         came_back=tuple(remember(session.ledger).came_back.get(dataset.name, ())),
     )
-    return _Work(
+    return Work(
         dataset=dataset, store=store, selection=selection, plan=planned, facts=facts, recovered=recovered, sealed=sealed
     )
 
 
-def _begin_record(session: Session, name: str, holds: Sequence[Hold], works: Sequence[_Work]) -> None:
+def _begin_record(session: Session, name: str, holds: Sequence[Hold], works: Sequence[Work]) -> None:
     """Pin what was seen for the first time, and enter new holds and a changed policy into the ledger."""
     record_new_holds(session, holds)
     pins = Pins(session.folders.root)
@@ -243,91 +244,14 @@ def _begin_record(session: Session, name: str, holds: Sequence[Hold], works: Seq
         session.writable_ledger.append(EntryKind.POLICY, body, at=session.real_now)
 
 
-def _purge(session: Session, wishes: Wishes, item: _Work, bench: Bench, names: Iterator[str]) -> _Outcome:
-    """Work on one dataset until nothing lapsed is left, it fails, or the caller wants to stop."""
-    started = clock.monotonic()
-    done: list[Disposal] = []
-    trouble: Trouble | None = None
-    session.tell(
-        "dataset.started",
-        dataset=item.dataset.name,
-        records=item.plan.records(Verdict.LAPSED),
-        size=item.plan.size(Verdict.LAPSED),
-    )
-    try:
-        for disposal in _disposals(session, wishes, item, bench, names):
-            done.append(disposal)
-            session.tell(
-                "disposal.committed", dataset=item.dataset.name, slice=disposal.slice,
-                records=disposal.records, size=disposal.size,
-            )  # fmt: skip
-        if wishes.stopping():
-            trouble = Trouble(message="the run was asked to stop", hint="Run again: it goes on where it stopped.")
-    except LapseError as error:
-        if isinstance(error, UnrecordedError):
-            done.append(error.disposal)
-        trouble = Trouble(message=str(error), hint=error.hint)
-        session.tell("dataset.failed", dataset=item.dataset.name, error=str(error))
-    report = _report(item, done, trouble, clock.monotonic() - started)
-    return _Outcome(work=item, report=report, disposals=tuple(done))
-
-
-def _disposals(session: Session, wishes: Wishes, item: _Work, bench: Bench, names: Iterator[str]) -> Iterator[Disposal]:
-    """Every committed slice; starts over with fresh slices where records or holds change underneath."""
-    attempt, selection = 1, item.selection
-    while True:
-        try:
-            pieces = item.store.slices(selection, item.facts, wishes.budget, item.sealed.mark if item.sealed else None)
-            for piece in pieces:
-                if wishes.stopping():
-                    return
-                disposal = work(replace(piece, name=next(names)), item.store, bench)
-                if disposal is not None:
-                    attempt = 1
-                    yield disposal
-            return
-        except (ChangedError, HoldsChangedError) as error:
-            if attempt == _ATTEMPTS or item.sealed is not None:
-                raise  # a sealed plan is followed as it is, or not at all
-            attempt += 1
-            session.tell("slice.put_back", dataset=item.dataset.name, reason=str(error))
-            selection = session.selection(item.dataset, checked_holds(session))
-
-
-def _report(item: _Work, done: Sequence[Disposal], trouble: Trouble | None, seconds: float) -> DatasetReport:
-    rules: dict[str, int] = {}
-    for disposal in done:
-        for index, records in disposal.counts.items():
-            rules[disposal.rules[index]] = rules.get(disposal.rules[index], 0) + records
-    removed = sum(disposal.records for disposal in done)
-    touched = done or item.recovered.completed
-    status = Status.INCOMPLETE if trouble else Status.DONE if touched else Status.NOTHING
-    return DatasetReport(
-        dataset=item.dataset.name,
-        status=status,
-        records=removed,
-        size=sum(disposal.size for disposal in done),
-        rules=dict(sorted(rules.items())),
-        segments=sum(len(disposal.segments) for disposal in done),
-        slices=len(done),
-        waived=sum(disposal.records for disposal in done if disposal.waiver is not None),
-        recovered=len(item.recovered.completed),
-        cleared=item.recovered.cleared,
-        remaining=max(0, item.plan.records(Verdict.LAPSED) - removed),
-        seconds=seconds,
-        trouble=trouble,
-        plan=item.plan,
-    )
-
-
-def _end_record(session: Session, name: str, outcomes: Sequence[_Outcome], seconds: float) -> RunReport:
+def _end_record(session: Session, name: str, outcomes: Sequence[Outcome], seconds: float) -> RunReport:
     """Record the run; where that fails the report still says what was removed."""
     reports = tuple(outcome.report for outcome in outcomes)
     try:
         warnings = _record_run(session, name, outcomes, reports)
     except LapseError as error:
         reports, warnings = tuple(_unrecorded(report, error) for report in reports), []
-    warnings += _remember_reports(session, name, reports)
+    warnings += [*_remember_reports(session, name, reports), *pace_warnings(session)]
     head = session.ledger.head()
     return RunReport(
         run=name, now=session.now, dry=False, datasets=reports, warnings=tuple(warnings), seconds=seconds,
@@ -336,7 +260,7 @@ def _end_record(session: Session, name: str, outcomes: Sequence[_Outcome], secon
 
 
 def _record_run(
-    session: Session, name: str, outcomes: Sequence[_Outcome], reports: Sequence[DatasetReport]
+    session: Session, name: str, outcomes: Sequence[Outcome], reports: Sequence[DatasetReport]
 ) -> list[str]:
     """Enter the run, checkpoint the ledger into every archive, then prune the markers; returns warnings."""
     session.writable_ledger.append(
@@ -377,7 +301,7 @@ def _remember_reports(session: Session, name: str, reports: Sequence[DatasetRepo
     return []
 
 
-def _prune(session: Session, outcomes: Sequence[_Outcome]) -> list[str]:
+def _prune(session: Session, outcomes: Sequence[Outcome]) -> list[str]:
     """Remove the markers of everything that the ledger has and the checkpoint covers."""
     warnings = []
     for outcome in outcomes:

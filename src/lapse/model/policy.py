@@ -10,6 +10,7 @@ from lapse.canonical import Digest, Json, digest_of, sha256
 from lapse.errors import Origin, PolicyError
 from lapse.instant import Nanos, rfc3339
 from lapse.model.match import Match
+from lapse.model.pace import Pace as Pace
 from lapse.model.period import Period
 
 DOUBT_BEFORE_DEFAULT = Nanos(631_152_000 * 1_000_000_000)
@@ -117,6 +118,7 @@ class Dataset:
         doubt_before: Earlier record times are doubtful. None doubts none for their age.
         expect: Store fingerprint this policy was written for. None pins the first one seen.
         writers: ``none`` promises that nothing writes to the log files. None lets Lapse find out.
+        pace: How gently it is treated. No part of what the policy decides, so no part of its hash.
         origins: Where each key is written, by key; ``""`` is the dataset itself.
     """
 
@@ -135,6 +137,7 @@ class Dataset:
     doubt_before: Nanos | None = DOUBT_BEFORE_DEFAULT
     expect: str | None = None
     writers: str | None = None
+    pace: Pace = field(default_factory=Pace)
     origins: Mapping[str, Origin] = field(default_factory=dict, compare=False, repr=False)
 
     def origin(self, key: str = "") -> Origin | None:

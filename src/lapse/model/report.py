@@ -9,6 +9,7 @@ from enum import Enum
 from lapse.errors import ExitCode
 from lapse.instant import Nanos
 from lapse.model.plan import DatasetPlan
+from lapse.model.reclaim import Space
 
 
 class Status(Enum):
@@ -16,6 +17,7 @@ class Status(Enum):
 
     DONE = "done"
     NOTHING = "nothing to do"
+    ENDED = "ended early"
     INCOMPLETE = "incomplete"
 
 
@@ -48,6 +50,11 @@ class DatasetReport:
         recovered: Disposals of an earlier, interrupted run that this run completed in the ledger.
         cleared: Orphan segments of an earlier run that this run removed.
         remaining: Lapsed records that are still there. None if not counted.
+        ended: Why the run ended before this dataset was done: a budget, a stop file, a signal. None if it did not.
+        waited: Seconds in which the run waited for others.
+        waited_for: What the longest of these waits was for. None if there was none.
+        rested: Seconds in which the run rested between slices, as the pace says.
+        space: What the store's files hold afterwards. None if nothing was removed, or the store cannot tell.
         seconds: Wall time.
         trouble: Why it is incomplete. None if it is not.
         plan: What was planned.
@@ -64,6 +71,11 @@ class DatasetReport:
     recovered: int = 0
     cleared: int = 0
     remaining: int | None = None
+    ended: str | None = None
+    waited: float = 0.0
+    waited_for: str | None = None
+    rested: float = 0.0
+    space: Space | None = None
     seconds: float = 0.0
     trouble: Trouble | None = None
     plan: DatasetPlan | None = field(default=None, repr=False)
@@ -103,6 +115,16 @@ class RunReport:
     def records(self) -> int:
         """Records removed."""
         return sum(report.records for report in self.datasets)
+
+    @property
+    def remaining(self) -> int:
+        """Lapsed records that are still there, as far as they were counted."""
+        return sum(report.remaining or 0 for report in self.datasets)
+
+    @property
+    def ended(self) -> str | None:
+        """Why the run ended early. None if it did not."""
+        return next((report.ended for report in self.datasets if report.ended is not None), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from lapse.errors import Origin
 from lapse.model.match import Match
+from lapse.model.pace import Pace
 from lapse.model.period import Period
 from lapse.model.policy import Archive, Dataset, Floor, Guards, Hold, Rule, TimeFormat
 from lapse.policyfile.addresses import Address
@@ -16,10 +18,12 @@ from lapse.policyfile.models import (
     FloorShape,
     GuardsShape,
     HoldShape,
+    PaceShape,
     ScopeShape,
 )
 from lapse.policyfile.references import WAIVER
 from lapse.policyfile.tree import Entry, Node, children, items
+from lapse.policyfile.words import NEVER
 
 
 def archive_of(entry: Entry, shape: ArchiveShape, to: Address) -> Archive:
@@ -29,8 +33,8 @@ def archive_of(entry: Entry, shape: ArchiveShape, to: Address) -> Archive:
     )
 
 
-def dataset_of(entry: Entry, shape: DatasetShape, store: Address) -> Dataset:
-    """A dataset at its resolved address, its roles replaced by columns."""
+def dataset_of(entry: Entry, shape: DatasetShape, store: Address, pace: PaceShape) -> Dataset:
+    """A dataset at its resolved address, its roles replaced by columns; *pace* is the policy's own."""
     columns = {role: column for role, column in zip(ROLES, (shape.type, shape.tenant), strict=True) if column}
     return Dataset(
         name=entry.key,
@@ -48,6 +52,7 @@ def dataset_of(entry: Entry, shape: DatasetShape, store: Address) -> Dataset:
         doubt_before=shape.doubt_before.instant,
         expect=shape.expect,
         writers=shape.writers,
+        pace=_pace(Pace(), pace, shape.pace),
         origins={"": entry.origin, **{each.key: each.origin for each in children(entry.node)}},
     )
 
@@ -103,6 +108,17 @@ def _scope(match: str | ScopeShape) -> tuple[str | None, Match]:
     if isinstance(match, str):
         return None, Match()
     return match.dataset, match_of(match.model_extra, {role: role for role in ROLES})
+
+
+def _pace(pace: Pace, *shapes: PaceShape) -> Pace:
+    """*pace* with what each of the shapes says, the last one first."""
+    settings = ("transaction", "rows_per_second", "rest", "max_lag")
+    for shape in shapes:
+        said = {name: setting.value for name in settings if (setting := getattr(shape, name)) is not None}
+        pace = replace(pace, **said)
+        if shape.pause_while is not None:
+            pace = replace(pace, pause_while=None if shape.pause_while == NEVER else shape.pause_while)
+    return pace
 
 
 def guards_of(shape: GuardsShape) -> Guards:

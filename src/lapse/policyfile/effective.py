@@ -58,6 +58,8 @@ def _values(path: tuple[str | int, ...], node: Node) -> Iterator[EffectiveValue]
             for entry in node.entries:
                 yield from _values((*path, entry.key), entry.node)
             yield from _defaults(path, node)
+            if not path and node.entry("pace") is None:
+                yield from _defaults(("pace",), Mapped((), node.origin))
 
 
 def _defaults(path: tuple[str | int, ...], node: Mapped) -> Iterator[EffectiveValue]:

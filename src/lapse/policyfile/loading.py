@@ -18,7 +18,7 @@ from lapse.policyfile.addresses import (
     store_address,
     target_address,
 )
-from lapse.policyfile.models import DatasetShape, PolicyShape
+from lapse.policyfile.models import DatasetShape, PaceShape, PolicyShape
 from lapse.policyfile.secrets import AddressError, masked
 from lapse.policyfile.shape import misshapen, plain, shaped
 from lapse.policyfile.tree import Entry, Mapped, Node, Scalar, children, items
@@ -159,7 +159,7 @@ class _Draft:
         shape = None if wrong else shaped(DatasetShape, entry.node)
         if shape is None or entry.key not in self._stores:
             return None
-        return build.dataset_of(entry, shape, self._stores[entry.key])
+        return build.dataset_of(entry, shape, self._stores[entry.key], PaceShape())
 
     def _formats(self) -> Mapping[str, str]:
         archives = children(self._tree.get("archives"))
@@ -173,7 +173,7 @@ class _Draft:
             file=str(main),
             folder=str(self._folder),
             datasets={
-                entry.key: build.dataset_of(entry, shape.datasets[entry.key], self._stores[entry.key])
+                entry.key: build.dataset_of(entry, shape.datasets[entry.key], self._stores[entry.key], shape.pace)
                 for entry in children(self._tree.get("datasets"))
             },
             archives={

@@ -26,6 +26,9 @@ _STRICT = ConfigDict(
 _DOUBT_BEFORE = rfc3339(DOUBT_BEFORE_DEFAULT).removesuffix("T00:00:00Z")
 
 
+_PACE = {"transaction": "1 s", "rows per second": "none", "rest": "auto", "max lag": "10 s", "pause while": words.NEVER}
+
+
 class ArchiveShape(BaseModel):
     """A place where segments go before their records are removed."""
 
@@ -54,6 +57,34 @@ class RuleShape(BaseModel):
 
     archive: words.ArchiveNames | None = None
     """Archives that must all hold a record before it goes, instead of the dataset's. `none` is a waiver."""
+
+
+class PaceShape(BaseModel):
+    """How gently runs treat the stores. It never decides what goes, only when."""
+
+    model_config = _STRICT | ConfigDict(title="Pace")
+
+    transaction: words.Transaction | None = None
+    """How long one transaction should last at most. Without it, `1 s`."""
+
+    rows_per_second: words.Rate | None = Field(default=None, alias="rows per second")
+    """Records removed a second at most, on average. Without it, `none`: as fast as it goes."""
+
+    rest: words.Rest | None = None
+    """Share of the time in which a run rests between slices. Without it, `auto`: half of it while others are busy."""
+
+    max_lag: words.Lag | None = Field(default=None, alias="max lag")
+    """The run waits while a replica is further behind, or does not answer. Without it, `10 s`; `none` asks none."""
+
+    pause_while: words.Query | None = Field(default=None, alias="pause while")
+    """Query in the store's own language: the run waits while its first value is true or not zero. Without it,
+    `never`."""
+
+
+class DatasetPaceShape(PaceShape):
+    """How gently runs treat one dataset. What is left out is as the policy's own `pace` says."""
+
+    model_config = _STRICT | ConfigDict(title="Dataset pace")
 
 
 class DatasetShape(BaseModel):
@@ -117,6 +148,9 @@ class DatasetShape(BaseModel):
 
     writers: words.Writers | None = None
     """`none` promises that nothing writes to these log files."""
+
+    pace: DatasetPaceShape = Field(default_factory=DatasetPaceShape)
+    """How gently runs treat it, where that differs from the policy's own `pace`."""
 
 
 class ScopeShape(BaseModel):
@@ -214,28 +248,32 @@ class PolicyShape(BaseModel):
     guards: GuardsShape = Field(default_factory=GuardsShape)
     """Limits of a run."""
 
+    pace: PaceShape = Field(default_factory=PaceShape)
+    """How gently runs treat the stores."""
+
+
+_SHAPES: dict[tuple[str, ...], type[BaseModel]] = {
+    (): PolicyShape,
+    ("guards",): GuardsShape,
+    ("pace",): PaceShape,
+    ("archives", "*"): ArchiveShape,
+    ("datasets", "*"): DatasetShape,
+    ("datasets", "*", "pace"): DatasetPaceShape,
+    ("datasets", "*", "keep", "#"): RuleShape,
+    ("floors", "#"): FloorShape,
+    ("holds", "#"): HoldShape,
+    ("floors", "#", "match"): ScopeShape,
+    ("holds", "#", "match"): ScopeShape,
+}
+"""The model of every mapping, by its path; ``*`` is any name, ``#`` any position."""
+
 
 def shape_at(path: tuple[str | int, ...]) -> type[BaseModel] | None:
     """The model that describes the mapping at *path* of a policy. None where any name may stand."""
-    match path:
-        case ():
-            return PolicyShape
-        case ("guards",):
-            return GuardsShape
-        case ("archives", str()):
-            return ArchiveShape
-        case ("datasets", str()):
-            return DatasetShape
-        case ("datasets", str(), "keep", int()):
-            return RuleShape
-        case ("floors", int()):
-            return FloorShape
-        case ("holds", int()):
-            return HoldShape
-        case ("floors" | "holds", int(), "match"):
-            return ScopeShape
-        case _:
-            return None
+    steps = ["#" if isinstance(step, int) else step for step in path]
+    if len(steps) > 1 and steps[0] in ("archives", "datasets"):
+        steps[1] = "*"
+    return _SHAPES.get(tuple(steps))
 
 
 def keys_of(shape: type[BaseModel]) -> tuple[str, ...]:
@@ -263,6 +301,8 @@ def json_schema() -> dict[str, Any]:
 
 def default_texts(shape: type[BaseModel]) -> dict[str, str]:
     """The defaults that mean something when nobody writes the key, as a policy would spell them."""
+    if shape is PaceShape:
+        return dict(_PACE)
     fields = {info.alias or name: info for name, info in shape.model_fields.items()}
     texts = {key: info.default for key, info in fields.items() if isinstance(info.default, str)}
     return texts | ({"doubt before": _DOUBT_BEFORE} if shape is DatasetShape else {})

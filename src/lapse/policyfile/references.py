@@ -14,7 +14,7 @@ from lapse.policyfile.fields import ROLES, bad_fields, covers, match_of
 from lapse.policyfile.models import DatasetShape, RuleShape, keys_of
 from lapse.policyfile.shape import shaped
 from lapse.policyfile.tree import Entry, Listing, Mapped, Node, Scalar, children, items
-from lapse.policyfile.words import did_you_mean, nearest
+from lapse.policyfile.words import NEVER, did_you_mean, nearest
 
 WAIVER = "none"
 _NO_TIME = "no time"
@@ -47,6 +47,7 @@ def bad_dataset(dataset: Entry, known: Known) -> Iterator[Complaint]:
     yield from _missing_roles(node)
     if address is not None:
         yield from _bad_table(dataset, node, address)
+        yield from _bad_pace(node, address)
 
 
 def is_word(node: Node | None, word: str) -> bool:
@@ -161,3 +162,10 @@ def _bad_table(entry: Entry, dataset: Mapped, address: Address) -> Iterator[Comp
 
 def _has_slip(dataset: Mapped, key: str, known: Collection[str]) -> bool:
     return any(nearest(entry.key, known) == key for entry in children(dataset) if entry.key not in known)
+
+
+def _bad_pace(dataset: Mapped, address: Address) -> Iterator[Complaint]:
+    pace = dataset.get("pace")
+    query = pace.entry("pause while") if isinstance(pace, Mapped) else None
+    if query is not None and not address.is_database and not is_word(query.node, NEVER):
+        yield Complaint(query.origin, "`pause while` is for databases: text logs answer no query", "Leave it out.")

@@ -19,10 +19,12 @@ from whenever import Instant, TimeZoneNotFoundError
 from lapse.errors import PolicyError
 from lapse.instant import Nanos, parse_rfc3339
 from lapse.model.match import Glob, text_of
+from lapse.model.pace import parse_lag, parse_rate, parse_rest, parse_transaction
 from lapse.model.period import Period, parse_period
 from lapse.model.policy import TimeFormat
 
 GLOB = "glob:"
+NEVER = "never"
 ONE, MANY = "<one>", "<many>"
 """Names of the two forms a value may have, as pydantic puts them into the path of an error."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -120,6 +122,31 @@ def period(value: Any) -> Period:
         raise wrong(error.message, error.hint) from error
 
 
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting of a pace that somebody wrote.
+
+    Attributes:
+        value: As in `lapse.model.pace.Pace`, where None means something, too.
+    """
+
+    value: float | None
+
+
+def paced(parse: Callable[[object], float | None]) -> Callable[[Any], Setting]:
+    """A reader of one setting of a pace."""
+
+    def read(value: Any) -> Setting:
+        if isinstance(value, (list, dict)):
+            raise wrong(f"must be a single value, not {kind_of(value)}")
+        try:
+            return Setting(parse(value))
+        except PolicyError as error:
+            raise wrong(error.message, error.hint) from error
+
+    return read
+
+
 def instant(value: Any) -> Nanos:
     """A date (its first instant, UTC) or an RFC 3339 instant."""
     hint = "Write a date like 2026-10-01, or an instant with its zone like 2026-10-01T08:00:00Z."
@@ -147,7 +174,7 @@ class DoubtBefore:
 
 def doubt_before(value: Any) -> DoubtBefore:
     """A date, an instant, or ``never``."""
-    return DoubtBefore(None if value == "never" else instant(value))
+    return DoubtBefore(None if value == NEVER else instant(value))
 
 
 def zone(value: Any) -> str:
@@ -243,6 +270,17 @@ DoubtText = Annotated[
 Zone = Annotated[str, PlainValidator(zone), _schema(type="string", examples=["Europe/Paris"])]
 Share = Annotated[float, PlainValidator(share), _schema(type="string", pattern=r"^[0-9]{1,3}(\.[0-9]{1,6})? ?%$")]
 Count = Annotated[int, PlainValidator(count), _schema(type="integer", minimum=1)]
+Transaction = Annotated[
+    Setting, PlainValidator(paced(parse_transaction)), _schema(type="string", examples=["1 s", "500 ms"])
+]
+Rate = Annotated[
+    Setting,
+    PlainValidator(paced(parse_rate)),
+    _schema(anyOf=[{"type": "integer", "minimum": 1}, {"const": "none"}], examples=[2000, "none"]),
+]
+Rest = Annotated[Setting, PlainValidator(paced(parse_rest)), _schema(type="string", examples=["auto", "none", "50%"])]
+Lag = Annotated[Setting, PlainValidator(paced(parse_lag)), _schema(type="string", examples=["10 s", "none"])]
+Query = Annotated[str, PlainValidator(text), _schema(type="string", minLength=1, examples=["never"])]
 Version = Annotated[int, PlainValidator(version), _schema(const=1)]
 FormatWord = Annotated[str, PlainValidator(one_of(*_FORMATS)), _schema(enum=_FORMATS)]
 SegmentFormat = Annotated[

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from itertools import repeat
 from typing import Any
 
 import msgspec
@@ -168,7 +167,7 @@ class _ColumnContent:
 def _validity(column: Any) -> bytes | memoryview:
     """One byte a cell: 1 for a value, 0 for null."""
     if column.null_count == 0:
-        return bytes(repeat(1, len(column)))
+        return b"\x01" * len(column)
     return _buffer(column.is_valid().cast(pa.uint8()), 1)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from lapse.canonical import canonical
@@ -18,23 +19,47 @@ Execute = Callable[[str, Sequence[object]], Sequence[Any]]
 """Runs a statement with bound values and gives all its rows, translating the driver's errors."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarkerTypes:
+    """How a database writes the columns of the marker table.
+
+    Attributes:
+        key: Type of the three columns of the key: they hold names of at most some 60 ASCII characters.
+        text: Type of a text of any length.
+        options: What stands after the columns, such as the storage engine.
+    """
+
+    key: str = "TEXT"
+    text: str = "TEXT"
+    options: str = ""
+
+
 class Markers:
     """The markers in one database.
 
     Beginning and ending transactions is the caller's business: the marker must be in the one that removes.
     """
 
-    def __init__(self, execute: Execute, *, placeholder: str = "?", schema: str | None = None) -> None:
+    def __init__(
+        self,
+        execute: Execute,
+        *,
+        placeholder: str = "?",
+        schema: str | None = None,
+        types: MarkerTypes | None = None,
+    ) -> None:
         self._execute = execute
         self._mark = placeholder
+        self._types = types or MarkerTypes()
         self._table = quote(MARKER_TABLE) if schema is None else f"{quote(schema)}.{quote(MARKER_TABLE)}"
 
     def create(self) -> None:
         """Create the table where it is missing."""
+        key, text = self._types.key, self._types.text
         self._execute(
             f"CREATE TABLE IF NOT EXISTS {self._table} ("
-            '"ledger" TEXT NOT NULL, "run" TEXT NOT NULL, "slice" TEXT NOT NULL, "disposal" TEXT NOT NULL, '
-            'PRIMARY KEY ("ledger", "run", "slice"))',
+            f'"ledger" {key} NOT NULL, "run" {key} NOT NULL, "slice" {key} NOT NULL, "disposal" {text} NOT NULL, '
+            f'PRIMARY KEY ("ledger", "run", "slice")) {self._types.options}'.rstrip(),
             (),
         )
 

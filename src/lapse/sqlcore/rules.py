@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from lapse.instant import Nanos
 from lapse.model.match import Condition, Glob, Match
-from lapse.model.selection import Bound, Selection
+from lapse.model.selection import Bound, HeldScope, Selection
 from lapse.sqlcore.fragments import Fragment, joined
 
 MIN_INT64 = -(2**63)
 MAX_INT64 = 2**63 - 1
+
+
+class Instant(Protocol):
+    """How one database compares the record time of a row. An answer is true, or else false or NULL."""
+
+    def missing(self) -> Fragment:
+        """Whether no time can be read."""
+        ...
+
+    def compare(self, operator: str, instant: Nanos) -> Fragment:
+        """Whether the record time is ``<``, ``<=``, ``>`` or ``>=`` *instant*, both clamped to 64 bits.
+
+        Only asked of rows that have a time.
+        """
+        ...
 
 
 class Dialect(Protocol):
@@ -41,27 +57,48 @@ def clamped(instant: Nanos) -> Nanos:
     return Nanos(max(MIN_INT64, min(MAX_INT64, instant)))
 
 
-def compile_rules(selection: Selection, dialect: Dialect, *, instant: str) -> Fragment:
+def compile_rules(selection: Selection, dialect: Dialect, *, instant: str | Instant) -> Fragment:
     """The outcome's code of a row.
 
     Arguments:
         selection: What decides.
         dialect: How this database compares.
-        instant: A column reference that gives the record time as BIGINT nanoseconds, clamped to 64 bits, or
-            NULL if it cannot be read. It is written several times, so it should not be a costly expression.
+        instant: How to compare the record time; or a column reference that gives it as BIGINT nanoseconds,
+            clamped to 64 bits, or NULL if it cannot be read. It is written several times, so it should not be
+            a costly expression.
     """
-    return _Compiler(dialect, instant).selection(selection)
+    return RuleCompiler(dialect, instant).selection(selection)
 
 
-class _Compiler:
+@dataclass(frozen=True, slots=True)
+class _Number:
+    """A record time that is at hand as nanoseconds."""
+
+    sql: str
+    placeholder: str
+
+    def missing(self) -> Fragment:
+        return Fragment(f"{self.sql} IS NULL")
+
+    def compare(self, operator: str, instant: Nanos) -> Fragment:
+        return Fragment(f"{self.sql} {operator} {self.placeholder}", (clamped(instant),))
+
+
+def compile_match(match: Match, dialect: Dialect) -> Fragment:
+    """The condition that a row matches."""
+    return RuleCompiler(dialect, "NULL").match(match)
+
+
+class RuleCompiler:
     """Writes the decision in the order of `Selection.decide`."""
 
-    def __init__(self, dialect: Dialect, instant: str) -> None:
+    def __init__(self, dialect: Dialect, instant: str | Instant) -> None:
         self._dialect = dialect
-        self._instant = instant
+        self._instant = _Number(instant, dialect.placeholder) if isinstance(instant, str) else instant
 
     def selection(self, selection: Selection) -> Fragment:
-        cases = [Fragment(f"WHEN {self._instant} IS NULL THEN 0")]
+        """The outcome's code of a row, never NULL."""
+        cases = ["WHEN " + self._instant.missing() + " THEN 0"]
         before = selection.dataset.doubt_before
         if before is not None:
             cases.append(self._compare("<", before, code=1))
@@ -71,17 +108,22 @@ class _Compiler:
             for offset, name in enumerate(selection.dataset.require)
         ]
         for offset, hold in enumerate(selection.holds):
-            covered = [self.match(hold.match)]
-            if hold.records_from is not None:
-                covered.append(self._instant_is(">=", hold.records_from))
-            if hold.records_before is not None:
-                covered.append(self._instant_is("<", hold.records_before))
-            cases.append("WHEN " + joined(" AND ", covered) + f" THEN {selection.first_hold + offset}")
+            cases.append("WHEN " + self.held(hold) + f" THEN {selection.first_hold + offset}")
         for index, bound in enumerate(selection.rules):
             cases.append("WHEN " + self.match(bound.match) + " THEN " + self._under_rule(selection, index, bound))
         return "CASE " + joined(" ", cases) + f" ELSE {selection.unmatched_code} END"
 
+    def held(self, hold: HeldScope) -> Fragment:
+        """Whether *hold* covers a row that has a time."""
+        covered = [self.match(hold.match)]
+        if hold.records_from is not None:
+            covered.append(self._instant.compare(">=", hold.records_from))
+        if hold.records_before is not None:
+            covered.append(self._instant.compare("<", hold.records_before))
+        return joined(" AND ", covered)
+
     def match(self, match: Match) -> Fragment:
+        """Whether *match* matches a row."""
         if not match.conditions:
             return Fragment("TRUE")
         return joined(" AND ", map(self._condition, match.conditions))
@@ -100,12 +142,9 @@ class _Compiler:
         for offset, floor in enumerate(selection.floors):
             kept = self.match(floor.match)
             if floor.cutoff is not None:
-                kept = self._instant_is(">=", floor.cutoff) + " AND " + kept
+                kept = self._instant.compare(">=", floor.cutoff) + " AND " + kept
             cases.append("WHEN " + kept + f" THEN {code + 2 + offset}")
         return "CASE " + joined(" ", cases) + f" ELSE {code} END"
 
     def _compare(self, operator: str, instant: Nanos, *, code: int) -> Fragment:
-        return "WHEN " + self._instant_is(operator, instant) + f" THEN {code}"
-
-    def _instant_is(self, operator: str, instant: Nanos) -> Fragment:
-        return Fragment(f"{self._instant} {operator} {self._dialect.placeholder}", (clamped(instant),))
+        return "WHEN " + self._instant.compare(operator, instant) + f" THEN {code}"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from lapse.model.plan import DatasetPlan, Group, Tally, merge
 from lapse.model.selection import Selection, Verdict
-from lapse.ports import Budget, Store
+from lapse.ports import Budget, Remarking, Store
 
 _ORDER = (Verdict.LAPSED, Verdict.HELD, Verdict.DOUBTFUL, Verdict.UNMATCHED, Verdict.KEPT)
 
@@ -22,6 +23,8 @@ def plan_dataset(
     """Survey the store and say what would go, what would stay, and why. Writes nothing."""
     identity = store.identity()
     tallies = merge(store.survey(selection, mark))
+    if isinstance(store, Remarking):
+        identity = replace(identity, notes=(*identity.notes, *store.remarks(selection)))
     return DatasetPlan(
         dataset=selection.dataset.name,
         store=selection.dataset.shown,

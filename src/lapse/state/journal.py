@@ -6,8 +6,10 @@ settled by the next run, under the store's lease.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
+from lapse.canonical import Json
 from lapse.errors import StateError
 from lapse.state.files import make_private, remove_durably, safe_name, translated
 from lapse.state.journal_record import (
@@ -61,13 +63,18 @@ class Journal:
         self._require_open(slice_name)
         self._append(objects_line(slice_name, objects))
 
-    def committing(self, slice_name: str) -> None:
+    def committing(self, slice_name: str, pledge: Mapping[str, Json] | None = None) -> None:
         """Say that the commit is about to be tried: from now on its outcome is unknown until the store is asked.
+
+        Arguments:
+            slice_name: The slice.
+            pledge: What the store can be asked with, where it leaves no marker.
 
         Raises:
             StateError: If the slice is not under way, or this cannot be written: then it must not be tried.
         """
-        self._advance(slice_name, SliceState.COMMITTING)
+        self._require_open(slice_name)
+        self._append(state_line(slice_name, SliceState.COMMITTING, pledge))
 
     def committed(self, slice_name: str) -> None:
         """Say that the store has confirmed the commit.

@@ -110,11 +110,13 @@ class JournalledSlice:
         intent: What it set out to do.
         state: The last state that was journalled.
         objects: Everything it might have created in archives, staged or final, in the order of the journal.
+        pledge: What its store gave to be asked about the outcome of the commit later. None if the marker tells.
     """
 
     intent: SliceIntent
     state: SliceState
     objects: tuple[SegmentIntent, ...]
+    pledge: Mapping[str, Any] | None = None
 
 
 def begin_line(intent: SliceIntent) -> bytes:
@@ -127,9 +129,10 @@ def objects_line(slice_name: str, objects: Iterable[SegmentIntent]) -> bytes:
     return canonical({"slice": slice_name, "objects": [item.to_json() for item in objects]}) + b"\n"
 
 
-def state_line(slice_name: str, state: SliceState) -> bytes:
+def state_line(slice_name: str, state: SliceState, pledge: Mapping[str, Json] | None = None) -> bytes:
     """The line that says how far a slice has come."""
-    return canonical({"slice": slice_name, "state": state.value}) + b"\n"
+    said = {} if pledge is None else {"pledge": pledge}
+    return canonical({"slice": slice_name, "state": state.value, **said}) + b"\n"
 
 
 def slices_of(lines: Iterable[bytes], path: Path) -> dict[str, JournalledSlice]:
@@ -164,4 +167,4 @@ def _apply(slices: dict[str, JournalledSlice], facts: dict[str, Any]) -> None:
     state = SliceState(facts["state"])
     if state.is_final and name not in slices:
         return  # settled by two processes, and the journal was finished by one of them in between
-    slices[name] = replace(slices[name], state=state)
+    slices[name] = replace(slices[name], state=state, pledge=facts.get("pledge", slices[name].pledge))

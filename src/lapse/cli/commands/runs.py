@@ -20,6 +20,27 @@ DryOption = Annotated[bool, typer.Option("--dry-run", help="Look only: check and
 PlanOption = Annotated[
     Path | None, typer.Option("--plan", metavar="FILE", help="Do exactly what `lapse plan -o FILE` sealed.")
 ]
+RowsOption = Annotated[int | None, typer.Option("--rows", metavar="N", min=1, help="Remove at most N records.")]
+ForOption = Annotated[
+    str | None, typer.Option("--for", metavar="SPAN", help="End after this long: `90m`, `1h30m`, `2 hours`.")
+]
+UntilOption = Annotated[
+    str | None,
+    typer.Option(
+        "--until", metavar="TIME", help="End when the clock of this machine next shows TIME, like 06:00; or an instant."
+    ),
+]
+StopFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--stop-file",
+        metavar="FILE",
+        help="End as soon as FILE exists. So does the file `stop` in the state folder.",
+    ),
+]
+StrictOption = Annotated[
+    bool, typer.Option("--strict", help="Exit 1 where a budget or stop file has left something behind.")
+]
 EmptyOption = Annotated[bool, typer.Option("--allow-empty", help="Allow that a dataset is emptied.")]
 OneDataset = Annotated[str, typer.Argument(metavar="DATASET", help="Its name in the policy.")]
 Key = Annotated[str, typer.Argument(metavar="KEY", help="The record: its key, or FILE:LINE for log files.")]
@@ -41,6 +62,8 @@ def add_to(app: typer.Typer) -> None:
             "lapse run",
             "lapse run calls tool-audit",
             "lapse run --plan plan.json",
+            "lapse run --until 06:00",
+            "lapse run --rows 1000000 --for 2h",
             "lapse run --json > report.json",
         ],
         exits=tuple(ExitCode),
@@ -84,14 +107,21 @@ def run(
     dry_run: DryOption = False,
     plan_file: PlanOption = None,
     allow_empty: EmptyOption = False,
+    rows: RowsOption = None,
+    lasting: ForOption = None,
+    until: UntilOption = None,
+    stop_file: StopFileOption = None,
+    strict: StrictOption = False,
 ) -> View:
     """Archive, verify and remove what has lapsed.
 
     Settles what an interrupted run left, checks leases and guards of all chosen datasets before the first
     removal, then works slice by slice: the records are sealed into the archive and read back before their
-    removal is committed, and the ledger records it. Ctrl-C or SIGTERM ends it after the slice under way.
-    Running it again is always safe, and is how an interrupted run is finished.
+    removal is committed, and the ledger records it. Ctrl-C or SIGTERM ends it after the slice under way, with
+    exit 1. A budget (--rows, --for, --until) or a stop file ends it between slices with exit 0, and what remains
+    is told. Running it again is always safe, and is how an interrupted run is finished.
     """
+    from lapse.cli.budgets import limits_of
     from lapse.cli.stopping import stopping
     from lapse.cli.views.ran import RunView
     from lapse.engine import running
@@ -100,9 +130,13 @@ def run(
     with call.watched() as hooks, stopping() as asked:
         session = open_session(call.policy, hooks=hooks)
         wishes = running.Wishes(
-            names=tuple(datasets or ()), allow_empty=allow_empty, plan_file=plan_file, stopping=asked
+            names=tuple(datasets or ()),
+            allow_empty=allow_empty,
+            plan_file=plan_file,
+            limits=limits_of(rows=rows, lasting=lasting, until=until, stop_file=stop_file, real_now=session.real_now),
+            stopping=asked,
         )
-        return RunView(running.dry_run(session, wishes) if dry_run else running.run(session, wishes))
+        return RunView(running.dry_run(session, wishes) if dry_run else running.run(session, wishes), strict)
 
 
 def why(call: Invocation, dataset: OneDataset, key: Key) -> View:

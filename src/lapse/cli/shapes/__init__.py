@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lapse.cli.shapes.answers import DemoCommand, DemoResult, Explained, TrustResult, VersionResult, WhyResult
+from lapse.cli.shapes.answers import (
+    DemoCommand,
+    DemoResult,
+    Explained,
+    PacedDataset,
+    PaceResult,
+    TrustResult,
+    VersionResult,
+    WhyResult,
+)
 from lapse.cli.shapes.archives import (
     ArchiveListResult,
     ArchiveQueryResult,
@@ -17,6 +26,7 @@ from lapse.cli.shapes.archives import (
     RestoredSegment,
     SegmentShown,
 )
+from lapse.cli.shapes.dropins import ForeignPurge, XivoPolicyResult, XivoPurgeResult, XivoScheduleResult
 from lapse.cli.shapes.envelope import Complaint, Envelope, Failure
 from lapse.cli.shapes.holds import Condition, HoldAddResult, HoldListResult, HoldReleaseResult, HoldShown
 from lapse.cli.shapes.ledgers import LedgerAdoptResult, LedgerLine, LedgerProblem, LedgerShowResult, LedgerVerifyResult
@@ -32,6 +42,7 @@ from lapse.cli.shapes.policies import (
     InitResult,
     SchemaResult,
 )
+from lapse.cli.shapes.reclaims import ReclaimDataset, ReclaimResult
 from lapse.model.report import StatusReport
 
 RESULTS: Mapping[str, tuple[type, ...]] = {
@@ -39,6 +50,8 @@ RESULTS: Mapping[str, tuple[type, ...]] = {
     "check": (CheckResult, EffectiveResult, SchemaResult),
     "plan": (PlanResult,),
     "run": (RunResult,),
+    "pace": (PaceResult,),
+    "reclaim": (ReclaimResult,),
     "why": (WhyResult,),
     "status": (StatusReport,),
     "hold add": (HoldAddResult,),
@@ -53,6 +66,9 @@ RESULTS: Mapping[str, tuple[type, ...]] = {
     "ledger adopt": (LedgerAdoptResult,),
     "trust": (TrustResult,),
     "demo": (DemoResult,),
+    "as xivo-purge-db": (XivoPurgeResult,),
+    "as xivo-purge-db policy": (XivoPolicyResult,),
+    "as xivo-purge-db schedule": (XivoScheduleResult,),
     "": (VersionResult,),
 }
 """The classes that `result` can be of, by command."""
@@ -76,6 +92,7 @@ __all__ = [
     "Explained",
     "Failure",
     "FloorShown",
+    "ForeignPurge",
     "Found",
     "HoldAddResult",
     "HoldListResult",
@@ -87,9 +104,13 @@ __all__ = [
     "LedgerProblem",
     "LedgerShowResult",
     "LedgerVerifyResult",
+    "PaceResult",
+    "PacedDataset",
     "PlanResult",
     "PlannedDataset",
     "PlannedGroup",
+    "ReclaimDataset",
+    "ReclaimResult",
     "RestoredSegment",
     "RunDataset",
     "RunResult",
@@ -99,4 +120,7 @@ __all__ = [
     "TrustResult",
     "VersionResult",
     "WhyResult",
+    "XivoPolicyResult",
+    "XivoPurgeResult",
+    "XivoScheduleResult",
 ]

@@ -58,6 +58,42 @@ class TrustResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PacedDataset:
+    """How gently runs treat one dataset now.
+
+    Attributes:
+        dataset: Dataset name.
+        transaction: Seconds that one transaction lasts at most.
+        rows_per_second: Records removed a second at most. Null does not throttle.
+        rest: Share of the time in which a run rests, 0 to below 1. Null rests while others are busy.
+        max_lag: Seconds by which a replica may be behind before a run waits. Null asks no replica.
+        pause_while: Query that makes a run wait. Null asks nothing.
+    """
+
+    dataset: str
+    transaction: float
+    rows_per_second: int | None
+    rest: float | None
+    max_lag: float | None
+    pause_while: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaceResult:
+    """Of `lapse pace`.
+
+    Attributes:
+        paused: Whether runs wait.
+        changes: What `lapse pace` has changed, one setting each, spelled as in a policy.
+        datasets: How gently runs treat each dataset now.
+    """
+
+    paused: bool
+    changes: Sequence[str]
+    datasets: Sequence[PacedDataset]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VersionResult:
     """Of `lapse --version`.
 

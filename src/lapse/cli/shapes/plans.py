@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from lapse.model.reclaim import Space
 from lapse.model.report import Status
 from lapse.model.selection import Verdict
 
@@ -117,6 +118,11 @@ class RunDataset:
         recovered: Disposals of an interrupted run that this run entered into the ledger.
         cleared: Orphan segments of an interrupted run that this run removed.
         remaining: Lapsed records that are still there. Null if not counted.
+        ended: Why the run ended before this dataset was done: a budget, a stop file, a signal. Null if it did not.
+        waited: Seconds in which the run waited for others.
+        waited_for: What the longest of these waits was for. Null if there was none.
+        rested: Seconds in which the run rested between slices, as the pace says.
+        space: What the store's files hold afterwards. Null if nothing was removed, or the store cannot tell.
         seconds: Wall time.
         trouble: Why it is incomplete. Null if it is not.
         plan: What was planned. Null if the run did not get that far.
@@ -133,6 +139,11 @@ class RunDataset:
     recovered: int
     cleared: int
     remaining: int | None
+    ended: str | None
+    waited: float
+    waited_for: str | None
+    rested: float
+    space: Space | None
     seconds: float
     trouble: Trouble | None
     plan: PlannedDataset | None
@@ -147,6 +158,8 @@ class RunResult:
         now: The instant that decided.
         dry: Whether it only looked: nothing was changed.
         records: Records removed.
+        remaining: Lapsed records that are still there, as far as they were counted.
+        ended: Why the run ended early. Null if it did not.
         datasets: In the order of the policy.
         seconds: Wall time.
         ledger_entries: Entries in the ledger afterwards. Null for a dry run.
@@ -157,6 +170,8 @@ class RunResult:
     now: str
     dry: bool
     records: int
+    remaining: int
+    ended: str | None
     datasets: Sequence[RunDataset]
     seconds: float
     ledger_entries: int | None

@@ -12,6 +12,7 @@ from lapse.cli.view import Done
 from lapse.cli.views.planned import closing, planned_blocks, planned_shape
 from lapse.cli.wording import NOTHING, count, duration, moment, second, short, size, some
 from lapse.errors import ExitCode
+from lapse.model.reclaim import Space
 from lapse.model.report import DatasetReport, RunReport, Status
 
 _COLUMNS = (
@@ -23,6 +24,8 @@ _COLUMNS = (
     Column("remaining", right=True),
     Column("time", right=True),
 )
+_WORTH_TELLING = 0.1
+"""Seconds below which a rest is nothing to tell people of."""
 _STYLES = {Status.INCOMPLETE: "bold red", Status.DONE: "bold"}
 
 
@@ -31,11 +34,12 @@ class RunView(Done):
     """The report of a run, or of a dry one."""
 
     report: RunReport
+    strict: bool = False
 
     @property
     def exit_code(self) -> ExitCode:
-        """1 if a dataset is incomplete."""
-        return self.report.exit_code
+        """1 if a dataset is incomplete; if *strict*, also if the run ended before everything was done."""
+        return ExitCode.INCOMPLETE if self.strict and self.report.ended else self.report.exit_code
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -50,6 +54,8 @@ class RunView(Done):
             now=moment(report.now),
             dry=report.dry,
             records=report.records,
+            remaining=report.remaining,
+            ended=report.ended,
             datasets=[_dataset_shape(each) for each in report.datasets],
             seconds=report.seconds,
             ledger_entries=report.ledger_entries,
@@ -106,10 +112,27 @@ def _details(report: DatasetReport) -> Iterator[Block]:
         said.append(f"{some(report.recovered, 'slice')} of an interrupted run entered into the ledger")
     if report.cleared:
         said.append(f"{some(report.cleared, 'orphan segment')} of an interrupted run cleared")
+    if report.ended and not report.trouble:
+        said.append(f"the run ended early, {some(report.remaining or 0, 'lapsed record')} left: {report.ended}")
+    if report.waited_for:
+        said.append(f"waited {duration(report.waited)} for others, longest: {report.waited_for}")
+    if report.rested >= _WORTH_TELLING:
+        said.append(f"rested {duration(report.rested)} between slices, as its pace says")
+    if report.space is not None:
+        said += _space(report.dataset, report.space)
     yield from (Line(f"{report.dataset}: {text}", indent=2) for text in said)
     yield from _trouble(report)
     if said or report.trouble:
         yield BLANK
+
+
+def _space(dataset: str, space: Space) -> Iterator[str]:
+    unused = (space.dead or 0) + (space.free or 0)
+    if unused:
+        yield (
+            f"{size(space.allocated)} stay allocated, about {size(unused)} of them for new records; "
+            f"lapse reclaim {dataset} says what would give them back"
+        )
 
 
 def _in_order(rules: Mapping[str, int]) -> list[tuple[str, int]]:
@@ -132,6 +155,8 @@ def _closing(report: RunReport) -> str:
         return (
             f"{removed}; {some(incomplete, 'dataset')} did not complete. Run again: it goes on where this one stopped."
         )
+    if report.ended:
+        return f"{removed}; {some(report.remaining, 'lapsed record')} left for the next run: {report.ended}."
     if not report.records:
         return "Nothing to do: no record has lapsed."
     recoverable = report.records - sum(each.waived for each in report.datasets)
@@ -152,6 +177,11 @@ def _dataset_shape(report: DatasetReport) -> shapes.RunDataset:
         recovered=report.recovered,
         cleared=report.cleared,
         remaining=report.remaining,
+        ended=report.ended,
+        waited=report.waited,
+        waited_for=report.waited_for,
+        rested=report.rested,
+        space=report.space,
         seconds=report.seconds,
         trouble=None if trouble is None else shapes.Trouble(message=trouble.message, hint=trouble.hint),
         plan=None if report.plan is None else planned_shape(report.plan),

@@ -13,11 +13,13 @@ from lapse.instant import Nanos
 from lapse.model.disposal import Disposal, Facts
 from lapse.model.plan import Identity, Tally
 from lapse.model.policy import Dataset, TimeFormat
+from lapse.model.reclaim import Prediction, Progress, Space
 from lapse.model.selection import Selection
 from lapse.model.timetext import check_zone
 from lapse.ports import Budget, Found, Part, RestoreCount, Sketch, Slice
 from lapse.sqlcore.markers import MARKER_TABLE, Markers
 from lapse.state import lease
+from lapse.stores.sqlite import reclaiming
 from lapse.stores.sqlite.database import Database
 from lapse.stores.sqlite.finding import find
 from lapse.stores.sqlite.identifying import identify
@@ -220,6 +222,28 @@ class SqliteStore:
         self._known.clear()
         self._database.create()
         return restore(self._database, self._table_name, part)
+
+    # Space
+
+    def allocated(self) -> int:
+        """Bytes of the file and of its write-ahead log."""
+        return reclaiming.allocated(self._database)
+
+    def space(self) -> Space:
+        """The file's pages, all of its tables together."""
+        return reclaiming.space(self._database)
+
+    def tidy(self) -> tuple[str, ...]:
+        """Nothing: SQLite uses the pages of removed rows again by itself."""
+        return ()
+
+    def prediction(self) -> Prediction:
+        """What VACUUM would give back."""
+        return reclaiming.prediction(self._database, self._table)
+
+    def rewrite(self, tell: Callable[[Progress], None]) -> None:
+        """VACUUM, or cut free pages off where the file was made for that."""
+        reclaiming.rewrite(self._database, tell)
 
     @classmethod
     def inspect(cls, address: str) -> Iterator[Sketch]:

@@ -1,0 +1,260 @@
+"""One dataset of a run, slice after slice, until nothing lapsed is left, the run ends, or it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from lapse import clock
+from lapse.engine.holding import HoldsChangedError, checked_holds
+from lapse.engine.limits import Allowance
+from lapse.engine.pacing import Pacer
+from lapse.engine.recovering import Recovered
+from lapse.engine.retrying import TRIES, Slices, Try, delay
+from lapse.engine.session import Session
+from lapse.errors import BusyError, ChangedError, LapseError
+from lapse.model.disposal import Disposal, Facts
+from lapse.model.pace import Tuning
+from lapse.model.plan import DatasetPlan
+from lapse.model.policy import Dataset
+from lapse.model.report import DatasetReport, Status, Trouble
+from lapse.model.sealed_plan import SealedDataset
+from lapse.model.selection import Selection, Verdict
+from lapse.ports import Budget, Store
+from lapse.slicework import Bench, UnrecordedError, work
+
+_ATTEMPTS = 3
+"""How often a dataset starts over when its records or holds change under a slice."""
+_THROTTLED = 10
+"""A throttled slice has at most the records of so many seconds, so that the rests between slices stay short."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """One dataset, leased, recovered and guarded: ready to be worked on."""
+
+    dataset: Dataset
+    store: Store
+    selection: Selection
+    plan: DatasetPlan
+    facts: Facts
+    recovered: Recovered
+    sealed: SealedDataset | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What came of one dataset: its report, and the disposals that stand behind it."""
+
+    work: Work
+    report: DatasetReport
+    disposals: tuple[Disposal, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manners:
+    """How a run behaves towards others.
+
+    Attributes:
+        budget: Size of a slice.
+        allowance: What is left of the run's limits.
+        tuning: Reads what the operator said while the run goes on.
+    """
+
+    budget: Budget
+    allowance: Allowance
+    tuning: Callable[[], Tuning]
+
+
+def purge(session: Session, item: Work, bench: Bench, *, names: Iterator[str], manners: Manners) -> Outcome:
+    """Work on one dataset; an error in it becomes its report's trouble.
+
+    Arguments:
+        session: Whose hooks and holds count.
+        item: The dataset.
+        bench: What its slices need.
+        names: New names of slices, unique in the run.
+        manners: How the run behaves towards others.
+    """
+    started = clock.monotonic()
+    session.tell(
+        "dataset.started",
+        dataset=item.dataset.name,
+        records=item.plan.records(Verdict.LAPSED),
+        size=item.plan.size(Verdict.LAPSED),
+    )
+    purging = _Purge(session, item, bench, names=names, manners=manners)
+    done: list[Disposal] = []
+    trouble: Trouble | None = None
+    try:
+        for disposal in purging.disposals():
+            done.append(disposal)
+            session.tell(
+                "disposal.committed", dataset=item.dataset.name, slice=disposal.slice,
+                records=disposal.records, size=disposal.size,
+            )  # fmt: skip
+    except LapseError as error:
+        if isinstance(error, UnrecordedError):
+            done.append(error.disposal)
+            manners.allowance.spend(error.disposal.records)
+        trouble = Trouble(message=str(error), hint=error.hint)
+        session.tell("dataset.failed", dataset=item.dataset.name, error=str(error))
+    report = _report(purging, done, trouble, clock.monotonic() - started)
+    return Outcome(work=item, report=report, disposals=tuple(done))
+
+
+class _Purge:
+    """A dataset on its way to having nothing lapsed left.
+
+    Attributes:
+        item: The dataset.
+        pacer: Its throttle.
+        skipped: Why slices of the last pass were skipped.
+        complete: Whether the last pass came to its end.
+    """
+
+    def __init__(self, session: Session, item: Work, bench: Bench, *, names: Iterator[str], manners: Manners) -> None:
+        self.item = item
+        self.pacer = Pacer(
+            item.dataset.pace,
+            item.store,
+            tuning=manners.tuning,
+            ending=manners.allowance.ending,
+            tell=lambda name, **facts: session.tell(name, dataset=item.dataset.name, **facts),
+        )
+        self.skipped: Sequence[str] = ()
+        self.complete = False
+        self._session = session
+        self._bench = bench
+        self._names = names
+        self._manners = manners
+
+    def disposals(self) -> Iterator[Disposal]:
+        """Every committed slice; passes begin anew where the ground has changed underneath.
+
+        A pass either commits something, or the ones without are counted, or the budget of slices was changed:
+        by the operator, or since little is left of the allowance, which halves each time.
+        """
+        attempt, selection = 1, self.item.selection
+        while not self.complete and self.pacer.ready():
+            try:
+                for disposal in self._pass(selection, self._budget()):
+                    attempt = 1
+                    yield disposal
+            except (ChangedError, HoldsChangedError) as error:
+                if attempt >= _ATTEMPTS or self.item.sealed is not None:
+                    raise  # a sealed plan is followed as it is, or not at all
+                self._tell_put_back(error)
+                selection = self._session.selection(self.item.dataset, checked_holds(self._session))
+                attempt += 1
+            except BusyError as error:  # the store could not even cut the next slice
+                if attempt > TRIES:
+                    raise
+                self._tell_put_back(error)
+                self.pacer.wait_until(clock.monotonic() + delay(attempt - 1), str(error))
+                attempt += 1
+
+    def _budget(self) -> Budget:
+        budget, pace = self._manners.budget, self.pacer.pace
+        rows = budget.rows if pace.rows_per_second is None else min(budget.rows, _THROTTLED * pace.rows_per_second)
+        allowance = self._manners.allowance
+        whole = budget.whole and not allowance.counts
+        return replace(budget, rows=allowance.slice_rows(rows), seconds=pace.transaction, whole=whole)
+
+    def _pass(self, selection: Selection, budget: Budget) -> Iterator[Disposal]:
+        """Work through fresh slices of that *budget*, until they end, it changes, or the run is to end."""
+        item = self.item
+        mark = item.sealed.mark if item.sealed else None
+        slices = Slices(item.store.slices(selection, item.facts, budget, mark), item.store)
+        self.skipped = slices.skipped
+        while self.pacer.goes_on():
+            todo = slices.next()  # before the rest: nobody waits for a slice that there is not
+            if todo is None:
+                self.complete = True
+                return
+            if not (self.pacer.wait_until(todo.due, todo.reason) and self.pacer.ready()):
+                return
+            if self._budget() != budget:
+                return
+            disposal = self._try(todo, slices)
+            if disposal is not None:
+                yield disposal
+
+    def _try(self, todo: Try, slices: Slices) -> Disposal | None:
+        """Work on one slice. None if there was nothing in it, or if it comes again."""
+        began = clock.monotonic()
+        try:
+            disposal = work(replace(todo.piece, name=next(self._names)), self.item.store, self._bench)
+        except BusyError as error:
+            self.pacer.did(0, began=began)
+            self._tell_put_back(error)
+            slices.failed(todo, error)
+            return None
+        records = 0 if disposal is None else disposal.records
+        self.pacer.did(records, began=began)
+        self._manners.allowance.spend(records)
+        slices.succeeded()
+        return disposal
+
+    def _tell_put_back(self, error: LapseError) -> None:
+        self._session.tell("slice.put_back", dataset=self.item.dataset.name, reason=str(error))
+
+
+def _report(purging: _Purge, done: Sequence[Disposal], trouble: Trouble | None, seconds: float) -> DatasetReport:
+    item, idle = purging.item, purging.pacer.idle
+    removed = sum(disposal.records for disposal in done)
+    remaining = max(0, item.plan.records(Verdict.LAPSED) - removed)
+    trouble = trouble or _left_undone(purging, remaining)
+    ended = None if purging.complete else purging.pacer.ended
+    ended_early = ended is not None and (remaining > 0 or not ended.ordered)
+    touched = done or item.recovered.completed
+    return DatasetReport(
+        dataset=item.dataset.name,
+        status=_status(trouble, ended_early=ended_early, touched=bool(touched)),
+        records=removed,
+        size=sum(disposal.size for disposal in done),
+        rules=_by_rule(done),
+        segments=sum(len(disposal.segments) for disposal in done),
+        slices=len(done),
+        waived=sum(disposal.records for disposal in done if disposal.waiver is not None),
+        recovered=len(item.recovered.completed),
+        cleared=item.recovered.cleared,
+        remaining=remaining,
+        ended=ended.reason if ended is not None and ended_early else None,
+        waited=idle.waited,
+        waited_for=idle.waited_for,
+        rested=idle.rested,
+        seconds=seconds,
+        trouble=trouble,
+        plan=item.plan,
+    )
+
+
+def _left_undone(purging: _Purge, remaining: int) -> Trouble | None:
+    """Why a dataset without an error is still not done. None if it is, or if that was agreed on beforehand."""
+    again = "Run again: it goes on where it stopped."
+    if purging.skipped:
+        count = "a slice" if len(purging.skipped) == 1 else f"{len(purging.skipped)} slices"
+        message = f"{count} had to be skipped, {remaining:,} records remain: {purging.skipped[-1]}"
+        return Trouble(message=message, hint=again)
+    ended = purging.pacer.ended
+    if purging.complete or ended is None or ended.ordered:
+        return None
+    return Trouble(message=ended.reason, hint=again)
+
+
+def _status(trouble: Trouble | None, *, ended_early: bool, touched: bool) -> Status:
+    if trouble is not None:
+        return Status.INCOMPLETE
+    if ended_early:
+        return Status.ENDED
+    return Status.DONE if touched else Status.NOTHING
+
+
+def _by_rule(done: Sequence[Disposal]) -> dict[str, int]:
+    """Records removed by rule text."""
+    rules: dict[str, int] = {}
+    for disposal in done:
+        for index, records in disposal.counts.items():
+            rules[disposal.rules[index]] = rules.get(disposal.rules[index], 0) + records
+    return dict(sorted(rules.items()))

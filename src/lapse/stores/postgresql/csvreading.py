@@ -1,0 +1,213 @@
+"""What COPY sends as CSV in, Arrow arrays out, a block at a time, without a Python object a cell."""
+
+from __future__ import annotations
+
+import binascii
+import re
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv
+
+from lapse.errors import StoreError
+from lapse.ports import RowBatch
+
+NULL = "\\N"
+"""How COPY writes NULL. A text that reads the same is quoted, and what is quoted is never NULL here."""
+
+_BLOCK = 4 * 1024 * 1024
+_ROWS = 50_000
+_PARSE = csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False)
+_PLACE = re.compile(r"column #([0-9]+)")
+_encode = msgspec.msgpack.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """A column of the CSV.
+
+    Attributes:
+        name: Its name in messages and in the odd column.
+        arrow: Its Arrow type.
+        fits: Regular expression of the texts that `arrow` can hold. None: all that can come.
+        hexadecimal: Whether the texts are hexadecimal digits of bytes.
+        one_way: What stands in texts that the server writes but does not read. None if there are none such.
+    """
+
+    name: str
+    arrow: Any
+    fits: str | None = None
+    hexadecimal: bool = False
+    one_way: str | None = None
+
+    @property
+    def parsed(self) -> Any:
+        """The type that the CSV is read as. Digits need no check for UTF-8."""
+        return pa.binary() if self.hexadecimal else self.arrow
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """The cells of some rows.
+
+    Attributes:
+        arrays: One for each field.
+        odd: Binary: the cells that do not fit, as a MessagePack map of names to texts. Null where all fit.
+    """
+
+    arrays: tuple[Any, ...]
+    odd: Any
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    data: bytes
+    rows: int
+
+
+class CsvReader:
+    """Reads blocks of rows with the same fields."""
+
+    def __init__(self, fields: Sequence[Field]) -> None:
+        self._fields = tuple(fields)
+        self._doubtful = frozenset(number for number, each in enumerate(fields) if each.fits is not None)
+        # Columns whose odd cells have shown up: they will again, and reading them as text at once is cheaper.
+        self._as_text: frozenset[int] = frozenset()
+
+    def read(self, chunks: Iterator[bytes]) -> Iterator[Decoded]:
+        """The cells of all rows; *chunks* are one row each, as libpq promises (``PQgetCopyData``).
+
+        Raises:
+            StoreError: If the data is not what was asked for; no cell's content is in the message.
+        """
+        try:
+            for block in _blocks(chunks):
+                yield self._decode(block)
+        finally:
+            # A traceback would keep the COPY open, and the session could not even roll back.
+            if isinstance(chunks, Generator):
+                chunks.close()
+
+    def _decode(self, block: _Block) -> Decoded:
+        odd: dict[int, dict[str, str]] = {}
+        columns = self._columns(block)
+        arrays = tuple(self._array(number, column, odd) for number, column in enumerate(columns))
+        cells = [_encode(odd[row]) if row in odd else None for row in range(block.rows)] if odd else None
+        return Decoded(arrays, pa.nulls(block.rows, pa.binary()) if cells is None else pa.array(cells, pa.binary()))
+
+    def _columns(self, block: _Block) -> list[Any]:
+        try:
+            return self._parse(block, self._as_text)
+        except pa.ArrowInvalid as error:
+            if self._as_text == self._doubtful:
+                raise self._refusal(error) from error
+        try:
+            columns = self._parse(block, self._doubtful)
+        except pa.ArrowInvalid as error:
+            raise self._refusal(error) from error
+        self._as_text |= {number for number in self._doubtful if _misfits(columns[number], self._fields[number])}
+        return columns
+
+    def _parse(self, block: _Block, as_text: frozenset[int]) -> list[Any]:
+        names = [str(number) for number in range(len(self._fields))]
+        types = [pa.string() if n in as_text else each.parsed for n, each in enumerate(self._fields)]
+        table = csv.read_csv(
+            pa.BufferReader(block.data),
+            read_options=csv.ReadOptions(column_names=names, block_size=len(block.data) + 1),
+            parse_options=_PARSE,
+            convert_options=csv.ConvertOptions(
+                column_types=dict(zip(names, types, strict=True)),
+                null_values=[NULL],
+                true_values=["t"],
+                false_values=["f"],
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
+            ),
+        )
+        if table.num_rows != block.rows:
+            raise StoreError(f"the server sent {block.rows} rows, which read as {table.num_rows}", hint=_REPORT)
+        return [column.combine_chunks() for column in table.columns]
+
+    def _array(self, number: int, column: Any, odd: dict[int, dict[str, str]]) -> Any:
+        each = self._fields[number]
+        if each.hexadecimal:
+            return _unhexed(column)
+        if each.one_way is not None and pc.any(pc.match_substring(column, each.one_way)).as_py():
+            raise _unreadable(each, f"a value that the server cannot read back from {each.one_way!r}")
+        if column.type == each.arrow:
+            return column
+        fits = pc.match_substring_regex(column, each.fits)
+        for row in pc.indices_nonzero(pc.invert(fits)).to_pylist():
+            odd.setdefault(row, {})[each.name] = column[row].as_py()
+        try:
+            return _cast(pc.if_else(fits, column, pa.scalar(None, pa.string())), each.arrow)
+        except pa.ArrowInvalid as error:
+            raise _unreadable(each, _no(each)) from error
+
+    def _refusal(self, error: pa.ArrowInvalid) -> StoreError:
+        """Arrow's message names the value; ours must not."""
+        place = _PLACE.search(str(error))
+        if place is None:
+            return StoreError("what the server sent cannot be read as CSV", hint=_REPORT)
+        found = self._fields[int(place[1])]
+        return _unreadable(found, _no(found))
+
+
+_REPORT = "Nothing was removed. Report this as a bug."
+
+
+def _unreadable(each: Field, what: str) -> StoreError:
+    hint = "Nothing was removed. Mend the value, or keep these records."
+    return StoreError(f"column {each.name} holds {what}", hint=hint)
+
+
+def _no(each: Field) -> str:
+    return f"a value that cannot be read as {'UTF-8' if each.arrow == pa.string() else each.arrow}"
+
+
+def _cast(texts: Any, kind: Any) -> Any:
+    if not pa.types.is_time64(kind):
+        return texts.cast(kind)
+    # Arrow casts no text to a time of day; on the day that is zero a timestamp is one.
+    moments = pc.binary_join_element_wise("1970-01-01", texts, " ").cast(pa.timestamp(kind.unit))
+    return moments.view(pa.int64()).view(kind)
+
+
+def _misfits(column: Any, each: Field) -> bool:
+    return bool(pc.any(pc.invert(pc.match_substring_regex(column, each.fits))).as_py())
+
+
+def _blocks(chunks: Iterator[bytes]) -> Iterator[_Block]:
+    """Rows gathered into blocks of a few megabytes; one row may be larger."""
+    rows: list[bytes] = []
+    size = 0
+    for row in chunks:
+        rows.append(row)
+        size += len(row)
+        if size >= _BLOCK or len(rows) >= _ROWS:
+            yield _Block(b"".join(rows), len(rows))
+            rows, size = [], 0
+    if rows:
+        yield _Block(b"".join(rows), len(rows))
+
+
+def _unhexed(column: Any) -> Any:
+    """Digits to bytes, all cells at once: they lie one after the other, two digits a byte."""
+    valid, ends, digits = column.buffers()
+    offsets = pa.Array.from_buffers(pa.int32(), column.offset + len(column) + 1, [None, ends])
+    data = b"" if digits is None else binascii.unhexlify(memoryview(digits)[: offsets[-1].as_py()])
+    halved = pc.shift_right(offsets, pa.scalar(1, pa.int32())).buffers()[1]
+    buffers = [valid, halved, pa.py_buffer(data)]
+    return pa.Array.from_buffers(pa.binary(), len(column), buffers, column.null_count, column.offset)
+
+
+def with_odd(decoded: Decoded, names: Sequence[str], odd_column: str | None) -> RowBatch:
+    """The first columns of *decoded* as a batch named so, the odd column last if there is one."""
+    arrays = list(decoded.arrays[: len(names)])
+    if odd_column is None:
+        return pa.RecordBatch.from_arrays(arrays, names=list(names))
+    return pa.RecordBatch.from_arrays([*arrays, decoded.odd], names=[*names, odd_column])

@@ -1,0 +1,146 @@
+"""What is known of a dataset's table, found out once: its session, columns, partitions, dependents and markers."""
+
+# ruff: noqa: S608 - names are quoted, values are bound
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+
+from lapse.errors import StoreError, UnsupportedError
+from lapse.model.policy import Dataset, TimeFormat
+from lapse.model.selection import Selection
+from lapse.sqlcore.fragments import Fragment
+from lapse.stores.postgresql.catalog import Table, find_table
+from lapse.stores.postgresql.connection import Connection
+from lapse.stores.postgresql.dependents import Dependents, dependents_of
+from lapse.stores.postgresql.encoding import Shape
+from lapse.stores.postgresql.identifying import server_of
+from lapse.stores.postgresql.judging import Judge, read_format
+from lapse.stores.postgresql.marking import Marking
+from lapse.stores.postgresql.naming import column, escaped
+from lapse.stores.postgresql.places import Leaf, leaves
+
+Mark = Mapping[str, tuple[int, ...]]
+_SAMPLE = 2_000  # rows of each partition
+_SMALL = 100  # pages that are read whole
+
+
+class Scene:
+    """A dataset's table on its server. Everything is found out with the first question."""
+
+    def __init__(self, dataset: Dataset, *, read_only: bool) -> None:
+        self.dataset = dataset
+        self._read_only = read_only
+        self._opened: Connection | None = None
+        self._format: TimeFormat | None = None
+
+    def close(self) -> None:
+        """End the session."""
+        if self._opened is not None:
+            self._opened.close()
+        self._opened = None
+
+    @property
+    def connection(self) -> Connection:
+        """The session."""
+        if self._opened is None:
+            self._opened = Connection(self.dataset.store, shown=self.dataset.shown, read_only=self._read_only)
+        return self._opened
+
+    @cached_property
+    def table(self) -> Table:
+        """The table."""
+        if self.dataset.table is None:
+            raise UnsupportedError(
+                f"dataset {self.dataset.name} names no table", hint="Write `table:`; `lapse init` lists the tables."
+            )
+        return find_table(self.connection, self.dataset.table)
+
+    @cached_property
+    def leaves(self) -> tuple[Leaf, ...]:
+        """The tables that hold its rows, as they were when last asked for."""
+        return leaves(self.connection, self.table)
+
+    def look_again(self) -> None:
+        """Forget the leaves: they may have grown, or there may be more."""
+        self.__dict__.pop("leaves", None)
+
+    def leaf(self, oid: int) -> Leaf:
+        """The leaf of that number.
+
+        Raises:
+            StoreError: If it is gone.
+        """
+        found = next((leaf for leaf in self.leaves if leaf.oid == oid), None)
+        if found is None:
+            raise StoreError(f"a partition of table {self.table.name} is gone", hint="Run again.")
+        return found
+
+    @cached_property
+    def shape(self) -> Shape:
+        """How its columns travel."""
+        return Shape(self.table.columns)
+
+    @cached_property
+    def dependents(self) -> Dependents:
+        """What depends on its rows."""
+        return dependents_of(self.connection, self.table)
+
+    @cached_property
+    def marking(self) -> Marking:
+        """Where markers go."""
+        return Marking(self.connection)
+
+    @cached_property
+    def marked(self) -> bool:
+        """Whether this role may leave markers; their table is made where it is missing."""
+        self.marking.prepare()
+        return self.marking.may_mark()
+
+    @cached_property
+    def system(self) -> str:
+        """The server's own identifier."""
+        return server_of(self.connection)
+
+    @cached_property
+    def row_size(self) -> int:
+        """Bytes of an average row, from a sample of its pages; to measure every row would double a survey's time."""
+        rows = size = 0
+        for leaf in self.leaves:
+            share = min(100.0, 100.0 * _SAMPLE / max(leaf.rows, 1)) if leaf.pages > _SMALL else 100.0
+            sampled = f"{escaped(leaf.sql)} AS r TABLESAMPLE SYSTEM ({share}) LIMIT {_SAMPLE}"
+            query = f"SELECT {self.shape.size} AS size FROM {sampled}"
+            ((found, of),) = self.connection.query(
+                Fragment(f"SELECT count(*), coalesce(sum(size), 0)::bigint FROM ({query}) AS sample")
+            )
+            rows, size = rows + found, size + int(of)
+        return max(1, size // max(1, rows))
+
+    def judge(self, selection: Selection) -> Judge:
+        """What decides about its rows."""
+        if self._format is None:
+            time = self.table.column(self.dataset.time)
+            self._format = read_format(
+                self.connection, self.table, time, self.dataset.time_format, latest=selection.doubt_after
+            )
+        version = self.connection.version
+        return Judge(table=self.table, selection=selection, time_format=self._format, version=version)
+
+    def highest(self, mark: Mark | None) -> int | None:
+        """The highest key of a high-water mark. None without a mark.
+
+        Raises:
+            StoreError: If the mark is not one of this table.
+        """
+        if mark is None:
+            return None
+        key = self.table.integer_key
+        if key is None or key not in mark:
+            raise StoreError(f"the plan's mark is not one of table {self.table.name}", hint="Make a new plan.")
+        return mark[key][0]
+
+    def below(self, highest: int | None) -> Fragment:
+        """The condition that a row ``r`` has no higher key; true of all where there is none."""
+        key = self.table.integer_key
+        return Fragment("TRUE") if highest is None or key is None else Fragment(f"{column(key)} <= %s", (highest,))

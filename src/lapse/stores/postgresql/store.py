@@ -1,0 +1,198 @@
+"""The PostgreSQL store: `lapse.ports.Store` on one table, partitioned or not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from typing import ClassVar
+
+from lapse import clock
+from lapse.canonical import Json
+from lapse.errors import BusyError, ChangedError, StoreError
+from lapse.model.disposal import Disposal, Facts
+from lapse.model.facts import DatabaseFacts, SmallTable
+from lapse.model.plan import Identity, Tally
+from lapse.model.policy import Dataset
+from lapse.model.selection import Selection
+from lapse.ports import Budget, Burden, Found, Part, RestoreCount, Sketch, Slice
+from lapse.stores.postgresql.burdening import Seen, burden
+from lapse.stores.postgresql.connection import Connection
+from lapse.stores.postgresql.cutting import WHOLE, Cutter, highest_of, stretch_of
+from lapse.stores.postgresql.describing import LentSession, describe, transaction
+from lapse.stores.postgresql.finding import find
+from lapse.stores.postgresql.identifying import identify
+from lapse.stores.postgresql.inspecting import sketches, without_secrets
+from lapse.stores.postgresql.leasing import fence, lease
+from lapse.stores.postgresql.naming import escaped
+from lapse.stores.postgresql.partitions import PartitionTake
+from lapse.stores.postgresql.restoring import restore
+from lapse.stores.postgresql.scene import Mark, Scene
+from lapse.stores.postgresql.taking import Ground, PostgresTake
+
+
+class PostgresStore:
+    """Records in one table of a PostgreSQL database."""
+
+    scheme: ClassVar[str] = "postgresql"
+
+    def __init__(self, dataset: Dataset, *, read_only: bool) -> None:
+        self._dataset = dataset
+        self._read_only = read_only
+        self._scene = Scene(dataset, read_only=read_only)
+        self._cutter = Cutter(self._scene)
+        self._seen = Seen()
+
+    def close(self) -> None:
+        """End the session."""
+        self._scene.close()
+
+    # Looking
+
+    def identity(self) -> Identity:
+        """The server, database, table and columns; what stands against removing; the highest key."""
+        scene = self._scene
+        found = identify(scene.connection, scene.table, self._dataset)
+        return replace(found, refusal=found.refusal or scene.dependents.refusal)
+
+    def survey(self, selection: Selection, mark: Mark | None = None) -> Iterator[Tally]:
+        """Count every row, stretch by stretch, in one snapshot; sizes are estimated from a sample."""
+        yield from self._cutter.survey(selection, mark)
+
+    def find(self, selection: Selection, key: str) -> Iterator[Found]:
+        """The rows whose key has the text *key*; parts of a composite key stand between commas."""
+        yield from find(self._scene.connection, self._scene.judge(selection), dataset=self._dataset, key=key)
+
+    def remarks(self, selection: Selection) -> tuple[str, ...]:
+        """What removing the lapsed rows does to tables that refer to them, with counts."""
+        return self._scene.dependents.remarks(self._scene.connection, self._scene.judge(selection))
+
+    def burden(self) -> Burden:
+        """Whether replicas, a query of the policy, or other sessions ask for a pause."""
+        return burden(self._scene.connection, self._dataset.pace, self._seen)
+
+    # Removing
+
+    def slices(self, selection: Selection, facts: Facts, budget: Budget, mark: Mark | None = None) -> Iterator[Slice]:
+        """Destination by destination: partitions that go whole, then stretches that fit a transaction each."""
+        yield from self._cutter.slices(selection, facts, budget, mark)
+
+    def halves(self, piece: Slice) -> tuple[Slice, ...]:
+        """The same slice as two of half the rows. Empty if it cannot be cut."""
+        return self._cutter.halves(piece)
+
+    @contextmanager
+    def take(self, piece: Slice) -> Iterator[PostgresTake | PartitionTake]:
+        """Delete the slice's lapsed rows in a transaction, or read a partition; leaving the block undoes it."""
+        self._require_writing()
+        connection, ground = self._scene.connection, self._ground(piece)
+        connection.run("BEGIN ISOLATION LEVEL " + _isolation(piece))
+        try:
+            yield from self._taken_whole(ground, piece) if _is_whole(piece) else self._taken(ground, piece)
+        except BusyError:
+            self._cutter.pace.shrink()
+            raise
+        finally:
+            connection.roll_back()
+
+    def _taken(self, ground: Ground, piece: Slice) -> Iterator[PostgresTake]:
+        began = clock.monotonic()
+        ground.limit()
+        fence(ground.connection, self._scene.table)
+        stretch = stretch_of(piece)
+        taken = PostgresTake(ground, piece, escaped(self._scene.leaf(stretch.leaf).sql), stretch)
+        yield taken
+        if taken.removed:
+            self._cutter.pace.learn(taken.removed, clock.monotonic() - began)
+            self._cutter.taken(stretch, piece.destination)
+
+    def _taken_whole(self, ground: Ground, piece: Slice) -> Iterator[PartitionTake]:
+        leaf = self._scene.leaf(int(piece.bounds[1] or 0))
+        try:
+            yield PartitionTake(ground, piece, self._scene.table, leaf)
+        except ChangedError:
+            self._cutter.contested(leaf.oid)
+            raise
+
+    def _ground(self, piece: Slice) -> Ground:
+        scene, judge = self._scene, self._scene.judge(piece.selection)
+        return Ground(
+            connection=scene.connection,
+            judge=judge,
+            shape=scene.shape,
+            dependents=scene.dependents.taken,
+            kept="(" + scene.below(highest_of(piece)) + ") AND " + scene.dependents.unkept(judge),
+            marking=scene.marking,
+            marked=scene.marked,
+            system=scene.system,
+            row_size=scene.row_size,
+            limit=lambda: scene.connection.limit(self._cutter.pace.target),
+        )
+
+    def lease(self) -> AbstractContextManager[None]:
+        """An advisory lock on the table."""
+        return self._leased()
+
+    @contextmanager
+    def _leased(self) -> Iterator[None]:
+        scene, dataset = self._scene, self._dataset
+        with lease(scene.connection, scene.table, address=dataset.store, dataset=dataset.name):
+            yield
+
+    # After
+
+    def recover(self, intact: Callable[[Disposal], bool]) -> Iterator[Disposal]:
+        """Yield every marker; the server has undone what was not committed by itself."""
+        yield from self._scene.marking.read()
+
+    def outcome(self, pledge: Mapping[str, Json]) -> bool | None:
+        """What became of a transaction that left no marker; not known of another server's."""
+        if pledge["system"] != self._scene.system:
+            return None
+        return self._scene.marking.outcome(str(pledge["transaction"]))
+
+    def prune(self, disposals: Iterator[Disposal]) -> None:
+        """Remove markers."""
+        self._scene.marking.remove(disposals)
+
+    def restore(self, part: Part) -> RestoreCount:
+        """Put back rows that are not there."""
+        self._require_writing()
+        self._cutter.forget()
+        return restore(self._scene.connection, self._dataset.table or part.table, part)
+
+    def _require_writing(self) -> None:
+        if self._read_only:
+            raise StoreError(f"{self._dataset.shown} is open for reading only", hint="Open it for writing.")
+
+    # Without a dataset
+
+    @classmethod
+    def inspect(cls, address: str) -> Iterator[Sketch]:
+        """Describe the tables that look like logs, the likeliest first."""
+        connection = Connection(address, shown=without_secrets(address), read_only=True)
+        try:
+            yield from sketches(connection, address)
+        finally:
+            connection.close()
+
+    @classmethod
+    def describe(cls, address: str, *, tables: Sequence[str], small: Sequence[SmallTable] = ()) -> DatabaseFacts:
+        """The time zone of its sessions, the columns of *tables*, the rows of *small* ones."""
+        return describe(address, tables=tables, small=small)
+
+    @classmethod
+    def transaction(cls, address: str) -> AbstractContextManager[LentSession]:
+        """A transaction for statements of somebody else's."""
+        return transaction(address)
+
+
+def _is_whole(piece: Slice) -> bool:
+    return piece.bounds[0] == WHOLE
+
+
+def _isolation(piece: Slice) -> str:
+    """A partition is read in one snapshot; where nothing is read, rows are counted and removed in one."""
+    if _is_whole(piece):
+        return "REPEATABLE READ READ ONLY"
+    return "READ COMMITTED" if piece.destination.archives else "REPEATABLE READ"

@@ -1,0 +1,198 @@
+"""A take: rows deleted in an open transaction and handed over as they leave, then committed with their marker."""
+
+# ruff: noqa: S608 - names are quoted, values are bound
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from lapse import clock
+from lapse.canonical import Json
+from lapse.errors import ChangedError, ProofError, StoreError
+from lapse.model.disposal import Disposal, Method, Proof
+from lapse.model.plan import Tally
+from lapse.ports import Part, RowBatch, Slice
+from lapse.segments.content import ContentDigest
+from lapse.sqlcore.fragments import Fragment
+from lapse.stores.postgresql.connection import Connection
+from lapse.stores.postgresql.counting import Counts
+from lapse.stores.postgresql.dependents import Dependent
+from lapse.stores.postgresql.encoding import COPY_OPTIONS, Decoded, Shape, read, read_plain
+from lapse.stores.postgresql.judging import Judge
+from lapse.stores.postgresql.marking import Marking
+from lapse.stores.postgresql.places import Stretch, within
+from lapse.stores.postgresql.proving import check_proof
+
+_NOTHING = "Nothing was removed. Run again."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What a take works on.
+
+    Attributes:
+        connection: The session, with the take's transaction open.
+        judge: What decides.
+        shape: How the table's columns travel.
+        dependents: Tables whose rows go before those of this one, the deepest first.
+        kept: Condition that no row elsewhere keeps a row ``r`` here.
+        marking: Where the marker goes.
+        marked: Whether this role may leave one.
+        system: The server's own identifier.
+        row_size: Bytes of an average row.
+        limit: Sets the limits of a transaction's statements and locks.
+    """
+
+    connection: Connection
+    judge: Judge
+    shape: Shape
+    dependents: tuple[Dependent, ...]
+    kept: Fragment
+    marking: Marking
+    marked: bool
+    system: str
+    row_size: int
+    limit: Callable[[], None]
+
+
+class PostgresTake:
+    """The lapsed rows of one stretch, with what depends on them."""
+
+    def __init__(self, ground: Ground, piece: Slice, leaf: str, stretch: Stretch) -> None:
+        self._ground = ground
+        self._piece = piece
+        self._leaf = leaf
+        codes = piece.selection.lapsed_codes(piece.destination)
+        place = within(ground.connection, stretch)
+        self.where = "(" + place + ") AND (" + ground.judge.lapsed(codes) + ") AND (" + ground.kept + ")"
+        self._contents: list[ContentDigest] = []
+        self._counts = Counts()
+        self._tallies: tuple[Tally, ...] | None = None
+        self._disposal: Disposal | None = None
+        self._read = False
+        self.removed = 0
+        """Rows of the table that a commit removed."""
+
+    def parts(self) -> Iterator[Part]:
+        """The dependents' rows, the deepest first, then the rows themselves; nothing if nothing lapsed."""
+        if self._read:
+            raise StoreError(f"slice {self._piece.name} was read before", hint="Take it again.")
+        self._read = True
+        self._lock()
+        for dependent in self._ground.dependents:
+            batches = self._child_batches(dependent)
+            first = next(batches, None)
+            if first is not None:
+                yield self._part(dependent.table.shown, dependent.shape, first, batches)
+        rows = self._batches()
+        first = next(rows, None)
+        if first is not None:
+            yield self._part(self._ground.judge.table.shown, self._ground.shape, first, rows)
+
+    def _part(self, table: str, shape: Shape, first: RowBatch, rest: Iterator[RowBatch]) -> Part:
+        content = ContentDigest()
+        self._contents.append(content)
+
+        def digested() -> Iterator[RowBatch]:
+            batch: RowBatch | None = first
+            while batch is not None:
+                content.update(batch)
+                yield batch
+                batch = next(rest, None)
+
+        return Part(table=table, columns=shape.columns, odd_column=shape.odd_column, batches=digested())
+
+    def _lock(self) -> None:
+        """Parents first, so that no child can come while theirs are removed."""
+        if self._ground.dependents:
+            lock = (
+                f"SELECT count(*) FROM (SELECT 1 FROM {self._leaf} AS r WHERE " + self.where + " FOR UPDATE) AS locked"
+            )
+            self._ground.connection.query(lock)
+            for dependent in reversed(self._ground.dependents):
+                self._ground.connection.query(dependent.locking(self._leaf, self.where))
+
+    def _child_batches(self, dependent: Dependent) -> Iterator[RowBatch]:
+        delete = dependent.deleting(self._leaf, self.where) + f" RETURNING {dependent.shape.select}"
+        yield from read_plain(self._ground.connection.copy_out(delete, COPY_OPTIONS), dependent.shape)
+
+    def _batches(self) -> Iterator[RowBatch]:
+        judge, shape = self._ground.judge, self._ground.shape
+        returning = f" RETURNING {shape.select}, " + judge.code + " AS lapse_code, " + judge.tenant
+        delete = f"DELETE FROM {self._leaf} AS r WHERE " + self.where + returning
+        delete += f" AS lapse_tenant, {judge.instant} AS lapse_instant"
+        chunks = self._ground.connection.copy_out(delete, COPY_OPTIONS)
+        for decoded in read(chunks, shape):
+            yield self._counted(decoded)
+
+    def _counted(self, decoded: Decoded) -> RowBatch:
+        self._counts.add(decoded.codes, decoded.tenants, decoded.instants)
+        return decoded.rows
+
+    def tallies(self) -> tuple[Tally, ...]:
+        """Counts of the rows themselves; under a waiver they are removed here, and counted by the server."""
+        if self._tallies is not None:
+            return self._tallies
+        if not self._read and not self._piece.destination.archives:
+            self._tallies = self._remove_unread()
+            return self._tallies
+        return self._counts.tallies(sum(content.raw_size for content in self._contents))
+
+    def _remove_unread(self) -> tuple[Tally, ...]:
+        """Count, then remove, in one snapshot: much cheaper than to have the server count what it returns."""
+        self._read = True
+        ground, judge = self._ground, self._ground.judge
+        self._lock()
+        for dependent in ground.dependents:
+            ground.connection.query(dependent.deleting(self._leaf, self.where))
+        size = str(ground.row_size)
+        tallies = judge.tallies(ground.connection, self.where, size=size, from_=f"{self._leaf} AS r")
+        removed = ground.connection.change(f"DELETE FROM {self._leaf} AS r WHERE " + self.where)
+        if removed != sum(tally.records for tally in tallies):
+            raise ChangedError(f"{removed} rows of slice {self._piece.name} went, another number was counted")
+        return tallies
+
+    def pledge(self, proof: Proof) -> Mapping[str, Json] | None:
+        """The transaction's number and the disposal, where this role may leave no marker."""
+        if self._ground.marked:
+            return None
+        self.tallies()
+        return {
+            "transaction": self._ground.marking.transaction(),
+            "system": self._ground.system,
+            "disposal": self._decided(proof).to_json(),
+        }
+
+    def commit(self, proof: Proof) -> Disposal:
+        """Make the removal permanent, with its marker in the same transaction."""
+        disposal = self._decided(proof)
+        if not disposal.records:
+            return disposal
+        if self._ground.marked:
+            self._ground.marking.add(disposal)
+        self._ground.connection.commit()
+        self.removed = disposal.records
+        return disposal
+
+    def _decided(self, proof: Proof) -> Disposal:
+        """The disposal, made once: what was pledged is what is committed."""
+        if self._disposal is None:
+            tallies = self.tallies()
+            if not self._read:
+                raise ProofError(f"slice {self._piece.name} was not read before its commit", hint=_NOTHING)
+            check_proof(proof, self._piece, self._contents)
+            self._disposal = self._made(proof, tallies)
+        return self._disposal
+
+    def _made(self, proof: Proof, tallies: tuple[Tally, ...]) -> Disposal:
+        piece = self._piece
+        return piece.facts.disposal(
+            slice_name=piece.name,
+            dataset=piece.dataset.name,
+            method=Method.ROW_DELETE,
+            at=clock.real_now(),
+            rule_of={out.code: out.rule for out in piece.selection.outcomes if out.rule is not None},
+            tallies=tallies,
+            proof=proof,
+        )

@@ -1,0 +1,1 @@
+"""Real servers for the tests: ``from servers.postgres import PostgresServer``."""
