@@ -10,8 +10,15 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Figures = TypeVar("Figures", bound="DataclassInstance")
+"""A dataclass of numbers."""
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
 
@@ -49,22 +56,25 @@ def measured(command: Sequence[str], *, env: Mapping[str, str] | None = None, cw
     return Sample(seconds, usage.ru_maxrss * 1024 / 1e6)
 
 
-def median(samples: Sequence[Sample]) -> Sample:
+def median(samples: Sequence[Figures]) -> Figures:
     """The median of each figure."""
-    return Sample(
-        statistics.median(sample.seconds for sample in samples),
-        statistics.median(sample.megabytes for sample in samples),
-    )
+    first = samples[0]
+    medians = {each.name: statistics.median(getattr(sample, each.name) for sample in samples) for each in fields(first)}
+    return replace(first, **medians)
 
 
-def interleaved(contenders: Mapping[str, Callable[[], Sample]], rounds: int) -> dict[str, Sample]:
+def interleaved(contenders: Mapping[str, Callable[[], Figures]], rounds: int) -> dict[str, Figures]:
     """Measure every contender once a round, so that a change of the machine's speed hits all of them."""
-    taken: dict[str, list[Sample]] = {name: [] for name in contenders}
+    taken: dict[str, list[Figures]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, contender in contenders.items():
             taken[name].append(contender())
-            print(f"  {name}: {taken[name][-1].seconds:.2f} s, {taken[name][-1].megabytes:.0f} MB", flush=True)
+            print(f"  {name}: {_shown(taken[name][-1])}", flush=True)
     return {name: median(samples) for name, samples in taken.items()}
+
+
+def _shown(figures: DataclassInstance) -> str:
+    return ", ".join(f"{each.name} {getattr(figures, each.name):.3g}" for each in fields(figures))
 
 
 def machine() -> str:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from lapse.instant import DAY, SECOND, Nanos, to_datetime
@@ -231,10 +231,11 @@ def instants(server: MariadbServer, kind: str, values: Sequence[object], **more:
     return [found.instant for found in judged(server, selection, "times")]
 
 
-FEW = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FEW = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @FEW
+@example(values=["2026-11-01 10:00:00-0530", "2026-11-01 10:00:00+05:30"], zone="Europe/Paris")
 @given(values=st.lists(iso | strange, min_size=1, max_size=20), zone=st.sampled_from(ZONES))
 def test_a_text_is_read_as_the_definition_reads_it(server: MariadbServer, values: list[str], zone: str | None) -> None:
     """To the nanosecond, in every zone, and nothing where it is no time."""

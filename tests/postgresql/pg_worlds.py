@@ -131,3 +131,9 @@ class PostgresPartitionedWorld(PostgresWorld):
     key = "bigint"
     options = 'PARTITION BY RANGE ("id")'
     more = 'CREATE TABLE "log%s ""all""" PARTITION OF "log" FOR VALUES FROM (MINVALUE) TO (MAXVALUE);'
+
+
+class PostgresIndexedWorld(PostgresWorld):
+    """An index on the time: where lapsed rows lie scattered they are found by it."""
+
+    more = 'CREATE INDEX "by time" ON "log" ("at");'

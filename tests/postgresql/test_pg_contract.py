@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from pg_worlds import (
+    PostgresIndexedWorld,
     PostgresMillisWorld,
     PostgresNaiveWorld,
     PostgresPartitionedWorld,
@@ -20,7 +21,8 @@ class TestPostgresStore(StoreContract):
 
     @pytest.fixture(
         params=[
-            PostgresWorld, PostgresNaiveWorld, PostgresTextWorld, PostgresMillisWorld, PostgresPartitionedWorld
+            PostgresWorld, PostgresIndexedWorld, PostgresNaiveWorld, PostgresTextWorld, PostgresMillisWorld,
+            PostgresPartitionedWorld,
         ]
     )  # fmt: skip
     def world(self, request: pytest.FixtureRequest, pg_database: str) -> World:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 from xivo_world import XivoWorld
 
-from servers.postgres import installed
+from servers.postgres import PostgresServer, installed
 
 FIXTURE = Path(__file__).with_name("xivo_fixture.sql")
 ROWS = {
@@ -33,6 +34,11 @@ class Telephony(XivoWorld):
     era: str = "wazo"
     version: str = ""
 
+    @property
+    def store(self) -> str:
+        """The database's address."""
+        return self.address
+
     def config(self, text: str = "") -> None:
         """Write ``config.yml``."""
         self.conf.mkdir(parents=True, exist_ok=True)
@@ -43,9 +49,15 @@ class Telephony(XivoWorld):
     def fill(self, **values: object) -> None:
         """Make the tables of the era and fill them; *values* are variables of the fixture."""
         variables = {"era": self.era, **ROWS, **values}
-        command = [installed()[self.version] / "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", self.address]
+        psql = str(installed()[self.version] / "psql")
         chosen = [part for name, value in variables.items() for part in ("-v", f"{name}={value}")]
-        subprocess.run([*command, *chosen, "-f", FIXTURE], check=True, capture_output=True)
+        command = [psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", self.address, *chosen, "-f", str(FIXTURE)]
+        subprocess.run(command, check=True, capture_output=True)
+
+    def setting(self, name: str, value: str) -> None:
+        """Give every session of the database this value of a setting."""
+        database = self.address.rpartition("/")[2]
+        self.execute(f"ALTER DATABASE {database} SET {name} = '{value}'")
 
     def query(self, statement: str) -> list[tuple[Any, ...]]:
         """Run a statement; its rows, if it has any."""
@@ -87,3 +99,13 @@ def kept(world: Telephony, days: int) -> dict[str, int]:
 def only(counts: Mapping[str, int], tables: Collection[str]) -> dict[str, int]:
     """The counts of some tables."""
     return {table: counts[table] for table in counts if table in tables}
+
+
+@pytest.fixture(name="telephony")
+def telephony_fixture(
+    pg_database: str, postgres: PostgresServer, tmp_path: Path, request: pytest.FixtureRequest
+) -> Telephony:
+    """A database of the era that the test asks for, by default today's, on each version of the server in turn."""
+    world = Telephony(tmp_path, address=pg_database, era=getattr(request, "param", "wazo"), version=postgres.version)
+    world.config()
+    return world

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from xivo_world import FULL, PURGED, XivoWorld
+from xivo_world import world_fixture as world_fixture
 
 from lapse.cli.commands.dialects import called_as
 

@@ -73,8 +73,8 @@ def test_the_first_file_of_conf_d_wins_by_code_point(tmp_path: Path) -> None:
     """`Z` stands before `a`, `10` before `9`, and conf.d before config.yml."""
     files = {
         "wazo-purge-db/config.yml": "days_to_keep: 1\nlog_file: /from/config",
-        "wazo-purge-db/conf.d/a.yml": "days_to_keep: 2\npid_file: /from/a",
-        "wazo-purge-db/conf.d/Z.yml": "days_to_keep: 3",
+        "wazo-purge-db/conf.d/a.yml": "days_to_keep: 2\npid_file: /from/a\nmine: a",
+        "wazo-purge-db/conf.d/Z.yml": "days_to_keep: 3\nmine: Z",
         "wazo-purge-db/conf.d/9.yml": "days_to_keep: 4\npid_file: /from/9",
         "wazo-purge-db/conf.d/10.yml": "days_to_keep: 5",
     }
@@ -82,6 +82,7 @@ def test_the_first_file_of_conf_d_wins_by_code_point(tmp_path: Path) -> None:
 
     assert found.days == 5
     assert str(found.pid_file) == "/from/9"
+    assert found.merged["mine"] == "Z"
     assert str(found.log_file) == "/from/config"
 
 

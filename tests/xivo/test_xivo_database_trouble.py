@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 from pg_telephony import SIX, Telephony, kept, only
+from pg_telephony import telephony_fixture as telephony_fixture
+from xivo_world import another_run
 
 from servers.postgres import PostgresServer
 
@@ -138,9 +140,7 @@ def test_a_foreign_purger_works_on_the_server(telephony: Telephony, monkeypatch:
                 except Exception:
                     pass
     """
-    telephony.execute(
-        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET timezone = ''Asia/Tokyo''', current_database()); END $$"
-    )
+    telephony.setting("timezone", "Asia/Tokyo")
     telephony.fill()
     points = {"wazo_purge_db.purgers": {"mine": "Purger", "failing": "Failing"}}
     install(telephony.folder, monkeypatch, code=code, points=points)
@@ -158,3 +158,39 @@ def test_a_foreign_purger_works_on_the_server(telephony: Telephony, monkeypatch:
     assert result.exit_code == 0, result.output
     assert f"(INFO) (mine): Asia/Tokyo {before - expected}" in result.stdout
     assert telephony.counts()["webhookd_subscription_log"] == expected
+
+
+def test_a_statement_timeout_of_the_role_is_no_hindrance(telephony: Telephony) -> None:
+    """Each transaction is short; in the original one shorter than the whole meant no progress, ever."""
+    telephony.fill(cel=20_000)
+    telephony.setting("statement_timeout", "250ms")
+    expected = kept(telephony, 365)["cel"]
+
+    result = telephony.call()
+
+    assert result.exit_code == 0, result.output
+    assert telephony.counts()["cel"] == expected
+
+
+def test_the_tables_are_tidied_and_what_stays_allocated_is_told(telephony: Telephony) -> None:
+    """Removed rows no longer take part in the table; what gives the bytes back is named."""
+    telephony.fill(cel=5_000)
+
+    result = telephony.call()
+
+    assert "bytes stay allocated" in result.stdout
+    assert "`lapse reclaim` says what gives them back" in result.stdout
+    visible = "SELECT reltuples::bigint FROM pg_class WHERE relname = 'cel'"
+    assert telephony.query(visible) == [(telephony.counts()["cel"],)]
+
+
+def test_a_second_purge_of_the_same_database_does_not_begin(telephony: Telephony) -> None:
+    """Another run holds the lease in the database itself, on whatever machine it runs."""
+    telephony.fill()
+    before = telephony.counts()
+    with another_run(telephony):
+        result = telephony.call()
+
+    assert result.exit_code == 1
+    assert "another run" in result.stderr
+    assert telephony.counts() == before

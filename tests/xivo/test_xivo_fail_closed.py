@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from xivo_world import FULL, XivoWorld
+from xivo_world import world_fixture as world_fixture
 
 _HEAD = 3
 """Lines that the world's own config.yml begins with."""

@@ -7,6 +7,9 @@ import json
 import pytest
 from plugin_tools import install
 from xivo_world import FULL, PURGED, XivoWorld, another_run
+from xivo_world import world_fixture as world_fixture
+
+from lapse.dialects.xivo.purge import Order, purge
 
 ARCHIVES, OLD_ARCHIVES, PURGERS = "wazo_purge_db.archives", "xivo_purge_db.archives", "wazo_purge_db.purgers"
 
@@ -279,3 +282,20 @@ def test_a_foreign_purger_of_one_of_our_names_does_not_run(world: XivoWorld, mon
 
     assert world.call().exit_code == 0
     assert world.counts() == PURGED
+
+
+def test_a_foreign_purger_is_not_called_once_the_purge_was_asked_to_stop(
+    world: XivoWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And that is told: what was not done is not done."""
+    with_purger(world, monkeypatch, "Purger")
+    for name, value in world.env().items():
+        monkeypatch.setenv(name, value)
+
+    report = purge(Order(stopping=lambda: True), voice=lambda line, *, is_error: None)
+
+    assert report.exit_code == 1
+    (foreign,) = report.foreign
+    assert foreign.trouble is not None
+    assert "asked to stop" in foreign.trouble.message
+    assert world.counts() == {**FULL, "cdr": 3}

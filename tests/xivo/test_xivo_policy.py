@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from xivo_world import TABLES, XivoWorld
+from xivo_world import world_fixture as world_fixture
 
 from lapse.dialects.policytext import policy_text
 from lapse.dialects.xivo.mapping import policy_of

@@ -9,6 +9,7 @@ import subprocess
 
 import pytest
 from xivo_world import FULL, PROGRAM, PURGED, XivoWorld, another_run
+from xivo_world import world_fixture as world_fixture
 
 from lapse.state.folders import StateFolders
 
@@ -182,6 +183,21 @@ def test_a_clock_behind_the_ledger_stops_the_purge(world: XivoWorld, monkeypatch
     assert world.counts() == PURGED
 
 
+def test_a_purge_may_take_longer_than_clocks_may_differ(world: XivoWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ledger grows while it lasts; one `now` decides for all tables all the same."""
+    from lapse import clock
+    from lapse.instant import DAY, Nanos
+
+    real, ticks = clock.real_now, iter(range(1_000_000))
+    monkeypatch.setattr(clock, "real_now", lambda: Nanos(real() + next(ticks) * DAY // 200))
+
+    result = world.call()
+
+    assert result.exit_code == 0, result.output
+    assert world.counts() == PURGED
+    assert len({each["now"] for each in world.entries("disposal")}) == 1
+
+
 def test_a_table_that_is_another_one_now_is_refused(world: XivoWorld) -> None:
     """Its fingerprint was pinned by the first run; the others are purged."""
     world.call()
@@ -238,6 +254,18 @@ def test_debug_logs_more(world: XivoWorld) -> None:
     world.config("debug: true\n")
 
     assert "(DEBUG)" in world.call().stdout
+
+
+def test_a_stop_file_ends_the_purge_without_a_fault(world: XivoWorld) -> None:
+    """As in any run: exit 0, and what is left is told."""
+    (world.folder / "state").mkdir()
+    (world.folder / "state" / "stop").touch()
+
+    result = world.call()
+
+    assert result.exit_code == 0, result.output
+    assert "cel purger: ended early, with 3 entries left: " in result.stdout
+    assert world.counts() == FULL
 
 
 def test_sigterm_ends_the_purge_cleanly(world: XivoWorld) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from xivo_world import FULL, PROGRAM, PURGED, ROOT, XivoWorld
+from xivo_world import world_fixture as world_fixture
 
 SAMPLE = ROOT / "examples" / "xivo-archive-plugin"
 

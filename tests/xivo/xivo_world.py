@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import pytest
 from typer.testing import CliRunner, Result
 
+from lapse import registry
 from lapse.cli.main import app
 from lapse.state.ledger import Ledger
 
@@ -59,6 +61,11 @@ class XivoWorld:
     def database(self) -> Path:
         """The database's file."""
         return self.folder / "asterisk.db"
+
+    @property
+    def store(self) -> str:
+        """The database's address."""
+        return f"sqlite:///{self.database}"
 
     @property
     def log(self) -> Path:
@@ -128,10 +135,10 @@ class XivoWorld:
 _HOLDING = """
 import sys
 from lapse.model.policy import Dataset
-from lapse.stores.sqlite import STORE
+from lapse.registry import open_store
 
-address = "sqlite:///" + sys.argv[1]
-store = STORE(Dataset(name="cel", store=address, shown=address, table="cel", time="eventtime"), read_only=False)
+address = sys.argv[1]
+store = open_store(Dataset(name="cel", store=address, shown=address, table="cel", time="eventtime"), read_only=False)
 with store.lease():
     print("held", flush=True)
     sys.stdin.read()
@@ -142,7 +149,7 @@ store.close()
 @contextmanager
 def another_run(world: XivoWorld) -> Iterator[None]:
     """While the block lasts, another process holds the lease of the database."""
-    command = [sys.executable, "-c", _HOLDING, str(world.database)]
+    command = [sys.executable, "-c", _HOLDING, world.store]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline()
@@ -181,3 +188,10 @@ def build(folder: Path) -> XivoWorld:
             rows = [(time.isoformat(),) for time in times]
             connection.executemany(f"INSERT INTO {table} ({column}) VALUES (?)", rows)
     return world
+
+
+@pytest.fixture(name="world")
+def world_fixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> XivoWorld:
+    """A small telephony server, on a store that plays PostgreSQL's part."""
+    monkeypatch.setitem(registry.STORES, "sqlite", "telephony_double")
+    return build(tmp_path)

@@ -16,6 +16,7 @@ from lapse.engine.holding import checked_holds, holds_unchanged, record_new_hold
 from lapse.engine.limits import STOP_FILE, Allowance, Limits
 from lapse.engine.planning import check_drift, read_sealed
 from lapse.engine.purging import Manners, Outcome, Work, purge
+from lapse.engine.reclaiming import Tidied, allocated, tidy
 from lapse.engine.recovering import Recovered, recover
 from lapse.engine.remembered import remember
 from lapse.engine.retuning import pace_warnings, tuning
@@ -50,6 +51,7 @@ class Wishes:
         budget: Size of a slice.
         limits: How much the run may do.
         stopping: Asked between slices and while the run waits; True ends it, incomplete.
+        tidy: Whether the store makes freed space usable again afterwards, as PostgreSQL does by ``VACUUM``.
     """
 
     names: tuple[str, ...] = ()
@@ -58,6 +60,7 @@ class Wishes:
     budget: Budget = field(default_factory=Budget)
     limits: Limits = field(default_factory=Limits)
     stopping: Callable[[], bool] = lambda: False
+    tidy: bool = True
 
 
 def dry_run(session: Session, wishes: Wishes) -> RunReport:
@@ -125,9 +128,23 @@ def run(session: Session, wishes: Wishes) -> RunReport:
             wishes.limits, stop_file=session.folders.root / STOP_FILE, stopping=wishes.stopping, started=started
         )
         manners = Manners(budget=wishes.budget, allowance=allowance, tuning=lambda: tuning(session))
+        before = [allocated(store) for store in stores]
         outcomes = [purge(session, item, bench, names=names, manners=manners) for item in works]
         report = _end_record(session, name, outcomes, clock.monotonic() - started)
+        if wishes.tidy and allowance.ending() is None:
+            report = _tidied(report, outcomes, before)
         return replace(report, warnings=(*report.warnings, *allowance.left_behind()))
+
+
+def _tidied(report: RunReport, outcomes: Sequence[Outcome], before: Sequence[int | None]) -> RunReport:
+    """Make the space of what was removed usable again. The record is complete by now, so that nothing waits for it."""
+    found = [
+        tidy(outcome.work.store, dataset=outcome.work.dataset.name, before=size) if outcome.disposals else Tidied()
+        for outcome, size in zip(outcomes, before, strict=True)
+    ]
+    datasets = tuple(replace(one, space=done.space) for one, done in zip(report.datasets, found, strict=True))
+    warnings = (*report.warnings, *(warning for done in found for warning in done.warnings))
+    return replace(report, datasets=datasets, warnings=warnings)
 
 
 def _follow(session: Session, wishes: Wishes) -> tuple[Session, dict[str, SealedDataset]]:

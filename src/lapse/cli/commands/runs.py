@@ -41,6 +41,12 @@ StopFileOption = Annotated[
 StrictOption = Annotated[
     bool, typer.Option("--strict", help="Exit 1 where a budget or stop file has left something behind.")
 ]
+TidyOption = Annotated[
+    bool,
+    typer.Option(
+        "--tidy/--no-tidy", help="Make freed space usable again afterwards, as PostgreSQL does by VACUUM (ANALYZE)."
+    ),
+]
 EmptyOption = Annotated[bool, typer.Option("--allow-empty", help="Allow that a dataset is emptied.")]
 OneDataset = Annotated[str, typer.Argument(metavar="DATASET", help="Its name in the policy.")]
 Key = Annotated[str, typer.Argument(metavar="KEY", help="The record: its key, or FILE:LINE for log files.")]
@@ -112,6 +118,7 @@ def run(
     until: UntilOption = None,
     stop_file: StopFileOption = None,
     strict: StrictOption = False,
+    tidy: TidyOption = True,
 ) -> View:
     """Archive, verify and remove what has lapsed.
 
@@ -135,6 +142,7 @@ def run(
             plan_file=plan_file,
             limits=limits_of(rows=rows, lasting=lasting, until=until, stop_file=stop_file, real_now=session.real_now),
             stopping=asked,
+            tidy=tidy,
         )
         return RunView(running.dry_run(session, wishes) if dry_run else running.run(session, wishes), strict)
 

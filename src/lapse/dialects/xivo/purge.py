@@ -22,6 +22,7 @@ from lapse.engine.foreign import ForeignPurger, ForeignReport, database_facts, r
 from lapse.engine.running import Wishes
 from lapse.engine.session import Session, run_id
 from lapse.errors import ExitCode, LapseError
+from lapse.model.plan import DatasetPlan
 from lapse.model.report import DatasetReport, RunReport, Status, Trouble
 from lapse.model.selection import Verdict
 from lapse.ports import Event, Hook
@@ -143,7 +144,7 @@ def _purged(settings: Settings, order: Order) -> PurgeReport:
     for each in run_apart(session, _wishes(order), before_run=lambda: plugins.call_archives(archives, settings)):
         reports.append(_with_refusal(each))
         _say_table(settings, reports[-1].datasets[0], dry=False)
-    done = tuple(_run_foreign(session, settings, purger) for purger in foreign if not order.stopping())
+    done = tuple(_run_foreign(session, settings, purger, order) for purger in foreign)
     report = PurgeReport(
         run=_merged(session, reports), archives=tuple(plugin.name for plugin in archives), foreign=done
     )
@@ -179,9 +180,13 @@ def _wishes(order: Order) -> Wishes:
     return Wishes(allow_empty=True, stopping=order.stopping)
 
 
-def _run_foreign(session: Session, settings: Settings, purger: ForeignPurger) -> ForeignReport:
-    LOGGER.info("%s purger: deleting entries older than %s days", purger.name, purger.days)
-    report = run_foreign(session, settings.address, purger)
+def _run_foreign(session: Session, settings: Settings, purger: ForeignPurger, order: Order) -> ForeignReport:
+    if order.stopping():
+        trouble = Trouble(message="it was not called: the run was asked to stop", hint="Run again.")
+        report = ForeignReport(name=purger.name, days=purger.days, trouble=trouble)
+    else:
+        LOGGER.info("%s purger: deleting entries older than %s days", purger.name, purger.days)
+        report = run_foreign(session, settings.address, purger)
     if report.trouble is None:
         LOGGER.info("%s purger: done; a plug-in deleted by itself, so nothing was counted or archived", purger.name)
     else:
@@ -208,25 +213,36 @@ class _Announcer:
 
 def _say_table(settings: Settings, report: DatasetReport, *, dry: bool) -> None:
     if report.plan is not None:
-        level = logging.WARNING if BY_NAME[report.dataset].is_referred_to else logging.INFO
-        for note in report.plan.identity.notes:
-            LOGGER.log(level, "%s purger: %s", report.dataset, note)
-        for group in report.plan.groups:
-            if group.outcome.verdict in _KEPT_FOR_CAUSE:
-                count, reason = group.tally.records, group.outcome.reason
-                be = "is" if count == 1 else "are"
-                LOGGER.warning("%s purger: %s %s kept: %s", report.dataset, _entries(count), be, reason)
+        _say_plan(report.plan)
     if report.trouble is not None:
         _say_trouble(report.dataset, report.trouble)
     if dry:
         days = settings.days_for(report.dataset)
         LOGGER.info("%s purger: older than %s days: %s", report.dataset, days, _entries(report.remaining or 0))
     elif report.plan is not None:
-        LOGGER.info("%s purger: deleted %s in %.1f s", report.dataset, _entries(report.records), report.seconds)
-        if report.space is not None:
-            unused = (report.space.dead or 0) + (report.space.free or 0)
-            space = f"{report.space.allocated:,} bytes stay allocated, about {unused:,} of them for new entries"
-            LOGGER.info("%s purger: %s; `lapse reclaim` says what gives them back", report.dataset, space)
+        _say_removed(report)
+
+
+def _say_plan(plan: DatasetPlan) -> None:
+    level = logging.WARNING if BY_NAME[plan.dataset].is_referred_to else logging.INFO
+    for note in plan.identity.notes:
+        LOGGER.log(level, "%s purger: %s", plan.dataset, note)
+    for group in plan.groups:
+        if group.outcome.verdict in _KEPT_FOR_CAUSE:
+            be = "is" if group.tally.records == 1 else "are"
+            kept = f"{_entries(group.tally.records)} {be} kept: {group.outcome.reason}"
+            LOGGER.warning("%s purger: %s", plan.dataset, kept)
+
+
+def _say_removed(report: DatasetReport) -> None:
+    LOGGER.info("%s purger: deleted %s in %.1f s", report.dataset, _entries(report.records), report.seconds)
+    if report.ended is not None:
+        left = _entries(report.remaining or 0)
+        LOGGER.warning("%s purger: ended early, with %s left: %s", report.dataset, left, report.ended)
+    if report.space is not None:
+        unused = (report.space.dead or 0) + (report.space.free or 0)
+        space = f"{report.space.allocated:,} bytes stay allocated, about {unused:,} of them for new entries"
+        LOGGER.info("%s purger: %s; `lapse reclaim` says what gives them back", report.dataset, space)
 
 
 def _say_trouble(name: str, trouble: Trouble) -> None:

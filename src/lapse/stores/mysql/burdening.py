@@ -59,7 +59,12 @@ def _replica_states(connection: Connection) -> list[dict[str, Any]]:
 
 def _answer(connection: Connection, query: str) -> bool:
     """Whether the first value of *query* is true, not zero, or null: what is unknown is no go-ahead."""
-    found = connection.rows(query.replace("%", "%%"))
+    limit = "SET STATEMENT max_statement_time = 1 FOR " if connection.is_mariadb else ""
+    connection.run("START TRANSACTION READ ONLY")
+    try:
+        found = connection.rows(limit + query.replace("%", "%%"))
+    finally:
+        connection.roll_back()
     if not found:
         return False
     value = found[0][0]

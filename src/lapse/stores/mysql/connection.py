@@ -26,10 +26,15 @@ _SESSION = (
     "sql_safe_updates = 0",
     "sql_big_selects = 1",
 )
-_BUSY = {1205: "waited too long for a lock", 1213: "deadlock", 1969: "took too long", 3024: "took too long"}
+_LOCKED = {1205: "somebody has a row locked", 1213: "a deadlock"}
+_LONG = (1969, 3024)
 _GONE = (0, 2002, 2003, 2006, 2013, 2014, 2055, 4031, 1053, 1927)
 _DENIED = (1044, 1045, 1142, 1143, 1227, 1370)
 _MISSING = (1049, 1146, 1054)
+
+
+class TooLongError(BusyError):
+    """A statement that took longer than it may: again it would take as long, so it should be cut."""
 
 
 class Connection:
@@ -96,6 +101,11 @@ class Connection:
         with self._translated(), self._connection.cursor() as cursor:
             cursor.execute(sql, tuple(values))
             return list(cursor.fetchall())
+
+    def variable(self, name: str) -> str | None:
+        """A setting of the server. None if this server does not know it."""
+        found = self.rows("SHOW GLOBAL VARIABLES LIKE %s", (name.replace("_", "\\_"),))
+        return str(found[0][1]) if found else None
 
     def named_rows(self, sql: str | Fragment) -> list[dict[str, Any]]:
         """All rows of a statement whose columns differ from server to server, by their names."""
@@ -177,8 +187,10 @@ class Connection:
     def _error(self, error: Exception) -> LapseError:
         number = error.args[0] if error.args and isinstance(error.args[0], int) else None
         text = f"{self._shown}: {error.args[-1] if error.args else error}"
-        if number in _BUSY:
-            return BusyError(f"{text} ({_BUSY[number]})", hint="Nothing of it was removed. Run again.")
+        if number in _LOCKED:
+            return BusyError(f"{text} ({_LOCKED[number]})", hint="Nothing of it was removed. Run again.")
+        if number in _LONG:
+            return TooLongError(text, hint="Nothing of it was removed. Run again.")
         if number in _GONE:
             return StoreError(text, hint="The server is away, or it ended the connection. Run again when it is back.")
         if number in _DENIED:

@@ -27,6 +27,9 @@ GEOMETRIES = (
     *("geometrycollection", "geomcollection"),
 )
 _BITS = {"tinyint": 8, "smallint": 16, "mediumint": 32, "int": 32, "bigint": 64}
+_UTF8 = ("utf8mb4", "utf8mb3", "utf8", "ascii")
+"""Character sets whose bytes are UTF-8 already."""
+
 _UNICODE = ("utf8mb4", "utf8mb3", "utf8", "latin1", "ascii")
 """Character sets of which every value goes to utf8mb4 and comes back."""
 _AS_TEXT = ("time", "uuid", "inet4", "inet6")
@@ -72,7 +75,7 @@ def out(column: TableColumn, name: str) -> str:
         return f"({name} + 0)"
     if kind in _BITS or kind in ("decimal", "year", "date", "datetime", "timestamp"):
         return name
-    if kind in TEXTS and column.charset != "binary":
+    if kind in TEXTS and column.charset not in ("binary", *_UTF8):
         return _quoted(f"CAST(CONVERT({name} USING utf8mb4) AS BINARY)")
     if kind in _AS_TEXT:
         return _quoted(f"CAST(CAST({name} AS CHAR) AS BINARY)") if kind != "time" else name

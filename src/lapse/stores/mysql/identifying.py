@@ -58,9 +58,9 @@ def fingerprint(connection: Connection, table: Table, fields: tuple[str, ...]) -
 def _server(connection: Connection) -> str:
     """The server's own identity, else what is the closest to one."""
     for variable in ("server_uuid", "server_uid"):
-        rows = connection.rows("SHOW GLOBAL VARIABLES LIKE %s", (variable.replace("_", "\\_"),))
-        if rows and rows[0][1]:
-            return str(rows[0][1])
+        value = connection.variable(variable)
+        if value:
+            return value
     ((server, host, folder),) = connection.rows("SELECT @@server_id, @@hostname, @@datadir")
     return f"{server}\0{host}\0{folder}"
 
@@ -140,8 +140,7 @@ def _wrong_parts(table: Table) -> str | None:
 
 
 def _wrong_server(connection: Connection) -> str | None:
-    ((logged, form),) = connection.rows("SELECT @@log_bin, @@binlog_format")
-    if int(logged) and str(form).upper() == "STATEMENT":
+    if _is_logged(connection) and connection.variable("binlog_format") == "STATEMENT":
         return "the server logs statements (binlog_format=STATEMENT), which InnoDB refuses at READ COMMITTED; use MIXED"
     return None
 
@@ -194,7 +193,29 @@ def _child_notes(connection: Connection, table: Table, child: str) -> Iterator[s
 
 
 def _server_notes(connection: Connection) -> Iterator[str]:
-    ((logged, form, expires),) = connection.rows("SELECT @@log_bin, @@binlog_format, @@expire_logs_days")
-    if int(logged):
-        kept = f"for {float(expires):g} days" if float(expires) else "until they are purged"
-        yield f"the binary log ({form}) holds what was removed {kept}, and replicas apply it after"
+    if _is_logged(connection):
+        yield f"the binary log holds what was removed {_kept(connection)}"
+    if _replicas(connection):
+        yield (
+            "replicas read this server's binary log, but do not tell it how far they are: "
+            "let `pace: {pause while: …}` ask a table of heartbeats"
+        )
+
+
+def _is_logged(connection: Connection) -> bool:
+    return connection.variable("log_bin") == "ON"
+
+
+def _kept(connection: Connection) -> str:
+    """For how long."""
+    seconds = float(connection.variable("binlog_expire_logs_seconds") or 0)
+    days = seconds / 86_400 or float(connection.variable("expire_logs_days") or 0)
+    return f"for {days:g} days" if days else "until it is purged"
+
+
+def _replicas(connection: Connection) -> int:
+    """Connections of replicas, as far as this user may see them."""
+    ((count,),) = connection.rows(
+        "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%%'"
+    )
+    return int(count)

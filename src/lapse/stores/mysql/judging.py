@@ -94,8 +94,9 @@ class Judge:
     @property
     def _number(self) -> str:
         """A number made of a row's key and time."""
-        named = ", ".join(f"CAST({column.sql} AS BINARY)" for column in self.table.key)
-        return f"CRC32(CONCAT_WS(',', {named}, COALESCE({self.instant}, '')))"
+        named = [f"CAST({column.sql} AS BINARY)" for column in self.table.key]
+        parts = ", ".join([*named, f"COALESCE({self.instant}, '')"])
+        return f"CRC32(CONCAT_WS(',', {parts}))"
 
 
 def _decoded(name: object) -> str:

@@ -17,11 +17,12 @@ from lapse.stores.mysql.judging import Judge
 _FACTS = {"code": pa.int32(), "instant": pa.int64(), "tenant": pa.string(), "size": pa.int64()}
 
 
-def line_of(judge: Judge, shape: Shape | None) -> Fragment:
-    """The SQL of a row's line: its facts, then with a *shape* its columns."""
+def line_of(judge: Judge, codes: Sequence[int], shape: Shape | None) -> Fragment:
+    """The SQL of the line of a row with one of *codes*: its facts, then with a *shape* its columns."""
+    code = Fragment(str(codes[0])) if len(codes) == 1 else judge.code
     tenant = Fragment("NULL") if judge.tenant is None else _field(judge.tenant)
     # What the columns hold need not be measured twice.
-    facts = [judge.code, Fragment(judge.instant), tenant, Fragment("NULL" if shape else judge.size)]
+    facts = [code, Fragment(judge.instant), tenant, Fragment("NULL" if shape else judge.size)]
     fields = [Fragment(field) for field in shape.fields] if shape else []
     return _line([*facts, *fields])
 

@@ -19,6 +19,7 @@ from lapse.model.policy import Dataset, TimeFormat
 from lapse.model.selection import SKEW, Destination, Selection
 from lapse.model.timetext import check_zone
 from lapse.ports import Budget, Burden, Found, Part, RestoreCount, Sketch, Slice
+from lapse.sqlcore.fragments import Fragment
 from lapse.sqlcore.markers import MARKER_TABLE
 from lapse.stores.mysql import leasing, own, timewalk
 from lapse.stores.mysql.address import parse
@@ -103,11 +104,6 @@ class MysqlStore:
 
     @property
     def _walk(self) -> KeyWalk:
-        if not self._table.key:
-            raise UnsupportedError(
-                refusal(self._connection, self._table) or f"table {self._table.name} has no key",
-                hint="Lapse removes rows only from tables whose rows have a key.",
-            )
         return KeyWalk(self._connection, self._table)
 
     def identity(self) -> Identity:
@@ -143,6 +139,10 @@ class MysqlStore:
     def survey(self, selection: Selection, mark: Mark | None = None) -> Iterator[Tally]:
         """Count every row, stretch by stretch in key order; then the index of the times, where slices will go by it."""
         running, cells, judge = Running(), [], self._judge(selection)
+        if not self._table.key:
+            # Nothing is removed here; for the plan it is counted at one go.
+            yield from judge.tallies(self._connection, Fragment("TRUE"))
+            return
         for counted in Surveyor(self._connection, self._walk, judge).count(self._end(mark)):
             cells.append(counted.cell)
             running.add(counted.tallies)
@@ -167,6 +167,8 @@ class MysqlStore:
 
     def slices(self, selection: Selection, facts: Facts, budget: Budget, mark: Mark | None = None) -> Iterator[Slice]:
         """Ranges of key or time, destination by destination; smaller ones when transactions turn out to be long."""
+        if not self._table.key:
+            return
         judge, number = self._judge(selection), count()
         self._target = budget.seconds
         for destination in selection.destinations():

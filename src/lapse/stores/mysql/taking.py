@@ -22,7 +22,7 @@ from lapse.ports import Part, RowBatch, Slice
 from lapse.segments.content import ContentDigest
 from lapse.sqlcore.fragments import Fragment
 from lapse.stores.mysql import own
-from lapse.stores.mysql.connection import Connection
+from lapse.stores.mysql.connection import Connection, TooLongError
 from lapse.stores.mysql.judging import Judge
 from lapse.stores.mysql.slicing import Learner
 
@@ -75,7 +75,8 @@ class MysqlTake:
     def __init__(self, ground: Ground, piece: Slice, within: Fragment) -> None:
         self._ground = ground
         self._piece = piece
-        self._where = within + " AND " + ground.judge.going(piece.selection.lapsed_codes(piece.destination))
+        self._codes = piece.selection.lapsed_codes(piece.destination)
+        self._where = within + " AND " + ground.judge.going(self._codes)
         self._removed: _Removed | None = None
         self._read = False
         self._began = clock.monotonic()
@@ -120,10 +121,10 @@ class MysqlTake:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 return work()
-            except (BusyError, ChangedError):
+            except (BusyError, ChangedError) as error:
                 self._ground.connection.roll_back()
                 self._ground.learner.shrink()
-                if attempt == _ATTEMPTS:
+                if attempt == _ATTEMPTS or isinstance(error, TooLongError):
                     raise
                 clock.sleep(random.uniform(0.01, 0.1) * attempt)  # noqa: S311 - no secret
                 self.begin()
@@ -166,7 +167,7 @@ class MysqlTake:
     def _line(self, shape: Shape | None) -> Fragment:
         from lapse.stores.mysql.reading import line_of
 
-        return line_of(self._ground.judge, shape)
+        return line_of(self._ground.judge, self._codes, shape)
 
     def tallies(self) -> tuple[Tally, ...]:
         """Counts by code and tenant; without archive they are counted here, which removes the rows."""

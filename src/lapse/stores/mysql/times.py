@@ -96,12 +96,12 @@ def _text(text: str, zone: str | None) -> str:
     is_date = f"CHAR_LENGTH({text}) = 10"
     fraction = (
         f"IF(SUBSTR({text}, 20, 1) IN ('.', ','), "
-        f"CAST(RPAD(REGEXP_SUBSTR(SUBSTR({text}, 21), '^[0-9]+'), 9, '0') AS UNSIGNED), 0)"
+        f"CAST(RPAD(REGEXP_SUBSTR(SUBSTR({text}, 21), '^[0-9]+'), 9, '0') AS SIGNED), 0)"
     )
     tail = f"REGEXP_SUBSTR(SUBSTR({text}, 20), '[+-].*$')"
     offset = (
-        f"(CAST(SUBSTR({tail}, 2, 2) AS UNSIGNED) * 3600 + CAST(CONCAT('0', REPLACE(SUBSTR({tail}, 4), ':', '')) "
-        f"AS UNSIGNED) * 60) * IF(LEFT({tail}, 1) = '-', -1000000, 1000000)"
+        f"(CAST(SUBSTR({tail}, 2, 2) AS SIGNED) * 3600 + CAST(CONCAT('0', REPLACE(SUBSTR({tail}, 4), ':', '')) "
+        f"AS SIGNED) * 60) * IF(LEFT({tail}, 1) = '-', -1000000, 1000000)"
     )
     naive = "0" if zone is None else offset_sql(zone, f"({moment} + INTERVAL IF({is_date}, 1, 0) DAY)")
     ahead = (
@@ -111,7 +111,7 @@ def _text(text: str, zone: str | None) -> str:
     seconds = f"TIMESTAMPDIFF(SECOND, {_EPOCH}, {moment}) + IF({is_date}, {_DAY}, 0)"
     nanos = f"(CAST({seconds} AS DECIMAL(30, 0)) * 1000000 - ({ahead})) * 1000 + IF({is_date}, -1, {fraction})"
     month = f"LAST_DAY(CONCAT(SUBSTR({text}, 1, 8), '01'))"
-    calendar = f"CAST(SUBSTR({text}, 9, 2) AS UNSIGNED) <= DAYOFMONTH({month})"
+    calendar = f"CAST(SUBSTR({text}, 9, 2) AS SIGNED) <= DAYOFMONTH({month})"
     return (
         f"CASE WHEN NOT {text} REGEXP '{_ISO}' OR SUBSTR({text}, 1, 4) = '0000' THEN NULL "
         f"WHEN {calendar} THEN {_from_decimal(nanos)} END"

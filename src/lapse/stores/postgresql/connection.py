@@ -28,6 +28,8 @@ _SETTINGS = (
     "SET lc_monetary = 'C'",
     "SET standard_conforming_strings = on",
     "SET row_security = off",  # rows that a policy hides raise an error instead of being overlooked
+    # A commit that the server could forget in a crash is none.
+    "SELECT set_config('synchronous_commit', 'on', FALSE) WHERE current_setting('synchronous_commit') = 'off'",
 )
 _CONNECT_SECONDS = 10
 
@@ -37,6 +39,7 @@ class Connection:
 
     def __init__(self, address: str, *, shown: str, read_only: bool) -> None:
         self.shown = shown
+        self._address = address
         self._copying: Generator[bytes] | None = None
         with translated(shown):
             self._con: Any = psycopg.connect(
@@ -52,6 +55,10 @@ class Connection:
             self.run(statement)
         if read_only:
             self.run("SET default_transaction_read_only = on")
+
+    def another(self) -> Connection:
+        """A second session on the same database, for writing."""
+        return Connection(self._address, shown=self.shown, read_only=False)
 
     def close(self) -> None:
         """End the session; what is not committed is undone by the server."""

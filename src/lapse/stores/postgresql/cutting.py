@@ -6,25 +6,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import count, pairwise
+from itertools import chain, count, groupby, pairwise
 from typing import cast
 
 from lapse.model.disposal import Facts
 from lapse.model.plan import Tally
 from lapse.model.selection import Destination, Selection
 from lapse.ports import Budget, Slice
+from lapse.sqlcore.fragments import Fragment
 from lapse.stores.postgresql.naming import escaped
 from lapse.stores.postgresql.pace import Learner
-from lapse.stores.postgresql.partitions import Partition, droppable, lapsed_whole
+from lapse.stores.postgresql.partitions import Inventory, inventory, lapsed_whole, partition_remarks
+from lapse.stores.postgresql.pieces import Bounds, OfPlaces, OfTimes, Whole, pack, unpack
 from lapse.stores.postgresql.places import Place, Stretch, within
+from lapse.stores.postgresql.rulers import ruler_for
 from lapse.stores.postgresql.scene import Mark, Scene
 from lapse.stores.postgresql.slicing import cut
-from lapse.stores.postgresql.surveying import Cell, Surveyor
-
-Bounds = tuple[str | int | None, ...]
-"""Of a stretch the highest key, inclusive, or None, then its place; of a partition `WHOLE` and its number."""
-
-WHOLE = "partition"
+from lapse.stores.postgresql.surveying import Survey, Surveyor
+from lapse.stores.postgresql.timecuts import TimeCutter, is_worth_it
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +32,7 @@ class _Surveyed:
 
     selection: Selection
     mark: Mark | None
-    cells: list[Cell]
+    survey: Survey
 
 
 class Cutter:
@@ -55,10 +54,11 @@ class Cutter:
             leaves=scene.leaves,
             size=str(scene.row_size),
             where=scene.below(scene.highest(mark)),
+            ruler=ruler_for(scene, selection),
         )
-        tallies, cells = surveyor.count()
-        self._surveyed = _Surveyed(selection, mark, list(cells))
-        return tallies
+        found = surveyor.count()
+        self._surveyed = _Surveyed(selection, mark, found)
+        return found.tallies
 
     def forget(self) -> None:
         """Survey anew before the next slice: the table is not what it was."""
@@ -70,15 +70,22 @@ class Cutter:
         known = self._surveyed
         if known is not None:
             codes = known.selection.lapsed_codes(destination)
-            known.cells[:] = [cell.without(codes) if cell.stretch.lies_in(stretch) else cell for cell in known.cells]
+            cells = known.survey.cells
+            cells[:] = [cell.without(codes) if cell.range.lies_in(stretch) else cell for cell in cells]
 
     def contested(self, leaf: int) -> None:
         """Take the rows of a partition one by one from now on: it changed while it was sealed."""
         self._contested.add(leaf)
         self.forget()
 
+    def dropped(self, leaf: int) -> None:
+        """Leave out a partition that is gone, where the slices are cut once more."""
+        known = self._surveyed
+        if known is not None:
+            known.survey.cells[:] = [cell for cell in known.survey.cells if cell.range.leaf != leaf]
+
     def slices(self, selection: Selection, facts: Facts, budget: Budget, mark: Mark | None) -> Iterator[Slice]:
-        """Destination by destination: partitions that go whole, then stretches that fit a transaction each."""
+        """Destination by destination: partitions that go whole, and else stretches that fit a transaction each."""
         self.pace.target = budget.seconds
         names = (f"{number:06d}" for number in count())
         for destination in selection.destinations():
@@ -90,69 +97,92 @@ class Cutter:
     def _pieces(
         self, selection: Selection, destination: Destination, budget: Budget, mark: Mark | None
     ) -> Iterator[Bounds]:
-        codes, cells = selection.lapsed_codes(destination), tuple(self._cells(selection, mark))
-        going: tuple[Partition, ...] = ()
+        codes, survey = selection.lapsed_codes(destination), self._known(selection, mark).survey
+        whole: set[int] = set()
         if mark is None and budget.whole:
-            going = lapsed_whole(self._partitions(), cells, selection, destination)
-        for partition in going:
-            yield (WHOLE, partition.leaf.oid)
-        whole = {partition.leaf.oid for partition in going}
+            may_go = [each for each in self._partitions().partitions if each.leaf.oid not in self._contested]
+            going = lapsed_whole(may_go, survey.cells, selection, destination)
+            whole = {partition.leaf.oid for partition in going}
         highest = self._scene.highest(mark)
-        for stretch in cut(
-            (cell for cell in cells if cell.stretch.leaf not in whole),
-            codes,
-            limit=lambda: self.pace.limit(min(budget.rows, max(1, budget.size // self._scene.row_size))),
-            borders=lambda stretch, rows: self._borders(selection, stretch, codes, rows),
-        ):
-            yield (highest, *stretch.bounds())
 
-    def _partitions(self) -> tuple[Partition, ...]:
+        def limit() -> int:
+            return self.pace.limit(min(budget.rows, max(1, budget.size // self._scene.row_size)))
+
+        if is_worth_it(self._scene, survey, selection, codes):
+            times = TimeCutter(self._scene, selection, codes)
+            for span in cut(times.cells(survey), codes, limit=limit, split=times.split):
+                yield pack(OfTimes(highest, span))
+            return
+        places = _PlaceCutter(self._scene, selection, codes)
+        for leaf, cells in groupby(tuple(survey.cells), key=lambda cell: cell.range.leaf):
+            if leaf in whole:
+                yield pack(Whole(leaf))
+                continue
+            for stretch in cut(cells, codes, limit=limit, split=places.split):
+                yield pack(OfPlaces(highest, stretch))
+
+    def _partitions(self) -> Inventory:
         scene = self._scene
-        found = droppable(scene.connection, scene.table, scene.leaves, scene.dataset.time)
-        return tuple(partition for partition in found if partition.leaf.oid not in self._contested)
+        return inventory(scene.connection, scene.table, scene.leaves, scene.dataset.time)
 
-    def _cells(self, selection: Selection, mark: Mark | None) -> list[Cell]:
+    def remarks(self, selection: Selection) -> Iterator[str]:
+        """For the plan: which partitions would go whole, and why others would not."""
+        if self._scene.table.kind == "p":
+            yield from partition_remarks(self._partitions(), self._known(selection, None).survey.cells, selection)
+
+    def _known(self, selection: Selection, mark: Mark | None) -> _Surveyed:
         known = self._surveyed
         if known is None or known.selection != selection or known.mark != mark:
             self.survey(selection, mark)
             known = cast("_Surveyed", self._surveyed)
-        return known.cells
-
-    def _borders(self, selection: Selection, stretch: Stretch, codes: tuple[int, ...], rows: int) -> list[Place]:
-        scene, leaf = self._scene, self._scene.leaf(stretch.leaf)
-        where = "(" + within(scene.connection, stretch) + ") AND (" + scene.judge(selection).lapsed(codes) + ")"
-        found = scene.connection.query(
-            "SELECT place FROM (SELECT r.ctid AS place, row_number() OVER (ORDER BY r.ctid) AS number "
-            f"FROM {escaped(leaf.sql)} AS r WHERE " + where + ") AS numbered WHERE number > 1 AND "
-            f"number %% {rows} = {1 % rows} ORDER BY number"
-        )
-        return [_place(text) for (text,) in found]
+        return known
 
     def halves(self, piece: Slice) -> tuple[Slice, ...]:
         """The same slice as two of half the rows. Empty if it cannot be cut."""
-        if piece.bounds[0] == WHOLE:
-            return ()
-        scene, stretch = self._scene, stretch_of(piece)
-        codes, leaf = piece.selection.lapsed_codes(piece.destination), scene.leaf(stretch.leaf)
-        where = "(" + within(scene.connection, stretch) + ") AND (" + scene.judge(piece.selection).lapsed(codes) + ")"
-        ((rows,),) = scene.connection.query(f"SELECT count(*) FROM {escaped(leaf.sql)} AS r WHERE " + where)
-        if rows < 2:
-            return ()
-        borders = [stretch.first, *self._borders(piece.selection, stretch, codes, -(-rows // 2)), stretch.last]
-        return tuple(
-            replace(piece, bounds=(piece.bounds[0], *Stretch(stretch.leaf, first, last).bounds()))
-            for first, last in pairwise(borders)
+        codes = piece.selection.lapsed_codes(piece.destination)
+        match unpack(piece.bounds):
+            case OfPlaces(highest, stretch):
+                cutter = _PlaceCutter(self._scene, piece.selection, codes)
+                found: list[Bounds] = [pack(OfPlaces(highest, half)) for half in cutter.halves(stretch)]
+            case OfTimes(highest, span) if span.place is None:
+                times = TimeCutter(self._scene, piece.selection, codes)
+                found = [pack(OfTimes(highest, half)) for half in times.halves(span)]
+            case _:
+                return ()
+        return tuple(replace(piece, bounds=bounds) for bounds in found)
+
+
+@dataclass(frozen=True, slots=True)
+class _PlaceCutter:
+    """Cuts a table by the places of its lapsed rows."""
+
+    scene: Scene
+    selection: Selection
+    codes: tuple[int, ...]
+
+    def split(self, stretch: Stretch, count: int, limit: int) -> Iterator[Stretch]:
+        """Pieces of even size."""
+        size = -(-count // -(-count // limit))
+        for first, last in pairwise(chain((stretch.first,), self._borders(stretch, size), (stretch.last,))):
+            yield Stretch(stretch.leaf, first, last)
+
+    def halves(self, stretch: Stretch) -> tuple[Stretch, ...]:
+        """Two pieces of half the rows. Empty if there is one row at most."""
+        ((rows,),) = self.scene.connection.query("SELECT count(*) " + self._rows(stretch))
+        return tuple(self.split(stretch, rows, -(-rows // 2))) if rows > 1 else ()
+
+    def _rows(self, stretch: Stretch) -> Fragment:
+        leaf = escaped(self.scene.leaf(stretch.leaf).sql)
+        lapsed = self.scene.judge(self.selection).lapsed(self.codes)
+        return f"FROM {leaf} AS r WHERE (" + within(self.scene.connection, stretch) + ") AND (" + lapsed + ")"
+
+    def _borders(self, stretch: Stretch, rows: int) -> list[Place]:
+        numbered = "SELECT r.ctid AS place, row_number() OVER (ORDER BY r.ctid) AS number " + self._rows(stretch)
+        found = self.scene.connection.query(
+            "SELECT place FROM (" + numbered + ") AS numbered "
+            f"WHERE number > 1 AND number %% {rows} = {1 % rows} ORDER BY number"
         )
-
-
-def stretch_of(piece: Slice) -> Stretch:
-    """The stretch of a slice that is no partition."""
-    return Stretch.of(cast("tuple[int, ...]", piece.bounds[1:]))
-
-
-def highest_of(piece: Slice) -> int | None:
-    """The highest key of a slice's rows, inclusive. None without a limit."""
-    return piece.bounds[0] if isinstance(piece.bounds[0], int) else None
+        return [_place(text) for (text,) in found]
 
 
 def _place(text: str) -> Place:

@@ -59,6 +59,11 @@ def translate(error: psycopg.Error, shown: str) -> LapseError:
     return StoreError(f"{shown}: {text}", hint=_NOTHING)
 
 
+def still_referred_to(error: StoreError) -> bool:
+    """Whether it says that other rows refer to those that were to be removed: they came while these were looked at."""
+    return isinstance(error.__cause__, errors.ForeignKeyViolation | errors.RestrictViolation)
+
+
 def first_line(error: Exception) -> str:
     """What the server says, in one line."""
     return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -21,7 +21,7 @@ from lapse.stores.postgresql.dialect import PostgresDialect
 from lapse.stores.postgresql.formats import read_format as read_format
 from lapse.stores.postgresql.naming import column as column_sql
 from lapse.stores.postgresql.timecolumns import record_time
-from lapse.stores.postgresql.times import RecordTime
+from lapse.stores.postgresql.times import OrderedTime, RecordTime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +80,19 @@ class Judge:
         known = [part for part in ranges if part is not None]
         return joined(" AND ", known) if known else None
 
+    def between(self, first: Nanos, last: Nanos) -> Fragment | None:
+        """Whether the record time lies from *first*, inclusive, to *last*, exclusive, as an index can find it.
+
+        None if the column is not in the order of its instants.
+        """
+        if not isinstance(self._time, OrderedTime):
+            return None
+        return self._time.compare(">=", first) + " AND " + self._time.compare("<", last)
+
+    def since(self, first: Nanos) -> Fragment:
+        """Whether the record time is *first* or later."""
+        return self._time.once(self._time.compare(">=", first))
+
     def tallies(
         self, connection: Connection, where: Fragment, codes: Sequence[int] | None = None, *, size: str, from_: str
     ) -> tuple[Tally, ...]:
@@ -92,27 +105,33 @@ class Judge:
             size: SQL expression of a row's bytes.
             from_: What gives the rows the alias ``r``.
         """
+        wanted = where if codes is None else "(" + where + ") AND (" + self._lapsed(tuple(codes)) + ")"
+        found = [tally for _, tally in self.buckets(connection, wanted, bucket="NULL::bigint", size=size, from_=from_)]
+        return tuple(sorted(found, key=lambda tally: (tally.code, tally.tenant is not None, tally.tenant or "")))
+
+    def buckets(
+        self, connection: Connection, where: Fragment, *, bucket: str, size: str, from_: str
+    ) -> Iterator[tuple[int | None, Tally]]:
+        """Counts of the rows by *bucket*, an expression, and by code and tenant; else as `tallies`."""
         time = self._time
-        wanted = Fragment("") if codes is None else " AND (" + self._lapsed(tuple(codes)) + ")"
         earliest, latest = time.nanos(f"min({time.raw})"), time.nanos(f"max({time.raw})")
         found = connection.query(
-            "SELECT " + self._code + ", " + self.tenant + f", count(*), sum({size}), {earliest}, {latest}, "
-            f"sum({self._number} %% {CHECKSUM_MODULUS}) FROM {from_}{time.lateral} WHERE ("
-            + where + ")" + wanted + " GROUP BY 1, 2"
-        )  # fmt: skip
-        tallies = (
-            Tally(
-                code=code,
-                tenant=tenant,
-                records=records,
-                size=int(size),
-                oldest=None if oldest is None else Nanos(oldest),
-                newest=None if newest is None else Nanos(newest),
-                checksum=int(checksum) % CHECKSUM_MODULUS,
-            )
-            for code, tenant, records, size, oldest, newest, checksum in found
+            f"SELECT {bucket}, " + self._code + ", " + self.tenant + f", count(*), sum({size}), {earliest}, {latest}, "
+            f"sum({self._number} %% {CHECKSUM_MODULUS}) FROM {from_}{time.lateral} WHERE " + where + " GROUP BY 1, 2, 3"
         )
-        return tuple(sorted(tallies, key=lambda tally: (tally.code, tally.tenant is not None, tally.tenant or "")))
+        for number, code, tenant, records, bytes_, oldest, newest, checksum in found:
+            yield (
+                number,
+                Tally(
+                    code=code,
+                    tenant=tenant,
+                    records=records,
+                    size=int(bytes_),
+                    oldest=None if oldest is None else Nanos(oldest),
+                    newest=None if newest is None else Nanos(newest),
+                    checksum=int(checksum) % CHECKSUM_MODULUS,
+                ),
+            )
 
     @property
     def _number(self) -> str:

@@ -10,6 +10,9 @@ from lapse.model.disposal import Disposal
 from lapse.sqlcore.markers import MARKER_TABLE, Markers
 from lapse.stores.postgresql.connection import Connection
 
+_LOGGED = "pg_logical_emit_message(TRUE, 'lapse', '')"
+"""Writes something into the server's log, in the transaction that is open."""
+
 
 class Marking:
     """The markers of one database.
@@ -51,12 +54,29 @@ class Marking:
         )
 
     def transaction(self) -> str:
-        """The number of the transaction that is open, by which `outcome` knows it."""
-        return str(self._connection.value("SELECT pg_current_xact_id()::text"))
+        """The number of the transaction that is open, by which `outcome` knows it, for good.
+
+        A server that crashes gives a number again that its log on disk does not have, and who gets it then may commit.
+        So the number goes into the log, and the commit of another session takes the log to the disk.
+        """
+        number = str(self._connection.value(f"SELECT pg_current_xact_id()::text, {_LOGGED}"))
+        other = self._connection.another()
+        try:
+            other.run(f"SELECT {_LOGGED}")
+        finally:
+            other.close()
+        return number
+
+    def timeline(self) -> str:
+        """The server's history: it begins anew where a replica or a backup takes over, and then numbers do as well."""
+        return str(self._connection.value("SELECT left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)"))
 
     def outcome(self, transaction: str) -> bool | None:
         """Whether a transaction was committed. None if it is not known, or still under way."""
-        status = self._connection.value("SELECT pg_xact_status(%s::xid8)", (transaction,))
+        status = self._connection.value(
+            "SELECT CASE WHEN %s::xid8 < pg_snapshot_xmax(pg_current_snapshot()) THEN pg_xact_status(%s::xid8) END",
+            (transaction, transaction),
+        )
         return {"committed": True, "aborted": False}.get(str(status))
 
     def add(self, disposal: Disposal) -> None:

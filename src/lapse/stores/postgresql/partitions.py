@@ -1,41 +1,29 @@
-"""Partitions that have wholly lapsed: sealed from a snapshot, then dropped, if they are still what was sealed.
+"""Which partitions of a table may go whole, and why the others may not. Reads the catalogue only.
 
-The drop is one short transaction: writers are stopped, every row is read again and compared with what was sealed, the
-partition is detached and dropped, and the marker is written. Whatever slipped in between keeps the partition.
+A partition may be dropped instead of emptied if it is one of a range of record times that has passed as a whole, if
+nothing is tied to it that a drop would take along or pass by, and if this role owns it.
 """
-
-# ruff: noqa: S608 - names are quoted, values are bound
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from lapse import clock
-from lapse.canonical import Json
-from lapse.errors import BusyError, ChangedError
 from lapse.instant import Nanos
-from lapse.model.disposal import Disposal, Method, Proof
-from lapse.model.plan import Tally
 from lapse.model.selection import Destination, Selection
-from lapse.ports import Part, RowBatch, Slice
-from lapse.segments.content import ContentDigest
-from lapse.sqlcore.fragments import Fragment
+from lapse.sqlcore.fields import field_path
 from lapse.stores.postgresql.catalog import Table
 from lapse.stores.postgresql.connection import Connection
-from lapse.stores.postgresql.counting import Counts
-from lapse.stores.postgresql.encoding import COPY_OPTIONS, read
-from lapse.stores.postgresql.naming import escaped
-from lapse.stores.postgresql.places import Leaf
-from lapse.stores.postgresql.preflight import references
-from lapse.stores.postgresql.proving import check_proof
-from lapse.stores.postgresql.surveying import Cell
-from lapse.stores.postgresql.taking import Ground
+from lapse.stores.postgresql.places import Leaf, Stretch
+from lapse.stores.postgresql.preflight import members, references
+from lapse.stores.postgresql.slicing import Cell
 
-_UPPER = re.compile(r"^FOR VALUES FROM \(.*\) TO \('(?P<upper>[^']+)'\)$")
-_TRIES = 5
-_EVERYTHING = Fragment("TRUE")
+_UPPER = re.compile(r"^FOR VALUES FROM \(.*\) TO \('(?P<upper>[^']+)'\)$", re.DOTALL)
+_DEFAULT = "DEFAULT"
+_TIMES = ("timestamp with time zone", "timestamp without time zone", "date")
+_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,76 +39,172 @@ class Partition:
     upper: Nanos
 
 
-def droppable(connection: Connection, table: Table, leaves: Iterable[Leaf], time: str) -> tuple[Partition, ...]:
-    """The partitions of *table* that may be dropped at all: by range of *time*, with an end, and nothing tied to them.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fixed:
+    """A partition that is never dropped.
 
-    Sub-partitions, the default partition, and tables of somebody else are not; nor is any where foreign keys point at
-    the table, or where triggers watch its deletes.
+    Attributes:
+        leaf: It.
+        reason: Why.
     """
-    if table.kind != "p" or not _by_time(connection, table, time) or references(connection, table):
-        return ()
-    known = {leaf.oid: leaf for leaf in leaves}
-    found = connection.rows(
-        "SELECT c.oid::bigint, pg_get_expr(c.relpartbound, c.oid) FROM pg_inherits i "
-        "JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_class p ON p.oid = i.inhparent WHERE i.inhparent = %s "
-        "AND c.relkind = 'r' "
-        "AND pg_has_role(c.relowner, 'USAGE') AND pg_has_role(p.relowner, 'USAGE') "
-        "AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal AND t.tgtype & 8 <> 0)",
+
+    leaf: Leaf
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inventory:
+    """The partitions of a table.
+
+    Attributes:
+        partitions: Those that may go whole, once everything in them has lapsed.
+        fixed: The others, if some may.
+        obstacle: Why none may. None if some may, or if the table has no partitions.
+        default: The DEFAULT partition. None if there is none.
+    """
+
+    partitions: tuple[Partition, ...] = ()
+    fixed: tuple[Fixed, ...] = ()
+    obstacle: str | None = None
+    default: str | None = None
+
+    def has(self, leaf: int) -> bool:
+        """Whether the partition of that number may go whole."""
+        return any(partition.leaf.oid == leaf for partition in self.partitions)
+
+
+def inventory(connection: Connection, table: Table, leaves: Iterable[Leaf], time: str) -> Inventory:
+    """What may be dropped of *table*, whose rows lie in *leaves* and have their time in the column *time*."""
+    if table.kind != "p":
+        return Inventory()
+    children = {child.oid: child for child in _children(connection, table)}
+    default = next((child.sql for child in children.values() if child.bound == _DEFAULT), None)
+    obstacle = next(_table_obstacles(connection, table, time), None)
+    if obstacle is not None:
+        return Inventory(obstacle=obstacle, default=default)
+    uppers = _uppers(connection, table.column(time).base, children.values())
+    partitions: list[Partition] = []
+    fixed: list[Fixed] = []
+    for leaf in leaves:
+        child, upper = children.get(leaf.oid), uppers.get(leaf.oid)
+        reason = "it lies in a partition that is partitioned further" if child is None else child.obstacle
+        if reason is None and upper is not None:
+            partitions.append(Partition(leaf=leaf, upper=upper))
+        else:
+            fixed.append(Fixed(leaf=leaf, reason=reason or "its range has no end"))
+    return Inventory(partitions=tuple(partitions), fixed=tuple(fixed), default=default)
+
+
+def _table_obstacles(connection: Connection, table: Table, time: str) -> Iterator[str]:
+    """Why no partition of the table may be dropped."""
+    if not _by_time(connection, table, time):
+        yield f"the table is not partitioned by the range of {time} alone"
+        return
+    keys = references(connection, table)
+    if keys:
+        yield f"foreign key {keys[0].name} of table {keys[0].child.shown} points at the table"
+    trigger = connection.value(
+        "SELECT min(tgname) FROM pg_trigger WHERE tgrelid = %s AND NOT tgisinternal AND tgenabled IN ('O', 'A') "
+        "AND tgtype & 9 = 9",
         (table.oid,),
     )
-    uppers = {oid: found_upper for oid, bound in found if (found_upper := _upper(connection, table, time, bound))}
-    return tuple(
-        Partition(leaf=known[oid], upper=upper) for oid, upper in uppers.items() if oid in known
-    )  # fmt: skip
+    if trigger is not None:
+        yield f"trigger {trigger} watches each row that is removed"
+    publication = connection.value(
+        "SELECT min(p.pubname) FROM pg_publication p JOIN pg_publication_tables t ON t.pubname = p.pubname "
+        "JOIN pg_namespace n ON n.nspname = t.schemaname JOIN pg_class c ON c.relnamespace = n.oid "
+        "AND c.relname = t.tablename WHERE p.pubdelete AND (c.oid = ANY(%s::oid[]) "
+        "OR c.oid IN (SELECT relid FROM pg_partition_ancestors(%s::oid)))",
+        (members(connection, table), table.oid),
+    )
+    if publication is not None:
+        yield f"publication {publication} tells its subscribers of rows that are removed, but of no drop"
+    if not connection.value("SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = %s", (table.oid,)):
+        yield "this role does not own the table"
 
 
 def _by_time(connection: Connection, table: Table, time: str) -> bool:
     """Whether the table is partitioned by the range of just its time column, and that is a timestamp or a date."""
-    if table.column(time).base not in ("timestamp with time zone", "timestamp without time zone", "date"):
+    path = field_path(time)
+    if path.keys or table.column(path.column).base not in _TIMES:
         return False
     return bool(
         connection.value(
             "SELECT p.partstrat = 'r' AND p.partnatts = 1 AND a.attname = %s FROM pg_partitioned_table p "
             "LEFT JOIN pg_attribute a ON a.attrelid = p.partrelid AND a.attnum = p.partattrs[0] "
             "WHERE p.partrelid = %s",
-            (time, table.oid),
+            (path.column, table.oid),
         )
     )
 
 
-def _upper(connection: Connection, table: Table, time: str, bound: str) -> Nanos | None:
-    """The end of a partition's range, wall clock times a day later than in UTC, so that no zone makes it too early."""
-    found = _UPPER.match(bound)
-    if found is None:
-        return None
-    kind = table.column(time).base
-    margin = "" if kind == "timestamp with time zone" else " + interval '1 day'"
-    seconds = connection.value(
-        f"SELECT CASE WHEN isfinite(%s::{kind}) THEN extract(epoch FROM %s::{kind}{margin})::bigint END",
-        (found["upper"], found["upper"]),
+@dataclass(frozen=True, slots=True)
+class _Child:
+    """A partition of the first level, with why it may not be dropped. None if it may."""
+
+    oid: int
+    sql: str
+    bound: str
+    obstacle: str | None
+
+
+def _children(connection: Connection, table: Table) -> tuple[_Child, ...]:
+    found = connection.rows(
+        "SELECT c.oid::bigint, format('%%I.%%I', n.nspname, c.relname), "
+        "coalesce(pg_get_expr(c.relpartbound, c.oid), ''), pg_has_role(c.relowner, 'USAGE'), "
+        # Before PostgreSQL 15 a trigger that a partition has from its table is called internal.
+        "(SELECT min(t.tgname) FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgenabled IN ('O', 'A') "
+        "AND t.tgtype & 8 <> 0 AND (NOT t.tgisinternal OR t.tgparentid <> 0)), "
+        "(SELECT min(k.conname) FROM pg_constraint k WHERE k.contype = 'f' AND k.confrelid = c.oid), "
+        "(SELECT min(w.ev_class::regclass::text) FROM pg_depend d JOIN pg_rewrite w ON w.oid = d.objid "
+        "WHERE d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid "
+        "AND w.ev_class <> c.oid) "
+        "FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE i.inhparent = %s",
+        (table.oid,),
     )
-    return None if seconds is None else Nanos(int(seconds) * 1_000_000_000)
+    return tuple(_Child(oid, sql, bound, _obstacle(bound, *why)) for oid, sql, bound, *why in found)
+
+
+def _obstacle(bound: str, is_owned: bool, trigger: str | None, key: str | None, view: str | None) -> str | None:
+    if bound == _DEFAULT:
+        return "the DEFAULT partition is never dropped"
+    if not is_owned:
+        return "this role does not own it"
+    if trigger is not None:
+        return f"trigger {trigger} watches its removals"
+    if key is not None:
+        return f"foreign key {key} points at it"
+    return None if view is None else f"view {view} depends on it"
+
+
+def _uppers(connection: Connection, kind: str, children: Iterable[_Child]) -> dict[int, Nanos]:
+    """The ends of ranges that have one, wall clock times a day later than in UTC, so that no zone makes it too early."""
+    ends = {child.oid: match["upper"] for child in children if (match := _UPPER.match(child.bound))}
+    margin = "" if kind == "timestamp with time zone" else " + interval '1 day'"
+    found = connection.rows(
+        f"SELECT oid::bigint, ceil(extract(epoch FROM u::{kind}{margin}))::bigint "  # noqa: S608 - one of three types
+        f"FROM unnest(%s::oid[], %s::text[]) AS t(oid, u) WHERE isfinite(u::{kind})",
+        (list(ends), list(ends.values())),
+    )
+    return {oid: Nanos(seconds * 1_000_000_000) for oid, seconds in found}
 
 
 def lapsed_whole(
-    partitions: Iterable[Partition], cells: Iterable[Cell], selection: Selection, destination: Destination
+    partitions: Iterable[Partition], cells: Iterable[Cell[Stretch]], selection: Selection, destination: Destination
 ) -> tuple[Partition, ...]:
     """Those of *partitions* in which every row goes to *destination*, and no later row of their range could stay."""
-    rows: dict[int, int] = {}
-    going: dict[int, dict[int, int]] = {}
+    rows: Counter[int] = Counter()
+    going: dict[int, Counter[int]] = defaultdict(Counter)
     codes = frozenset(selection.lapsed_codes(destination))
     for cell in cells:
-        leaf = cell.stretch.leaf
-        rows[leaf] = rows.get(leaf, 0) + cell.rows
-        counts = going.setdefault(leaf, {})
-        for code, count in cell.counts.items():
-            if code in codes and count:
-                counts[code] = counts.get(code, 0) + count
+        rows[cell.range.leaf] += cell.rows
+        going[cell.range.leaf].update({code: count for code, count in cell.counts.items() if code in codes and count})
     return tuple(
         partition
         for partition in partitions
         if (found := going.get(partition.leaf.oid))
-        and sum(found.values()) == rows[partition.leaf.oid]
+        and found.total() == rows[partition.leaf.oid]
         and all(_has_passed(selection, code, partition.upper) for code in found)
     )
 
@@ -131,162 +215,46 @@ def _has_passed(selection: Selection, code: int, upper: Nanos) -> bool:
     return cutoff is not None and upper <= cutoff
 
 
-class PartitionTake:
-    """A whole partition. Nothing is locked until the commit."""
+def partition_remarks(found: Inventory, cells: Sequence[Cell[Stretch]], selection: Selection) -> Iterator[str]:
+    """For a plan: which partitions a run would drop, and why others, in which rows have lapsed, are not.
 
-    def __init__(self, ground: Ground, piece: Slice, table: Table, leaf: Leaf) -> None:
-        self._ground = ground
-        self._piece = piece
-        self._table = table
-        self._leaf = leaf
-        self._codes = frozenset(piece.selection.lapsed_codes(piece.destination))
-        self._content: ContentDigest | None = None
-        self._tallies: tuple[Tally, ...] = ()
-        self._disposal: Disposal | None = None
-        self._stopped = False
-        self.removed = 0
-        """Rows that a commit removed."""
+    Arguments:
+        found: The partitions.
+        cells: The survey of all of them.
+        selection: What decides.
+    """
+    lapsed: Counter[int] = Counter()
+    for cell in cells:
+        lapsed[cell.range.leaf] += cell.count(selection.lapsed_codes())
+    if not lapsed.total():
+        return
+    if found.obstacle is not None:
+        yield f"rows are removed one by one, no partition is dropped: {found.obstacle}"
+        return
+    going = [
+        each.leaf
+        for goal in selection.destinations()
+        for each in lapsed_whole(found.partitions, cells, selection, goal)
+    ]
+    if going:
+        rows = sum(lapsed[leaf.oid] for leaf in going)
+        yield f"dropped as a whole, with {rows:,} rows: {_some(going)}"
+    staying: dict[str, list[Leaf]] = defaultdict(list)
+    for each in found.partitions:
+        staying["not everything in it has lapsed"] += [] if each.leaf in going else [each.leaf]
+    for fixed in found.fixed:
+        staying[fixed.reason].append(fixed.leaf)
+    for reason, leaves in staying.items():
+        names = _some([leaf for leaf in leaves if lapsed[leaf.oid]])
+        if names:
+            yield f"rows are removed one by one, since {reason}: {names}"
+    if going and found.default is not None:
+        yield f"there is a DEFAULT partition, {found.default}: while another one is dropped, it is locked for a moment, too"
 
-    def parts(self) -> Iterator[Part]:
-        """One part: every row, from one snapshot."""
-        content, counts = ContentDigest(), Counts()
-        rows = self._rows(counts)
-        first = next(rows, None)
-        if first is None:
-            return
-        self._content = content
 
-        def digested() -> Iterator[RowBatch]:
-            batch: RowBatch | None = first
-            while batch is not None:
-                content.update(batch)
-                yield batch
-                batch = next(rows, None)
-            self._tallies = self._checked(counts.tallies(content.raw_size))
-            self._ground.connection.roll_back()  # no snapshot is held while the segment is verified
-
-        shape = self._ground.shape
-        yield Part(
-            table=self._table.shown, columns=shape.columns, odd_column=shape.odd_column, batches=digested()
-        )  # fmt: skip
-
-    def _rows(self, counts: Counts) -> Iterator[RowBatch]:
-        """Every row in the order of its place."""
-        judge, shape, connection = self._ground.judge, self._ground.shape, self._ground.connection
-        connection.run("SET LOCAL synchronize_seqscans = off")
-        connection.run("SET LOCAL max_parallel_workers_per_gather = 0")
-        query = f"SELECT {shape.select}, " + judge.code + " AS lapse_code, " + judge.tenant
-        query += f" AS lapse_tenant, {judge.instant} AS lapse_instant FROM {escaped(self._leaf.sql)} AS r"
-        for decoded in read(connection.copy_out(query, COPY_OPTIONS), shape):
-            counts.add(decoded.codes, decoded.tenants, decoded.instants)
-            yield decoded.rows
-
-    def _checked(self, tallies: tuple[Tally, ...]) -> tuple[Tally, ...]:
-        if any(tally.code not in self._codes for tally in tallies):
-            raise ChangedError(
-                f"partition {self._leaf.sql} has got rows that are kept",
-                hint="It stays; the rows that have lapsed are removed one by one.",
-            )
-        return tallies
-
-    def tallies(self) -> tuple[Tally, ...]:
-        """Counts of what was read; under a waiver the server counts."""
-        if not self._tallies and not self._piece.destination.archives:
-            ground = self._ground
-            self._tallies = self._checked(
-                ground.judge.tallies(
-                    ground.connection, _EVERYTHING, size=str(ground.row_size), from_=f"{escaped(self._leaf.sql)} AS r"
-                )
-            )
-        return self._tallies
-
-    def pledge(self, proof: Proof) -> Mapping[str, Json] | None:
-        """The transaction's number and the disposal, where this role may leave no marker."""
-        if self._ground.marked:
-            return None
-        self._stop_writers()
-        return {
-            "transaction": self._ground.marking.transaction(),
-            "system": self._ground.system,
-            "disposal": self._decided(proof).to_json(),
-        }
-
-    def commit(self, proof: Proof) -> Disposal:
-        """Drop the partition, if it is still what was read, with the marker in the same transaction."""
-        disposal = self._decided(proof)
-        if not disposal.records:
-            return disposal
-        self._stop_writers()
-        self._compare()
-        self._drop()
-        if self._ground.marked:
-            self._ground.marking.add(disposal)
-        self._ground.connection.commit()
-        self.removed = disposal.records
-        return disposal
-
-    def _decided(self, proof: Proof) -> Disposal:
-        if self._disposal is None:
-            contents = [] if self._content is None else [self._content]
-            tallies = self.tallies()
-            check_proof(proof, self._piece, contents)
-            self._disposal = self._piece.facts.disposal(
-                slice_name=self._piece.name,
-                dataset=self._piece.dataset.name,
-                method=Method.PARTITION_DROP,
-                at=clock.real_now(),
-                rule_of={out.code: out.rule for out in self._piece.selection.outcomes if out.rule is not None},
-                tallies=tallies,
-                proof=proof,
-            )
-        return self._disposal
-
-    def _stop_writers(self) -> None:
-        """End the snapshot and begin the transaction that drops; readers go on, writers of the partition wait."""
-        if self._stopped:
-            return
-        self._stopped = True
-        connection = self._ground.connection
-        connection.roll_back()
-        connection.run("BEGIN ISOLATION LEVEL READ COMMITTED")
-        self._ground.limit()
-        connection.run(f"LOCK TABLE {self._leaf.sql} IN SHARE ROW EXCLUSIVE MODE")
-
-    def _compare(self) -> None:
-        """See that every row is there as it was read, and that no other has come.
-
-        Raises:
-            ChangedError: If not.
-        """
-        counts = Counts()
-        if self._content is None:
-            now = self._tallies
-            self._tallies = ()
-            if [(t.code, t.tenant, t.records) for t in now] != [(t.code, t.tenant, t.records) for t in self.tallies()]:
-                raise self._changed()
-            return
-        again = ContentDigest()
-        for batch in self._rows(counts):
-            again.update(batch)
-        if (again.records, again.digest()) != (self._content.records, self._content.digest()):
-            raise self._changed()
-
-    def _changed(self) -> ChangedError:
-        return ChangedError(
-            f"partition {self._leaf.sql} changed while it was archived",
-            hint="It stays; the rows that have lapsed are removed one by one.",
-        )
-
-    def _drop(self) -> None:
-        """Detach and drop; the parent's lock is asked for several times, so that nobody queues for long."""
-        connection = self._ground.connection
-        for number in range(_TRIES):
-            try:
-                with connection.attempt():
-                    connection.run(f"ALTER TABLE {self._table.sql} DETACH PARTITION {self._leaf.sql}")
-                    connection.run(f"DROP TABLE {self._leaf.sql}")
-                return
-            except BusyError:
-                if number == _TRIES - 1:
-                    raise
-                clock.sleep(0.2 * (number + 1))
+def _some(leaves: Sequence[Leaf]) -> str:
+    """The first and last of them, and how many there are."""
+    names = [leaf.sql for leaf in leaves]
+    if len(names) <= _NAMED:
+        return ", ".join(names)
+    return f"{names[0]} … {names[-1]} ({len(names):,} partitions)"

@@ -56,6 +56,14 @@ class Stretch:
         """For a slice."""
         return (self.leaf, *self.first, *self.last)
 
+    def follows(self, other: Stretch) -> bool:
+        """Whether it begins where *other* ends."""
+        return self.leaf == other.leaf and other.last == self.first
+
+    def up_to(self, other: Stretch) -> Stretch:
+        """From its beginning to the end of *other*."""
+        return Stretch(self.leaf, self.first, other.last)
+
     def lies_in(self, other: Stretch) -> bool:
         """Whether every place of it is one of *other*'s."""
         return self.leaf == other.leaf and other.first <= self.first and self.last <= other.last

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from functools import cached_property
 
 from lapse.errors import StoreError, UnsupportedError
+from lapse.instant import Nanos
 from lapse.model.policy import Dataset, TimeFormat
 from lapse.model.selection import Selection
 from lapse.sqlcore.fragments import Fragment
@@ -126,6 +127,16 @@ class Scene:
             )
         version = self.connection.version
         return Judge(table=self.table, selection=selection, time_format=self._format, version=version)
+
+    def earliest(self, selection: Selection) -> Nanos | None:
+        """The first record time that is not doubtful for its age, by the index on the time. None without one."""
+        judge, name = self.judge(selection), column(self.table.column(self.dataset.time).name)
+        before = selection.dataset.doubt_before
+        since = Fragment("TRUE") if before is None else judge.since(before)
+        ((found,),) = self.connection.query(
+            f"SELECT {judge.instant} FROM {escaped(self.table.sql)} AS r WHERE " + since + f" ORDER BY {name} LIMIT 1"
+        ) or ((None,),)
+        return None if found is None else Nanos(int(found))
 
     def highest(self, mark: Mark | None) -> int | None:
         """The highest key of a high-water mark. None without a mark.

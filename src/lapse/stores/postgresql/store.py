@@ -14,18 +14,22 @@ from lapse.model.disposal import Disposal, Facts
 from lapse.model.facts import DatabaseFacts, SmallTable
 from lapse.model.plan import Identity, Tally
 from lapse.model.policy import Dataset
+from lapse.model.reclaim import Prediction, Progress, Space
 from lapse.model.selection import Selection
 from lapse.ports import Budget, Burden, Found, Part, RestoreCount, Sketch, Slice
+from lapse.stores.postgresql import reclaiming
 from lapse.stores.postgresql.burdening import Seen, burden
+from lapse.stores.postgresql.catalog import Table
 from lapse.stores.postgresql.connection import Connection
-from lapse.stores.postgresql.cutting import WHOLE, Cutter, highest_of, stretch_of
+from lapse.stores.postgresql.cutting import Cutter
 from lapse.stores.postgresql.describing import LentSession, describe, transaction
+from lapse.stores.postgresql.dropping import PartitionTake
+from lapse.stores.postgresql.failures import still_referred_to
 from lapse.stores.postgresql.finding import find
 from lapse.stores.postgresql.identifying import identify
 from lapse.stores.postgresql.inspecting import sketches, without_secrets
 from lapse.stores.postgresql.leasing import fence, lease
-from lapse.stores.postgresql.naming import escaped
-from lapse.stores.postgresql.partitions import PartitionTake
+from lapse.stores.postgresql.pieces import OfPlaces, OfTimes, Whole, leaf_of, rows_of, unpack
 from lapse.stores.postgresql.restoring import restore
 from lapse.stores.postgresql.scene import Mark, Scene
 from lapse.stores.postgresql.taking import Ground, PostgresTake
@@ -64,8 +68,12 @@ class PostgresStore:
         yield from find(self._scene.connection, self._scene.judge(selection), dataset=self._dataset, key=key)
 
     def remarks(self, selection: Selection) -> tuple[str, ...]:
-        """What removing the lapsed rows does to tables that refer to them, with counts."""
-        return self._scene.dependents.remarks(self._scene.connection, self._scene.judge(selection))
+        """Which partitions go whole, and what removing the lapsed rows does to tables that refer to them."""
+        scene = self._scene
+        return (
+            *self._cutter.remarks(selection),
+            *scene.dependents.remarks(scene.connection, scene.judge(selection)),
+        )
 
     def burden(self) -> Burden:
         """Whether replicas, a query of the policy, or other sessions ask for a pause."""
@@ -88,31 +96,44 @@ class PostgresStore:
         connection, ground = self._scene.connection, self._ground(piece)
         connection.run("BEGIN ISOLATION LEVEL " + _isolation(piece))
         try:
-            yield from self._taken_whole(ground, piece) if _is_whole(piece) else self._taken(ground, piece)
+            found = unpack(piece.bounds)
+            yield from (
+                self._taken_whole(ground, piece, found)
+                if isinstance(found, Whole)
+                else self._taken(ground, piece, found)
+            )
         except BusyError:
             self._cutter.pace.shrink()
             raise
+        except StoreError as error:
+            if not still_referred_to(error):
+                raise
+            hint = "Nothing was removed. What refers to these rows is seen next time."
+            raise BusyError(str(error), hint=hint) from error
         finally:
             connection.roll_back()
 
-    def _taken(self, ground: Ground, piece: Slice) -> Iterator[PostgresTake]:
-        began = clock.monotonic()
+    def _taken(self, ground: Ground, piece: Slice, found: OfPlaces | OfTimes) -> Iterator[PostgresTake]:
+        began, scene = clock.monotonic(), self._scene
         ground.limit()
-        fence(ground.connection, self._scene.table)
-        stretch = stretch_of(piece)
-        taken = PostgresTake(ground, piece, escaped(self._scene.leaf(stretch.leaf).sql), stretch)
+        fence(ground.connection, scene.table)
+        taken = PostgresTake(ground, piece, leaf_of(scene, found), rows_of(scene, piece.selection, found))
         yield taken
-        if taken.removed:
-            self._cutter.pace.learn(taken.removed, clock.monotonic() - began)
-            self._cutter.taken(stretch, piece.destination)
+        if not taken.removed:
+            return
+        self._cutter.pace.learn(taken.removed, clock.monotonic() - began)
+        if isinstance(found, OfPlaces):
+            self._cutter.taken(found.stretch, piece.destination)
 
-    def _taken_whole(self, ground: Ground, piece: Slice) -> Iterator[PartitionTake]:
-        leaf = self._scene.leaf(int(piece.bounds[1] or 0))
+    def _taken_whole(self, ground: Ground, piece: Slice, found: Whole) -> Iterator[PartitionTake]:
+        taken = PartitionTake(ground, piece, self._scene.table, self._scene.leaf(found.leaf))
         try:
-            yield PartitionTake(ground, piece, self._scene.table, leaf)
+            yield taken
         except ChangedError:
-            self._cutter.contested(leaf.oid)
+            self._cutter.contested(found.leaf)
             raise
+        if taken.removed:
+            self._cutter.dropped(found.leaf)
 
     def _ground(self, piece: Slice) -> Ground:
         scene, judge = self._scene, self._scene.judge(piece.selection)
@@ -121,7 +142,7 @@ class PostgresStore:
             judge=judge,
             shape=scene.shape,
             dependents=scene.dependents.taken,
-            kept="(" + scene.below(highest_of(piece)) + ") AND " + scene.dependents.unkept(judge),
+            kept=scene.dependents.unkept(judge),
             marking=scene.marking,
             marked=scene.marked,
             system=scene.system,
@@ -165,6 +186,33 @@ class PostgresStore:
         if self._read_only:
             raise StoreError(f"{self._dataset.shown} is open for reading only", hint="Open it for writing.")
 
+    # The space it takes, with the tables whose rows go along
+
+    @property
+    def _tables(self) -> tuple[Table, ...]:
+        return (self._scene.table, *dict.fromkeys(one.table for one in self._scene.dependents.taken))
+
+    def allocated(self) -> int:
+        """Bytes of its files."""
+        return reclaiming.allocated(self._scene.connection, self._tables)
+
+    def space(self) -> Space:
+        """What its files hold."""
+        return reclaiming.space(self._scene.connection, self._tables)
+
+    def tidy(self) -> tuple[str, ...]:
+        """Make what was freed usable again, by ``VACUUM (ANALYZE)``."""
+        return reclaiming.tidy(self._scene.connection, self._tables)
+
+    def prediction(self) -> Prediction:
+        """What a rewrite would give back, and what it needs."""
+        return reclaiming.prediction(self._scene.connection, self._tables)
+
+    def rewrite(self, tell: Callable[[Progress], None]) -> None:
+        """Rewrite the files, by ``VACUUM FULL``."""
+        session = reclaiming.Session(address=self._dataset.store, shown=self._dataset.shown)
+        reclaiming.rewrite(self._scene.connection, self._tables, tell, session=session)
+
     # Without a dataset
 
     @classmethod
@@ -187,12 +235,8 @@ class PostgresStore:
         return transaction(address)
 
 
-def _is_whole(piece: Slice) -> bool:
-    return piece.bounds[0] == WHOLE
-
-
 def _isolation(piece: Slice) -> str:
     """A partition is read in one snapshot; where nothing is read, rows are counted and removed in one."""
-    if _is_whole(piece):
+    if isinstance(unpack(piece.bounds), Whole):
         return "REPEATABLE READ READ ONLY"
     return "READ COMMITTED" if piece.destination.archives else "REPEATABLE READ"

@@ -18,34 +18,33 @@ from lapse.stores.postgresql.connection import Connection
 from lapse.stores.postgresql.judging import Judge
 from lapse.stores.postgresql.naming import escaped
 from lapse.stores.postgresql.places import Leaf, Stretch, within
+from lapse.stores.postgresql.rulers import Ruler
+from lapse.stores.postgresql.slicing import Cell
 
 _ROWS = 10_000
 _SECONDS = 0.2
 _MERGE_AT = 5_000  # tallies, so that memory does not grow with the table
 
 
+Found = list[tuple[int | None, Tally]]
+"""Counts of a stretch by division of the ruler, which is None without one, and by code and tenant."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
-    """A stretch as it was counted.
+class Survey:
+    """What was counted.
 
     Attributes:
-        stretch: Where it lies.
-        rows: All its rows.
-        counts: Lapsed rows by code.
+        tallies: All rows by outcome and tenant.
+        cells: Every stretch in order; those that were taken since lose their counts.
+        ruler: What divided the times of the lapsed rows. None if nothing did.
+        divisions: Lapsed rows by division and code.
     """
 
-    stretch: Stretch
-    rows: int
-    counts: Mapping[int, int]
-
-    def count(self, codes: tuple[int, ...]) -> int:
-        """Rows with one of *codes*."""
-        return sum(self.counts.get(code, 0) for code in codes)
-
-    def without(self, codes: tuple[int, ...]) -> Cell:
-        """The same after those rows were removed."""
-        left = {code: count for code, count in self.counts.items() if code not in codes}
-        return Cell(stretch=self.stretch, rows=self.rows - self.count(codes), counts=left)
+    tallies: tuple[Tally, ...]
+    cells: list[Cell[Stretch]]
+    ruler: Ruler | None
+    divisions: Mapping[tuple[int, int], int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +57,7 @@ class Surveyor:
         leaves: The tables that hold the rows.
         size: SQL expression of a row's bytes.
         where: Rows that count at all: those below a high-water mark.
+        ruler: Divides the times of lapsed rows that lie scattered. None where they do not.
     """
 
     connection: Connection
@@ -65,23 +65,29 @@ class Surveyor:
     leaves: tuple[Leaf, ...]
     size: str
     where: Fragment
+    ruler: Ruler | None = None
 
-    def count(self) -> tuple[tuple[Tally, ...], tuple[Cell, ...]]:
-        """All rows by outcome and tenant, and the stretches in which rows lapsed or lie between such."""
+    def count(self) -> Survey:
+        """All rows by outcome and tenant, and where the lapsed ones lie."""
         lapsed = frozenset(self.judge.selection.lapsed_codes())
         tallies: tuple[Tally, ...] = ()
         pending: list[Tally] = []
-        cells: list[Cell] = []
+        cells: list[Cell[Stretch]] = []
+        divisions: Counter[tuple[int, int]] = Counter()
         with self.connection.transaction("ISOLATION LEVEL REPEATABLE READ READ ONLY"):
             for leaf in self.leaves:
                 for stretch, found in self._stretches(leaf):
-                    cells.append(_cell(stretch, found, lapsed))
-                    pending += found
+                    going = [(number, tally) for number, tally in found if tally.code in lapsed]
+                    cells.append(_cell(stretch, found, going))
+                    for number, tally in going:
+                        if number is not None:
+                            divisions[number, tally.code] += tally.records
+                    pending += [tally for _, tally in found]
                     if len(pending) >= _MERGE_AT:
                         tallies, pending = merge([*tallies, *pending]), []
-        return merge([*tallies, *pending]), tuple(cells)
+        return Survey(tallies=merge([*tallies, *pending]), cells=cells, ruler=self.ruler, divisions=divisions)
 
-    def _stretches(self, leaf: Leaf) -> Iterator[tuple[Stretch, tuple[Tally, ...]]]:
+    def _stretches(self, leaf: Leaf) -> Iterator[tuple[Stretch, Found]]:
         """Each stretch with its tallies; the next one is as long as the last ones allow."""
         pages, first = max(1, _ROWS * leaf.pages // max(leaf.rows, 60 * leaf.pages, 1)), 0
         while first < leaf.pages:
@@ -97,18 +103,19 @@ class Surveyor:
                 pages = max(1, pages // 2)
                 continue
             yield stretch, found
-            rows, seconds = sum(tally.records for tally in found), clock.monotonic() - began
+            rows, seconds = sum(tally.records for _, tally in found), clock.monotonic() - began
             wished = min(2.0, _SECONDS / max(seconds, 0.001), _ROWS / max(rows, 1))
             pages, first = max(1, int((last - first) * wished)), last
 
-    def _tallies(self, leaf: Leaf, stretch: Stretch) -> tuple[Tally, ...]:
+    def _tallies(self, leaf: Leaf, stretch: Stretch) -> Found:
         where = "(" + within(self.connection, stretch) + ") AND (" + self.where + ")"
-        return self.judge.tallies(self.connection, where, size=self.size, from_=f"{escaped(leaf.sql)} AS r")
+        number = "NULL::bigint" if self.ruler is None else self.ruler.number(self.judge.instant)
+        table = f"{escaped(leaf.sql)} AS r"
+        return list(self.judge.buckets(self.connection, where, bucket=number, size=self.size, from_=table))
 
 
-def _cell(stretch: Stretch, tallies: tuple[Tally, ...], lapsed: frozenset[int]) -> Cell:
+def _cell(stretch: Stretch, found: Found, going: Found) -> Cell[Stretch]:
     counts: Counter[int] = Counter()
-    for tally in tallies:
-        if tally.code in lapsed:
-            counts[tally.code] += tally.records
-    return Cell(stretch=stretch, rows=sum(tally.records for tally in tallies), counts=dict(counts))
+    for _, tally in going:
+        counts[tally.code] += tally.records
+    return Cell(range=stretch, rows=sum(tally.records for _, tally in found), counts=dict(counts))

@@ -21,10 +21,12 @@ from lapse.stores.postgresql.dependents import Dependent
 from lapse.stores.postgresql.encoding import COPY_OPTIONS, Decoded, Shape, read, read_plain
 from lapse.stores.postgresql.judging import Judge
 from lapse.stores.postgresql.marking import Marking
-from lapse.stores.postgresql.places import Stretch, within
 from lapse.stores.postgresql.proving import check_proof
 
 _NOTHING = "Nothing was removed. Run again."
+
+_LOCKED = "r.xmax = pg_current_xact_id()::xid"
+"""The condition that a row ``r`` is locked FOR UPDATE by this transaction; nobody else can change it then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,15 +59,14 @@ class Ground:
 
 
 class PostgresTake:
-    """The lapsed rows of one stretch, with what depends on them."""
+    """The lapsed rows among some of a leaf, with what depends on them."""
 
-    def __init__(self, ground: Ground, piece: Slice, leaf: str, stretch: Stretch) -> None:
+    def __init__(self, ground: Ground, piece: Slice, leaf: str, rows: Fragment) -> None:
         self._ground = ground
         self._piece = piece
         self._leaf = leaf
         codes = piece.selection.lapsed_codes(piece.destination)
-        place = within(ground.connection, stretch)
-        self.where = "(" + place + ") AND (" + ground.judge.lapsed(codes) + ") AND (" + ground.kept + ")"
+        self.where = "(" + rows + ") AND (" + ground.judge.lapsed(codes) + ") AND (" + ground.kept + ")"
         self._contents: list[ContentDigest] = []
         self._counts = Counts()
         self._tallies: tuple[Tally, ...] | None = None
@@ -104,12 +105,17 @@ class PostgresTake:
         return Part(table=table, columns=shape.columns, odd_column=shape.odd_column, batches=digested())
 
     def _lock(self) -> None:
-        """Parents first, so that no child can come while theirs are removed."""
+        """Parents first, so that no child can come while theirs are removed; from then on only they are meant.
+
+        A row that lapses later, back-dated by somebody, is not locked: it would take children along that came after
+        those of the others were removed.
+        """
         if self._ground.dependents:
             lock = (
                 f"SELECT count(*) FROM (SELECT 1 FROM {self._leaf} AS r WHERE " + self.where + " FOR UPDATE) AS locked"
             )
             self._ground.connection.query(lock)
+            self.where = "(" + self.where + f") AND {_LOCKED}"
             for dependent in reversed(self._ground.dependents):
                 self._ground.connection.query(dependent.locking(self._leaf, self.where))
 
@@ -161,6 +167,7 @@ class PostgresTake:
         return {
             "transaction": self._ground.marking.transaction(),
             "system": self._ground.system,
+            "timeline": self._ground.marking.timeline(),
             "disposal": self._decided(proof).to_json(),
         }
 

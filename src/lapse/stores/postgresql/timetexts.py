@@ -90,7 +90,7 @@ class TextTime:
         parts = (
             f"CASE translate(s, '0123456789', '') {cases} END",
             "length(s) <= 26 AND s >= '1900' AND s < '2100' AND substr(s, 6, 2) BETWEEN '01' AND '12'",
-            f"{day} >= '01' AND ({day} <= '28' OR {day} <= '30' AND substr(s, 6, 2) <> '03')",
+            f"{day} >= '01' AND ({day} <= '28' OR {day} <= '30' AND substr(s, 6, 2) <> '02')",
             "substr(s, 12, 2) <= '23' AND substr(s, 15, 1) <= '5' AND substr(s, 18, 1) <= '5'",
         )
         return " AND ".join(parts)

@@ -1,0 +1,167 @@
+"""Retention on daily partitions: pg_partman drops them, Lapse archives and drops them.
+
+Usage: python bench/partitions.py [--rows N] [--partitions N] [--rounds N] [--server MAJOR]
+Four fifths of the partitions have lapsed. Needs the extension pg_partman 4 on the server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+
+from grounds import QUIET, Ground, Target, fill, ground, options, settings
+from measure import interleaved, machine, measured, write_section
+from transactions import longest, transactions
+from writing import writing
+
+Commands = Callable[[Ground, Path], Sequence[Sequence[str]]]
+
+_SCHEMA = """
+CREATE TABLE public.events (id bigint NOT NULL, at timestamptz NOT NULL, kind text NOT NULL, tenant text NOT NULL,
+    actor text NOT NULL, note text) PARTITION BY RANGE (at)
+"""
+_PARENT = """
+SELECT partman.create_parent('public.events', 'at', 'native', 'daily',
+    p_start_partition := date_trunc('day', now() - interval '{days} days')::text)
+"""
+_RETENTION = """
+UPDATE partman.part_config SET retention = '{kept} days', retention_keep_table = false
+    WHERE parent_table = 'public.events'
+"""
+_ROWS = """
+INSERT INTO public.events SELECT i, day + make_interval(secs => 86400.0 * i / {rows}),
+    (ARRAY['LOGIN', 'VIEW', 'EDIT', 'LOGOUT'])[1 + i % 4], 'tenant-' || i % 5, 'user-' || i % 997,
+    CASE WHEN i % 5 = 0 THEN 'note ' || md5(i::text) END
+FROM generate_series(0, {days} - 1) d, generate_series(0, {rows} - 1) i,
+    LATERAL (SELECT date_trunc('day', now()) - make_interval(days => {days} - d) AS day) b
+"""
+_INDEXES = ("CREATE INDEX ON public.events (at)", "CREATE INDEX ON public.events (actor)")
+_LAPSED = """
+SELECT format('%I.%I', n.nspname, c.relname) FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+JOIN pg_namespace n ON n.oid = c.relnamespace WHERE i.inhparent = 'public.events'::regclass
+AND substring(pg_get_expr(c.relpartbound, c.oid) FROM $x$TO \\('([^']+)'\\)$x$)::timestamptz <= '{cutoff}' ORDER BY 1
+"""
+_MAINTAIN = "SELECT partman.run_maintenance('public.events')"
+_INSERT = "INSERT INTO public.events VALUES (0, now(), 'VIEW', 'tenant-1', 'bench', NULL)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """One measured retention.
+
+    Attributes:
+        seconds: Wall time of the client programs.
+        megabytes: The peak memory of the largest of them.
+        removing: Seconds of the longest transaction that removed something.
+        wait: Seconds of the slowest insert of another session meanwhile.
+    """
+
+    seconds: float
+    megabytes: float
+    removing: float
+    wait: float
+
+
+CONTENDERS: Mapping[str, Commands] = {
+    "pg_partman's `run_maintenance`": lambda place, _: [place.psql(_MAINTAIN)],
+    "`pg_dump` of what goes, unverified, then `run_maintenance`": lambda place, scratch: [
+        _dump(place, scratch), place.psql(_MAINTAIN),
+    ],
+    "Lapse, `archive: none`": lambda place, scratch: [place.lapse(scratch, "none")],
+    "Lapse, verified Parquet archive": lambda place, scratch: [place.lapse(scratch, "cold")],
+}  # fmt: skip
+
+
+def _dump(place: Ground, scratch: Path) -> Sequence[str]:
+    tables = [part for name in lapsed_partitions(place) for part in ("-t", name)]
+    return [place.program("pg_dump"), "-Fc", "-f", str(scratch / "dump"), *tables, place.url]
+
+
+def lapsed_partitions(place: Ground) -> list[str]:
+    """The partitions that hold nothing but lapsed rows."""
+    with psycopg.connect(place.url, options=QUIET) as connection:
+        return [name for (name,) in connection.execute(_LAPSED.format(cutoff=place.cutoff).encode())]
+
+
+def dropped(place: Ground, commands: Commands) -> Figures:
+    """Let a contender work on a fresh copy, while a session inserts.
+
+    Raises:
+        RuntimeError: If it failed, or left a lapsed partition.
+    """
+    scratch = place.refresh()
+    whole = commands(place, scratch)
+    said = place.server.log.stat().st_size
+    with writing(lambda: psycopg.connect(place.url, options=QUIET), {"insert": _insert}) as waits:
+        samples = [measured(command, env=place.environment(scratch)) for command in whole]
+    with place.server.log.open(errors="replace") as log:
+        log.seek(said)
+        found = list(transactions(log))
+    if left := lapsed_partitions(place):
+        raise RuntimeError(f"{whole[-1]} left {left}")
+    return Figures(
+        seconds=sum(sample.seconds for sample in samples),
+        megabytes=max(sample.megabytes for sample in samples),
+        removing=longest(found, removes=True),
+        wait=waits.longest("insert"),
+    )
+
+
+def _insert(session: psycopg.Connection[tuple[object, ...]]) -> None:
+    session.execute(_INSERT)
+
+
+def main() -> None:
+    """Build, measure, write the section."""
+    parser = options(__doc__, rows=100_000, rounds=5)
+    parser.add_argument("--partitions", type=int, default=100)
+    chosen = parser.parse_args()
+    kept = chosen.partitions // 5
+    target = Target(table="events", time="at", fields={"type": "kind", "tenant": "tenant"}, days=kept)
+    with ground(chosen.server, target) as place:
+        _fill(place, rows=chosen.rows, days=chosen.partitions, kept=kept)
+        place.refresh()
+        partman = place.server.execute("SELECT extversion FROM pg_extension WHERE extname = 'pg_partman'", "contender")
+        going, lapsed = len(lapsed_partitions(place)), place.lapsed()
+        figures = interleaved(
+            {name: lambda commands=commands: dropped(place, commands) for name, commands in CONTENDERS.items()},
+            chosen.rounds,
+        )
+        head = [
+            f"`python bench/partitions.py --rows {chosen.rows} --partitions {chosen.partitions} --rounds {chosen.rounds}"
+            f" --server {chosen.server}`.",
+            f"{datetime.now(UTC):%Y-%m-%d}, {machine()}, PostgreSQL {place.version} ({settings()}),"
+            f" pg_partman {partman[0][0]}.",
+            f"{chosen.partitions} daily partitions of {chosen.rows:,} rows with 2 indexes; {going} of them go whole,"
+            f" with {lapsed:,} rows lapsed in all; a session inserts every 5 ms; medians of {chosen.rounds}.",
+        ]
+    write_section(f"PostgreSQL {chosen.server}: retention on partitions", "\n".join([*head, "", *_table(figures, lapsed)]))
+
+
+def _fill(place: Ground, *, rows: int, days: int, kept: int) -> None:
+    extension = "CREATE SCHEMA partman; CREATE EXTENSION pg_partman SCHEMA partman"
+    made = [extension, _SCHEMA, _PARENT.format(days=days), _RETENTION.format(kept=kept)]
+    fill(place, *made, _ROWS.format(rows=rows, days=days), *_INDEXES)
+
+
+def _table(figures: Mapping[str, Figures], lapsed: int) -> list[str]:
+    base = next(iter(figures.values()))
+    lines = [
+        "| contender | seconds | ratio | rows per second | longest transaction that removes | longest insert meanwhile"
+        " | client memory |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    lines += [
+        f"| {name} | {found.seconds:.1f} | {found.seconds / base.seconds:.2f} | {lapsed / found.seconds:,.0f}"
+        f" | {found.removing:.2f} s | {found.wait * 1000:,.0f} ms | {found.megabytes:.0f} MB |"
+        for name, found in figures.items()
+    ]
+    return lines
+
+
+if __name__ == "__main__":
+    main()
