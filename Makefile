@@ -62,8 +62,12 @@ test: services check ## Everything CI runs: `check`, and every test with reduced
 soak: $(READY) ## The full counts; takes long, and writes bench/SOAK.md
 	@$(BIN)/python bench/soak.py
 
-bench: $(READY) ## Rows per second against the plain ways; needs the sqlite3 shell
+bench: services $(READY) ## Against the plain ways; needs sqlite3, percona-toolkit and postgresql-15-partman; hours
 	@$(BIN)/python bench/sqlite_purge.py
+	@$(BIN)/python bench/postgresql_purge.py
+	@$(BIN)/python bench/mariadb_purge.py
+	@$(BIN)/python bench/partitions.py
+	@$(BIN)/python bench/foreground.py
 
 real-data: $(READY) ## Lapse on data that django-auditlog, mxcp and browsers write; writes docs/real-data.md
 	@$(BIN)/python bench/real/run.py

@@ -14,11 +14,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
-from grounds import QUIET, Ground, fill_with_calls, ground, options, settings
-from measure import interleaved, machine, measured, write_section
+from grounds import QUIET, Ground, fill_with_calls, ground, options, product
+from measure import heading, interleaved, measured, table, write_section
 
 Command = Callable[[Ground, Path], Sequence[str]]
 
@@ -117,7 +117,9 @@ def _load(place: Ground, scratch: Path, *, calls: int, rate: int) -> Iterator[No
             raise RuntimeError(f"pgbench ended with {process.returncode}")
     finally:
         # Its log is buffered: SIGINT would lose the end of it, so its sessions are ended instead.
-        place.server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pgbench'")
+        place.server.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pgbench'"
+        )
         try:
             process.wait(timeout=10)
         except subprocess.TimeoutExpired:
@@ -151,36 +153,38 @@ def main() -> None:
         fill_with_calls(place, chosen.rows)
         place.refresh()
         lapsed = place.lapsed()
-        figures = interleaved(
-            {
-                name: lambda command=command: felt(
-                    place, command, calls=max(1, chosen.rows // 8), rate=chosen.rate, quiet=chosen.quiet
-                )
-                for name, command in CONTENDERS.items()
-            },
-            chosen.rounds,
-        )
-        head = [
-            f"`python bench/foreground.py --rows {chosen.rows} --rounds {chosen.rounds} --rate {chosen.rate}"
-            f" --quiet {chosen.quiet:g} --server {chosen.server}`.",
-            f"{datetime.now(UTC):%Y-%m-%d}, {machine()}, PostgreSQL {place.version} ({settings()}).",
-            f"{chosen.rows:,} call events, {lapsed:,} lapsed; {chosen.rate} transactions a second by {_CLIENTS} clients,"
-            f" {_SELECTS} selects of a call for each insert of an event; medians of {chosen.rounds}.",
+        feel = partial(felt, place, calls=max(1, chosen.rows // 8), rate=chosen.rate, quiet=chosen.quiet)
+        figures = interleaved({name: partial(feel, each) for name, each in CONTENDERS.items()}, chosen.rounds)
+        section = [
+            *heading("foreground.py", chosen, product=product(place)),
+            f"{chosen.rows:,} call events, {lapsed:,} lapsed; medians of {chosen.rounds}.",
+            f"{chosen.rate} transactions a second by {_CLIENTS} clients, {_SELECTS} selects of a call for each insert.",
+            "",
+            *_latencies(figures, lapsed),
         ]
-    write_section(f"PostgreSQL {chosen.server}: a foreground load during a purge", "\n".join([*head, "", *_table(figures, lapsed)]))
+    write_section(f"PostgreSQL {chosen.server}: a foreground load during a purge", "\n".join(section))
 
 
-def _table(figures: Mapping[str, Figures], lapsed: int) -> list[str]:
-    lines = [
-        "| purge | p50 quiet | p50 during | p99 quiet | p99 during | ratio of p99 | slowest | seconds | rows per second |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
-    ]
-    lines += [
-        f"| {name} | {found.quiet_p50:.2f} ms | {found.p50:.2f} ms | {found.quiet_p99:.2f} ms | {found.p99:.2f} ms"
-        f" | {found.p99 / found.quiet_p99:.2f} | {found.worst:.0f} ms | {found.seconds:.1f} | {lapsed / found.seconds:,.0f} |"
-        for name, found in figures.items()
-    ]
-    return lines
+def _latencies(figures: Mapping[str, Figures], lapsed: int) -> list[str]:
+    titles = ("purge", "p50 quiet", "p50 during", "p99 quiet", "p99 during", "ratio of p99", "slowest", "seconds",
+              "rows per second")  # fmt: skip
+    return table(
+        titles,
+        (
+            (
+                name,
+                f"{found.quiet_p50:.2f} ms",
+                f"{found.p50:.2f} ms",
+                f"{found.quiet_p99:.2f} ms",
+                f"{found.p99:.2f} ms",
+                f"{found.p99 / found.quiet_p99:.2f}",
+                f"{found.worst:.0f} ms",
+                f"{found.seconds:.1f}",
+                f"{lapsed / found.seconds:,.0f}",
+            )
+            for name, found in figures.items()
+        ),
+    )
 
 
 if __name__ == "__main__":

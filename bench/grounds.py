@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 import shutil
 import sys
 import tempfile
@@ -123,11 +122,12 @@ class Ground:
     def lapse(self, scratch: Path, archive: str, *, pace: str = "{}") -> list[str]:
         """The command that purges the copy; the policy is written into *scratch*."""
         policy = scratch / "lapse.yaml"
+        fields = "".join(f"    {key}: {name}\n" for key, name in self.target.fields.items())
         archives = "" if archive == "none" else f"archives: {{{archive}: {{to: archive}}}}"
         target = self.target
         policy.write_text(
             _POLICY.format(
-                archives=archives, url=self.url, table=target.table, time=target.time, fields="".join(f"    {key}: {name}\n" for key, name in target.fields.items()),
+                archives=archives, url=self.url, table=target.table, time=target.time, fields=fields,
                 days=target.days, archive=archive, pace=pace,
             )
         )  # fmt: skip
@@ -140,7 +140,9 @@ class Ground:
     def lapsed(self, database: str = _COPY) -> int:
         """Rows of the target that have lapsed."""
         target = self.target
-        found = self.server.execute(f"SELECT count(*) FROM {target.table} WHERE {target.time} < '{self.cutoff}'", database)
+        found = self.server.execute(
+            f"SELECT count(*) FROM {target.table} WHERE {target.time} < '{self.cutoff}'", database
+        )
         return int(found[0][0])
 
     def written(self) -> int:
@@ -194,7 +196,7 @@ def options(description: str | None, *, rows: int, rounds: int) -> argparse.Argu
     return parser
 
 
-def settings() -> str:
-    """The server's settings for the page, those of the log left out."""
-    shown = [f"{name} = {value}" for name, value in _SETTINGS.items() if not re.match("log_", name)]
-    return f"fsync = on, {', '.join(shown)}"
+def product(place: Ground) -> str:
+    """The server and its settings for the page, those of the log left out."""
+    shown = ", ".join(f"{name} = {value}" for name, value in _SETTINGS.items() if not name.startswith("log_"))
+    return f"PostgreSQL {place.version} (fsync = on, {shown})"

@@ -20,17 +20,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pymysql
 
-from measure import interleaved, machine, measured, write_section
+from measure import Sample, heading, interleaved, measured, table, write_section
 from writing import Waits, Write, writing
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
-from servers.mariadb import MARIADB_USER, MariadbServer, program  # noqa: E402
-from servers.processes import server_folder  # noqa: E402
+from servers.mariadb import MARIADB_USER, MariadbServer, program
+from servers.processes import server_folder
 
 KEEP_DAYS, SPAN_DAYS = 365, 1095
 _DATABASE = "asterisk"
@@ -51,11 +52,12 @@ CREATE TABLE cel (id INT NOT NULL AUTO_INCREMENT PRIMARY KEY, eventtype VARCHAR(
     KEY (call_log_id), KEY (eventtime), KEY (linkedid), KEY (uniqueid)) ENGINE=InnoDB
 """
 _ROWS = """
-INSERT INTO cel (eventtype, eventtime, cid_name, cid_num, exten, context, channame, appname, appdata, uniqueid, linkedid,
-    extra, call_log_id)
+INSERT INTO cel (eventtype, eventtime, cid_name, cid_num, exten, context, channame, appname, appdata, uniqueid,
+    linkedid, extra, call_log_id)
 SELECT ELT(1 + i % 8, 'CHAN_START', 'APP_START', 'CHAN_START', 'ANSWER', 'BRIDGE_ENTER', 'BRIDGE_EXIT', 'HANGUP',
-    'LINKEDID_END'), t, CONCAT('Caller ', k % 500), CONCAT('1', LPAD(k % 500, 3, '0')), CONCAT('2', LPAD(k % 700, 3, '0')),
-    CONCAT('ctx-internal-', k % 20), CONCAT('PJSIP/line', k % 500, '-', LPAD(HEX(i), 8, '0')), 'Dial',
+    'LINKEDID_END'), t, CONCAT('Caller ', k % 500), CONCAT('1', LPAD(k % 500, 3, '0')),
+    CONCAT('2', LPAD(k % 700, 3, '0')), CONCAT('ctx-internal-', k % 20),
+    CONCAT('PJSIP/line', k % 500, '-', LPAD(HEX(i), 8, '0')), 'Dial',
     CONCAT('PJSIP/line', k % 700, '/sip:line@192.0.2.', k % 250, ':5060,30,tT'),
     CONCAT(UNIX_TIMESTAMP(t), '.', i), CONCAT('call-', k),
     CONCAT('{{"bridge_id":"', MD5(k), '","bridge_technology":"simple_bridge"}}'), k
@@ -78,7 +80,7 @@ datasets:
 """
 _INSERT = "INSERT INTO cel (eventtype, eventtime, uniqueid, linkedid) VALUES ('ANSWER', NOW(6), %s, 'bench')"
 _UPDATE = "UPDATE cel SET userfield = CONCAT(LEFT(userfield, 100), 'x') WHERE id = %s"
-_OPEN = "SELECT trx_id, trx_mysql_thread_id FROM information_schema.innodb_trx WHERE trx_state <> 'LOCK WAIT' AND trx_id > 0"
+_OPEN = "SELECT trx_id, trx_mysql_thread_id FROM information_schema.innodb_trx WHERE trx_id > 0"
 _CACHED = 0.1
 """Seconds for which the server repeats its answer about open transactions."""
 
@@ -176,19 +178,6 @@ CONTENDERS: Mapping[str, Command] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Figures:
-    """One measured purge.
-
-    Attributes:
-        seconds: Wall time of the client program.
-        megabytes: Its peak memory.
-    """
-
-    seconds: float
-    megabytes: float
-
-
 @dataclass(frozen=True, slots=True)
 class Disturbance:
     """What others saw of a purge.
@@ -202,7 +191,7 @@ class Disturbance:
     open: float
 
 
-def purged(place: Ground, command: Command) -> Figures:
+def purged(place: Ground, command: Command) -> Sample:
     """Let a contender purge a fresh copy.
 
     Raises:
@@ -212,7 +201,7 @@ def purged(place: Ground, command: Command) -> Figures:
     sample = measured(command(place, scratch), env=place.environment(scratch))
     if left := place.lapsed():
         raise RuntimeError(f"{left} rows are left")
-    return Figures(seconds=sample.seconds, megabytes=sample.megabytes)
+    return sample
 
 
 def disturbed(place: Ground, command: Command, rows: int) -> Disturbance:
@@ -223,12 +212,20 @@ def disturbed(place: Ground, command: Command, rows: int) -> Disturbance:
 
     def connect() -> pymysql.Connection[pymysql.cursors.Cursor]:
         session = place.connect()
-        ours.add(session.thread_id())
+        ours.add(_number(session))
         return session
 
     with writing(connect, writers(rows)) as waits, _watching(place, ours) as seen:
         measured(whole, env=place.environment(scratch))
     return Disturbance(waits, max((last - first for first, last in seen.values()), default=0.0))
+
+
+def _number(session: pymysql.Connection[pymysql.cursors.Cursor]) -> int:
+    """The server's number of a session."""
+    with session.cursor() as cursor:
+        cursor.execute("SELECT connection_id()")
+        (found,) = cursor.fetchone() or (0,)
+    return int(found)
 
 
 @contextmanager
@@ -240,7 +237,7 @@ def _watching(place: Ground, ours: set[int]) -> Iterator[dict[int, tuple[float, 
     def watch() -> None:
         with place.connect() as session, session.cursor() as cursor:
             session.autocommit(True)
-            ours.add(session.thread_id())
+            ours.add(_number(session))
             while not done.wait(_CACHED):
                 cursor.execute(_OPEN)
                 now = time.monotonic()
@@ -284,59 +281,66 @@ def main() -> None:
         place.fill(chosen.rows)
         place.refresh()
         lapsed = place.lapsed()
-        figures = interleaved(
-            {name: lambda command=command: purged(place, command) for name, command in CONTENDERS.items()},
-            chosen.rounds,
-        )
+        figures = interleaved({name: partial(purged, place, each) for name, each in CONTENDERS.items()}, chosen.rounds)
         seen: dict[str, list[Disturbance]] = {name: [] for name in CONTENDERS}
         for _ in range(chosen.rounds):
             for name, command in CONTENDERS.items():
                 seen[name].append(disturbed(place, command, chosen.rows))
-        head = [
-            f"`python bench/mariadb_purge.py --rows {chosen.rows} --rounds {chosen.rounds}`.",
-            f"{datetime.now(UTC):%Y-%m-%d}, {machine()}, MariaDB {_version(server)}"
-            f" ({', '.join(f'{name} = {value}' for name, value in _SETTINGS.items())}), pt-archiver {_archiver_version()}.",
-            f"{chosen.rows:,} rows with 5 indexes, {lapsed:,} lapsed; medians of {chosen.rounds}.",
-        ]
-    write_section("MariaDB: purging call events", "\n".join([*head, "", *_table(figures, seen, lapsed, chosen.rows)]))
+    section = [
+        *heading("mariadb_purge.py", chosen, product=_product()),
+        f"{chosen.rows:,} rows with 5 indexes, {lapsed:,} lapsed; medians of {chosen.rounds}.",
+        "",
+        *_purges(figures, lapsed),
+        "",
+        "The longest that a statement of another session took meanwhile, its commit not counted.",
+        "Three sessions write, each every 5 ms; Lapse rests while others are busy, as its default pace says.",
+        f"Open transactions were looked at every {_CACHED * 1000:.0f} ms.",
+        "",
+        *_waits(seen, chosen.rows),
+    ]
+    write_section("MariaDB: purging call events", "\n".join(section))
 
 
-def _version(server: MariadbServer) -> str:
+def _product() -> str:
     said = subprocess.run([program("mariadbd"), "--version"], capture_output=True, text=True, check=True).stdout
-    return said.split("Ver ")[1].split("-")[0]
+    settings = ", ".join(f"{name} = {value}" for name, value in _SETTINGS.items())
+    return f"MariaDB {said.split('Ver ')[1].split('-')[0]} ({settings}), pt-archiver {_archiver_version()}"
 
 
 def _archiver_version() -> str:
     return subprocess.run(["pt-archiver", "--version"], capture_output=True, text=True, check=True).stdout.split()[-1]
 
 
-def _table(
-    figures: Mapping[str, Figures], seen: Mapping[str, Sequence[Disturbance]], lapsed: int, rows: int
-) -> list[str]:
+def _purges(figures: Mapping[str, Sample], lapsed: int) -> list[str]:
     base = next(iter(figures.values()))
-    lines = [
-        "| contender | seconds | rows per second | times as fast | client memory |",
-        "|---|---:|---:|---:|---:|",
-    ]
-    lines += [
-        f"| {name} | {found.seconds:.1f} | {lapsed / found.seconds:,.0f} | {base.seconds / found.seconds:.2f}"
-        f" | {found.megabytes:.0f} MB |"
-        for name, found in figures.items()
-    ]
+    return table(
+        ("contender", "seconds", "rows per second", "times as fast", "client memory"),
+        (
+            (
+                name,
+                f"{found.seconds:.1f}",
+                f"{lapsed / found.seconds:,.0f}",
+                f"{base.seconds / found.seconds:.2f}",
+                f"{found.megabytes:.0f} MB",
+            )
+            for name, found in figures.items()
+        ),
+    )
+
+
+def _waits(seen: Mapping[str, Sequence[Disturbance]], rows: int) -> list[str]:
     names = list(writers(rows))
-    lines += [
-        "",
-        "The longest that a statement of another session took meanwhile, its commit not counted;"
-        " three sessions write, each every 5 ms.",
-        f"Open transactions were looked at every {_CACHED * 1000:.0f} ms.",
-        "",
-        f"| contender | {' | '.join(names)} | longest transaction |",
-        f"|---|{'---:|' * len(names)}---:|",
-    ]
-    for name, found in seen.items():
-        cells = (f"{statistics.median(each.waits.longest(who) for each in found) * 1000:,.0f} ms" for who in names)
-        lines.append(f"| {name} | {' | '.join(cells)} | {statistics.median(each.open for each in found):.1f} s |")
-    return lines
+    return table(
+        ("contender", *names, "longest transaction"),
+        (
+            (
+                name,
+                *(f"{statistics.median(each.waits.longest(who) for each in found) * 1000:,.0f} ms" for who in names),
+                f"{statistics.median(each.open for each in found):.1f} s",
+            )
+            for name, found in seen.items()
+        ),
+    )
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import re
@@ -9,8 +10,9 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -86,6 +88,18 @@ def machine() -> str:
     return (
         f"{os.cpu_count()} cores, {model}, Linux {platform.release().split('-')[0]}, Python {platform.python_version()}"
     )
+
+
+def heading(script: str, chosen: argparse.Namespace, *, product: str) -> list[str]:
+    """How the figures of a section were made: the command with all its options, the day, machine and *product*."""
+    flags = " ".join(f"--{name} {value}" for name, value in vars(chosen).items())
+    return [f"`python bench/{script} {flags}`.", f"{datetime.now(UTC):%Y-%m-%d}, {machine()}, {product}."]
+
+
+def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of a table; the first column is of text, the others of figures."""
+    lines = [f"| {' | '.join(titles)} |", f"|---|{'---:|' * (len(titles) - 1)}"]
+    return [*lines, *(f"| {' | '.join(row)} |" for row in rows)]
 
 
 def write_section(title: str, text: str) -> None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import psycopg
 
-from grounds import QUIET, Ground, Target, fill, ground, options, settings
-from measure import interleaved, machine, measured, write_section
+from grounds import QUIET, Ground, Target, fill, ground, options, product
+from measure import heading, interleaved, measured, table, write_section
 from transactions import longest, transactions
 from writing import writing
 
@@ -127,19 +127,15 @@ def main() -> None:
         place.refresh()
         partman = place.server.execute("SELECT extversion FROM pg_extension WHERE extname = 'pg_partman'", "contender")
         going, lapsed = len(lapsed_partitions(place)), place.lapsed()
-        figures = interleaved(
-            {name: lambda commands=commands: dropped(place, commands) for name, commands in CONTENDERS.items()},
-            chosen.rounds,
-        )
-        head = [
-            f"`python bench/partitions.py --rows {chosen.rows} --partitions {chosen.partitions} --rounds {chosen.rounds}"
-            f" --server {chosen.server}`.",
-            f"{datetime.now(UTC):%Y-%m-%d}, {machine()}, PostgreSQL {place.version} ({settings()}),"
-            f" pg_partman {partman[0][0]}.",
-            f"{chosen.partitions} daily partitions of {chosen.rows:,} rows with 2 indexes; {going} of them go whole,"
-            f" with {lapsed:,} rows lapsed in all; a session inserts every 5 ms; medians of {chosen.rounds}.",
+        figures = interleaved({name: partial(dropped, place, each) for name, each in CONTENDERS.items()}, chosen.rounds)
+        section = [
+            *heading("partitions.py", chosen, product=f"{product(place)}, pg_partman {partman[0][0]}"),
+            f"{chosen.partitions} daily partitions of {chosen.rows:,} rows with 2 indexes; {lapsed:,} rows lapsed.",
+            f"{going} partitions go whole; a session inserts every 5 ms; medians of {chosen.rounds}.",
+            "",
+            *_retentions(figures, lapsed),
         ]
-    write_section(f"PostgreSQL {chosen.server}: retention on partitions", "\n".join([*head, "", *_table(figures, lapsed)]))
+    write_section(f"PostgreSQL {chosen.server}: retention on partitions", "\n".join(section))
 
 
 def _fill(place: Ground, *, rows: int, days: int, kept: int) -> None:
@@ -148,19 +144,25 @@ def _fill(place: Ground, *, rows: int, days: int, kept: int) -> None:
     fill(place, *made, _ROWS.format(rows=rows, days=days), *_INDEXES)
 
 
-def _table(figures: Mapping[str, Figures], lapsed: int) -> list[str]:
+def _retentions(figures: Mapping[str, Figures], lapsed: int) -> list[str]:
     base = next(iter(figures.values()))
-    lines = [
-        "| contender | seconds | ratio | rows per second | longest transaction that removes | longest insert meanwhile"
-        " | client memory |",
-        "|---|---:|---:|---:|---:|---:|---:|",
-    ]
-    lines += [
-        f"| {name} | {found.seconds:.1f} | {found.seconds / base.seconds:.2f} | {lapsed / found.seconds:,.0f}"
-        f" | {found.removing:.2f} s | {found.wait * 1000:,.0f} ms | {found.megabytes:.0f} MB |"
-        for name, found in figures.items()
-    ]
-    return lines
+    titles = ("contender", "seconds", "ratio", "rows per second", "longest transaction that removes",
+              "longest insert meanwhile", "client memory")  # fmt: skip
+    return table(
+        titles,
+        (
+            (
+                name,
+                f"{found.seconds:.1f}",
+                f"{found.seconds / base.seconds:.2f}",
+                f"{lapsed / found.seconds:,.0f}",
+                f"{found.removing:.2f} s",
+                f"{found.wait * 1000:,.0f} ms",
+                f"{found.megabytes:.0f} MB",
+            )
+            for name, found in figures.items()
+        ),
+    )
 
 
 if __name__ == "__main__":

@@ -11,13 +11,13 @@ import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import psycopg
 
-from grounds import QUIET, Ground, fill_with_calls, ground, options, settings
-from measure import interleaved, machine, measured, write_section
+from grounds import QUIET, Ground, fill_with_calls, ground, options, product
+from measure import heading, interleaved, measured, table, write_section
 from transactions import longest, transactions
 from writing import Waits, Write, writing
 
@@ -33,8 +33,8 @@ with psycopg.connect(url, autocommit=True) as connection:
         pass
 """
 _INSERT = (
-    "INSERT INTO cel (eventtype, eventtime, userdeftype, cid_name, cid_num, cid_ani, cid_rdnis, cid_dnid, exten, context,"
-    " channame, appname, appdata, amaflags, accountcode, peeraccount, uniqueid, linkedid, userfield, peer)"
+    "INSERT INTO cel (eventtype, eventtime, userdeftype, cid_name, cid_num, cid_ani, cid_rdnis, cid_dnid, exten,"
+    " context, channame, appname, appdata, amaflags, accountcode, peeraccount, uniqueid, linkedid, userfield, peer)"
     " VALUES ('ANSWER', now(), '', '', '1001', '', '', '', '2001', 'internal', 'PJSIP/1', 'Dial', '', 3, '', '',"
     " %s, 'bench', '', '')"
 )
@@ -126,54 +126,57 @@ def main() -> None:
         fill_with_calls(place, chosen.rows)
         place.refresh()
         lapsed = place.lapsed()
-        figures = interleaved(
-            {name: lambda command=command: purged(place, command) for name, command in CONTENDERS.items()},
-            chosen.rounds,
-        )
+        figures = interleaved({name: partial(purged, place, each) for name, each in CONTENDERS.items()}, chosen.rounds)
         waits: dict[str, list[Waits]] = {name: [] for name in CONTENDERS}
         for _ in range(chosen.rounds):
             for name, command in CONTENDERS.items():
                 waits[name].append(disturbed(place, command, chosen.rows))
-        command = f"`python bench/postgresql_purge.py --rows {chosen.rows} --rounds {chosen.rounds} --server {chosen.server}`."
-        head = [
-            command,
-            f"{datetime.now(UTC):%Y-%m-%d}, {machine()}, PostgreSQL {place.version} ({settings()}).",
+        section = [
+            *heading("postgresql_purge.py", chosen, product=product(place)),
             f"{chosen.rows:,} rows with 5 indexes, {lapsed:,} lapsed; medians of {chosen.rounds}.",
+            "",
+            *_purges(figures, lapsed),
+            "",
+            "The longest that a statement of another session took meanwhile, its commit not counted.",
+            "Three sessions write, each every 5 ms; Lapse rests while others are busy, as its default pace says.",
+            "",
+            *_waits(waits, chosen.rows),
         ]
-        section = [*head, "", *_table(figures, lapsed), "", *_waits(waits, chosen.rows)]
     write_section(f"PostgreSQL {chosen.server}: purging call events", "\n".join(section))
 
 
-def _table(figures: Mapping[str, Figures], lapsed: int) -> list[str]:
+def _purges(figures: Mapping[str, Figures], lapsed: int) -> list[str]:
     base = next(iter(figures.values()))
-    lines = [
-        "| contender | seconds | ratio | rows per second | longest transaction that removes | longest other | WAL | ratio"
-        " | client memory |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
-    ]
-    for name, found in figures.items():
-        lines.append(
-            f"| {name} | {found.seconds:.1f} | {found.seconds / base.seconds:.2f} | {lapsed / found.seconds:,.0f}"
-            f" | {found.removing:.2f} s | {found.reading:.2f} s | {found.wal / 1e6:,.0f} MB | {found.wal / base.wal:.2f}"
-            f" | {found.megabytes:.0f} MB |"
-        )
-    return lines
+    titles = ("contender", "seconds", "ratio", "rows per second", "longest transaction that removes", "longest other",
+              "WAL", "ratio", "client memory")  # fmt: skip
+    return table(
+        titles,
+        (
+            (
+                name,
+                f"{found.seconds:.1f}",
+                f"{found.seconds / base.seconds:.2f}",
+                f"{lapsed / found.seconds:,.0f}",
+                f"{found.removing:.2f} s",
+                f"{found.reading:.2f} s",
+                f"{found.wal / 1e6:,.0f} MB",
+                f"{found.wal / base.wal:.2f}",
+                f"{found.megabytes:.0f} MB",
+            )
+            for name, found in figures.items()
+        ),
+    )
 
 
 def _waits(waits: Mapping[str, Sequence[Waits]], rows: int) -> list[str]:
     names = list(writers(rows))
-    lines = [
-        "The longest that a statement of another session took meanwhile, its commit not counted;"
-        " three sessions write, each every 5 ms.",
-        "Lapse rests half of the time while others are busy, as its default pace says.",
-        "",
-        f"| contender | {' | '.join(names)} |",
-        f"|---|{'---:|' * len(names)}",
-    ]
-    for name, found in waits.items():
-        cells = (f"{statistics.median(each.longest(writer) for each in found) * 1000:,.0f} ms" for writer in names)
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return lines
+    return table(
+        ("contender", *names),
+        (
+            (name, *(f"{statistics.median(each.longest(who) for each in found) * 1000:,.0f} ms" for who in names))
+            for name, found in waits.items()
+        ),
+    )
 
 
 if __name__ == "__main__":

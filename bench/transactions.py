@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 _LINE = re.compile(
-    r"(?P<at>\d+\.\d+)\|(?P<session>[^|]+)\|LOG:  duration: (?P<took>[\d.]+) ms  (statement|execute [^:]*): (?P<text>.*)"
+    r"(?P<at>\d+\.\d+)\|(?P<session>[^|]+)\|LOG:  duration: (?P<took>[\d.]+) ms  (statement|execute.*?): (?P<text>.*)"
 )
 _ENDS = re.compile(r"(COMMIT|END|ROLLBACK(?! TO)|ABORT)\b", re.IGNORECASE)
 _BEGINS = re.compile(r"(BEGIN|START TRANSACTION)\b", re.IGNORECASE)
@@ -40,7 +40,10 @@ class Transaction:
 
 
 def transactions(log: Iterable[str]) -> Iterator[Transaction]:
-    """Every transaction of the *log*, single statements included; VACUUM and ANALYZE hold nobody up and are left out."""
+    """Every transaction of the *log*, single statements included.
+
+    VACUUM and ANALYZE are left out: nobody waits for them.
+    """
     opened: dict[str, tuple[float, bool]] = {}
     for line in log:
         found = _LINE.match(line)

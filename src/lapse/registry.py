@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib
 from importlib.metadata import entry_points
+from types import ModuleType
 from typing import cast
 
-from lapse.errors import PolicyError
+from lapse.errors import MissingDriverError, PolicyError
 from lapse.model.policy import Archive, Dataset
 from lapse.ports import ArchiveTarget, Store
 
@@ -45,6 +46,7 @@ def store_class(address: str) -> type[Store]:
 
     Raises:
         PolicyError: If there is none.
+        MissingDriverError: If its library is not installed.
     """
     return cast("type[Store]", _load(STORES, _STORE_PLUG_INS, scheme_of(address, default="jsonl"), "STORE"))
 
@@ -69,9 +71,24 @@ def open_target(archive: Archive) -> ArchiveTarget:
     return cast("type[ArchiveTarget]", adapter)(archive.to)
 
 
+def _imported(module: str) -> ModuleType:
+    """One of Lapse's own adapters, which are named after the extra that brings their libraries.
+
+    Raises:
+        MissingDriverError: If a library is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        library, extra = (error.name or "").partition(".")[0], module.rpartition(".")[2]
+        if library == "lapse":
+            raise
+        raise MissingDriverError(library or f"a library for {extra}", extra=extra) from error
+
+
 def _load(builtin: dict[str, str], group: str, scheme: str, name: str) -> object:
     if scheme in builtin:
-        return getattr(importlib.import_module(builtin[scheme]), name)
+        return getattr(_imported(builtin[scheme]), name)
     for point in entry_points(group=group, name=scheme):
         return point.load()
     raise PolicyError(

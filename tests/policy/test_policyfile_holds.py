@@ -171,7 +171,7 @@ def test_a_release_removes_one_file(tmp_path: Path) -> None:
         ("matter: M\nmatch: {tenant: }", "`tenant`: nothing is written here"),
         ("matter: M\nmatch: all\nunitl: 2026-01-01", "unknown key `unitl`"),
         ("matter: M\nmatch: all\nsince: yesterday", "`since`: `yesterday` is not a date"),
-        ("matter: M\nmatch: {tenant: '${X}'}", "is replaced in `store`, `to` and `ledger` only"),
+        ("matter: M\nmatch: {tenant: '${X}'}", "is replaced in `store`, `to`, `under` and `ledger` only"),
         ("- matter: M", "must be a mapping"),
         ("matter: [", "not valid YAML"),
     ],

@@ -99,7 +99,7 @@ def test_a_reference_that_leads_nowhere_is_a_complaint_without_the_secret(
 def test_a_reference_elsewhere_is_refused(tmp_path: Path, text: str) -> None:
     """Only addresses are never written down again, so a reference may stand nowhere else."""
     assert any(
-        "is replaced in `store`, `to` and `ledger` only" in each.message for each in complaints(dataset(tmp_path, text))
+        "is replaced in `store`, `to`, `under` and `ledger` only" in each.message for each in complaints(dataset(tmp_path, text))
     )
 
 

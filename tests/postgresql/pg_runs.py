@@ -12,24 +12,27 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import psycopg
 from matrix import _PORTS, _STORE_PORTS, Bomb, _ArmedTake, check, in_child
 from psycopg.rows import TupleRow
-from worlds import NOW, World, _rows
 
 from lapse.archive.catalog import segments
+from lapse.engine.session import Session, open_session
+from lapse.ports import LineBlock
 from lapse.segments import read_segment
 from lapse.stores.postgresql import PostgresStore
 from lapse.stores.postgresql.connection import Connection
 from lapse.targets.file import FileTarget
 from servers.processes import await_condition
+from worlds import NOW, World, _rows
 
 COLUMNS = ("id", "at", "kind", "tenant", "body")
 HELPERS = (Path(__file__).parent, Path(__file__).parents[1], Path(__file__).parents[1] / "crash")
@@ -89,7 +92,7 @@ class PgWorld(World):
                 continue
             with target.open(entry.manifest.path) as file:
                 for batch in read_segment(entry.manifest.format, file):
-                    assert not hasattr(batch, "data")
+                    assert not isinstance(batch, LineBlock)
                     yield from map(text, zip(*(batch.column(name).to_pylist() for name in columns), strict=True))
 
     def execute(self, statement: str) -> list[TupleRow]:
@@ -97,6 +100,17 @@ class PgWorld(World):
         with psycopg.connect(self.url, autocommit=True, options="-c TimeZone=UTC") as connection:
             cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
+
+    def back(self) -> None:
+        """Wait until the server, which was stopped, is there again."""
+        await_condition(self._answers, "the server")
+
+    def _answers(self) -> bool:
+        try:
+            self.execute("SELECT 1")
+        except psycopg.OperationalError:
+            return False
+        return True
 
     def alone(self) -> None:
         """Wait until the server has noticed that no run is there any more, and has undone what one left."""
@@ -117,12 +131,18 @@ class PgWorld(World):
             "LAPSE_POLICY": str(self.folder / "lapse.yaml"),
         }
 
-    def lapse(self, *arguments: str) -> Running:
-        """Start the program."""
-        return Running(self, [sys.executable, "-m", "lapse", *arguments])
+    def session(self) -> Session:
+        """Open it as a command does."""
+        with patch.dict(os.environ, self.settings()):
+            return open_session(str(self.folder / "lapse.yaml"))
+
+    def lapse(self, *arguments: str, before: str = "") -> Running:
+        """Start the program, after the Python statements *before*."""
+        program = f"{before}\nimport sys\nfrom lapse.cli.main import main\nsys.argv[0] = 'lapse'\nmain()\n"
+        return Running(self, [sys.executable, "-c", program, *arguments])
 
     def start(self, rows: int = 20, *, before: str = "") -> Running:
-        """Start a run with slices of *rows* records, after the statements *before*."""
+        """Start a run with slices of *rows* records, after the Python statements *before*."""
         code = f"{before}\nfrom pg_runs import *\nPgWorld(Path({str(self.folder)!r}), 'postgresql', '').run({rows})\n"
         return Running(self, [sys.executable, "-c", code])
 
@@ -245,10 +265,12 @@ def make(
 
 def fill(world: PgWorld, records: int) -> None:
     """Insert *records* rows in the order of time, and let the server count them."""
-    with psycopg.connect(world.url, options="-c TimeZone=UTC") as connection:
-        with connection.cursor().copy("COPY log (at, kind, tenant, body) FROM STDIN") as copy:
+    into = "COPY log (at, kind, tenant, body) FROM STDIN"
+    with other_session(world) as connection, connection.cursor() as cursor:
+        with cursor.copy(into) as copy:
             for row in _rows(records):
                 copy.write_row(row)
+        connection.commit()
     world.execute("ANALYZE log")
 
 
@@ -338,8 +360,6 @@ def main(url: str, folder: Path, every: bool, first: int, step: int) -> None:
     for fuse in fuses:
         case(folder / "world", url, fuse, moments[fuse - 1], answers)
 
-
-Work = Callable[[], None]
 
 if __name__ == "__main__":
     main(sys.argv[1], Path(sys.argv[2]), sys.argv[3] == "every", int(sys.argv[4]), int(sys.argv[5]))

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import psycopg
 
 from lapse.instant import Nanos, rfc3339
-from lapse.model.policy import TimeFormat
+from lapse.model.policy import Dataset, TimeFormat
 from lapse.stores.postgresql import PostgresStore
 from lapse.testing.harness import Record, Traits, World
 
@@ -137,3 +137,47 @@ class PostgresIndexedWorld(PostgresWorld):
     """An index on the time: where lapsed rows lie scattered they are found by it."""
 
     more = 'CREATE INDEX "by time" ON "log" ("at");'
+
+
+class PostgresBorrowingWorld(PostgresWorld):
+    """The time stands in the row of another table that a foreign key leads to."""
+
+    def dataset(self, **overrides: Any) -> Dataset:
+        """The dataset with its borrowed time."""
+        return super().dataset(**{"time": "call.at", **overrides})
+
+    def create(self, records: Sequence[Record]) -> None:
+        """Make both tables anew."""
+        with self.connected() as connection:
+            connection.execute('DROP TABLE IF EXISTS "log", "call", "lapse_disposals"')
+            connection.execute('CREATE TABLE "call" ("no." bigint PRIMARY KEY, "at" timestamptz)')
+            connection.execute(
+                'CREATE TABLE "log" ("id" bigint PRIMARY KEY, "call" bigint REFERENCES "call", "kind" varchar(100), '
+                '"tenant" text, "level" bigint, "body" text)'
+            )
+            self._insert(connection, records)
+
+    def _insert(self, connection: psycopg.Connection[Any], records: Sequence[Record]) -> None:
+        rows = [(r.key, self.time(r.at), r.key, r.key, r.kind, r.tenant, r.level, r.body) for r in records]
+        with connection.cursor() as cursor, connection.transaction():
+            cursor.executemany(
+                'WITH called AS (INSERT INTO "call" VALUES (%s, %s) ON CONFLICT DO NOTHING) '
+                'INSERT INTO "log" ("id", "call", "kind", "tenant", "level", "body") VALUES (%s, %s, %s, %s, %s, %s)',
+                rows,
+            )
+
+    def change(self, record: Record) -> bool:
+        """Give a row other content and its parent another time; False if either is locked."""
+        with self.connected() as connection:
+            try:
+                with connection.transaction():
+                    connection.execute(
+                        'UPDATE "call" SET "at" = %s WHERE "no." = %s', (self.time(record.at), record.key)
+                    )
+                    connection.execute(
+                        'UPDATE "log" SET "kind" = %s, "tenant" = %s, "level" = %s, "body" = %s WHERE "id" = %s',
+                        (record.kind, record.tenant, record.level, record.body, record.key),
+                    )
+            except psycopg.errors.LockNotAvailable:
+                return False
+        return True

@@ -15,6 +15,7 @@ from typing import Self
 import psycopg
 from pg_runs import COLUMNS, PgWorld
 from psycopg.rows import TupleRow
+
 from worlds import NOW
 
 _LEG_COLUMNS = ("id", "log_id", "note")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from pg_worlds import (
+    PostgresBorrowingWorld,
     PostgresIndexedWorld,
     PostgresMillisWorld,
     PostgresNaiveWorld,
@@ -22,7 +23,7 @@ class TestPostgresStore(StoreContract):
     @pytest.fixture(
         params=[
             PostgresWorld, PostgresIndexedWorld, PostgresNaiveWorld, PostgresTextWorld, PostgresMillisWorld,
-            PostgresPartitionedWorld,
+            PostgresPartitionedWorld, PostgresBorrowingWorld,
         ]
     )  # fmt: skip
     def world(self, request: pytest.FixtureRequest, pg_database: str) -> World:

@@ -6,6 +6,7 @@ import json
 import signal
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,7 @@ from pg_runs import Ended, PgWorld, make
 from lapse.model.ledger_entry import EntryKind
 from lapse.state.journal import unsettled
 from lapse.state.journal_record import SliceState
-from servers.fixtures import PostgresPool
-from servers.postgres import PostgresServer
+from servers.postgres import PostgresServer, servers
 from servers.proxy import Cut, Proxy
 
 pytestmark = pytest.mark.crash
@@ -43,10 +43,8 @@ def proxy(guest: str) -> Iterator[Proxy]:
 
 
 @pytest.fixture
-def world(pg_database: str, proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PgWorld:
+def world(pg_database: str, proxy: Proxy, tmp_path: Path) -> PgWorld:
     """Some rows that the guest may remove."""
-    monkeypatch.setenv("LAPSE_STATE_DIR", "")  # looking at the ledger in this process sets both
-    monkeypatch.setenv("LAPSE_NOW", "")
     world = make(tmp_path / "world", pg_database, records=90, store=proxy.url)
     world.execute(f"GRANT SELECT, DELETE ON log TO {_ROLE}")
     return world
@@ -161,6 +159,7 @@ def test_a_server_that_dies_before_the_commit_gives_its_number_to_nobody_else(
     proxy.cut(Cut.BEFORE, since=_SINCE, then=postgres.crash)
     assert world.lapse("run", "--json").end().exit == 1
     assert proxy.has_cut
+    world.back()
     assert world.records() == original
     for number in range(others):
         world.execute(f"INSERT INTO other VALUES ({number})")
@@ -187,7 +186,7 @@ def test_a_number_that_the_server_has_forgotten_keeps_the_segment_and_says_so(wo
     assert ended.exit == 0, ended
     assert any("no longer knows what became of its transaction" in note for note in notes(world))
     assert not world.archived() & gone
-    listed = world.lapse("archive", "list", "--json").end()
+    listed = world.lapse("archive", "list", "--include-prepared", "--json").end()
     states_listed = [segment["state"] for segment in json.loads(listed.out)["result"]["segments"]]
     assert "prepared" in states_listed, listed
 
@@ -205,3 +204,40 @@ def test_another_server_is_not_asked(world: PgWorld, proxy: Proxy) -> None:
 
     assert ended.exit == 0, ended
     assert any("no longer knows what became of its transaction" in note for note in notes(world))
+
+
+def test_a_replica_that_takes_over_without_the_commit_is_not_believed(postgres_folder: Path, tmp_path: Path) -> None:
+    """It is the same server by its number, and gives the transaction's number to somebody else, who commits."""
+    with PostgresServer.start(servers()[-1], postgres_folder / "a") as server:
+        url = server.create_database("shop")
+        with server.replica(postgres_folder / "b") as replica, Proxy(url) as proxy:
+            store = proxy.url.replace("postgres@", f"{_ROLE}@")
+            world = make(tmp_path / "world", url, records=90, store=store, pace="{max lag: none}")
+            for statement in (
+                f"CREATE ROLE {_ROLE} LOGIN",
+                "REVOKE CREATE ON SCHEMA public FROM PUBLIC",
+                f"GRANT SELECT, DELETE ON log TO {_ROLE}",
+                "CREATE TABLE other (id int)",
+            ):
+                world.execute(statement)
+            original = world.records()
+            replica.catch_up(server)
+            replica.stop()
+            proxy.cut(Cut.AFTER, since=_SINCE)
+            assert_unknown(world.lapse("run", "--json").end())
+            server.stop("immediate")
+            replica.restart()
+            assert replica.execute("SELECT pg_promote()") == [(True,)]
+            world = replace(world, url=replica.url("shop"))
+            proxy._server = ("127.0.0.1", replica.port)  # the address moves
+            for number in range(5):
+                world.execute(f"INSERT INTO other VALUES ({number})")
+            assert world.records() == original
+
+            ended = world.lapse("run", "--json").end()
+
+            assert ended.exit == 0, ended
+            assert ended.dataset["recovered"] == 0
+            assert any("no longer knows what became of its transaction" in note for note in notes(world))
+            assert world.records() + world.archived() == original
+            assert world.ledger_records() == world.archived().total()

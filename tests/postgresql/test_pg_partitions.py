@@ -76,7 +76,7 @@ def test_what_has_lapsed_as_a_whole_is_dropped(ground: Ground, kind: str, zone: 
     assert tables(ground) == ["log_new"]
     assert ground.methods() == {"partition drop": 40}
     assert ground.everything() == before
-    assert "dropped as a whole, with 40 rows: public.log_2025_01 … public.log_2025_04 (4 partitions)" in planned
+    assert "dropped as a whole, with 40 rows: public.log_2025_01 … public.log_2025_04 (4 partitions);" in planned
     ground.check()
 
 
@@ -139,7 +139,7 @@ def test_other_partitions_are_emptied_row_by_row_and_the_plan_says_why(ground: G
     assert ground.everything() == before
     assert tables(ground) == ["rest", "sub"]
     assert "since the DEFAULT partition is never dropped: public.rest" in planned
-    assert "DEFAULT partition, public.rest: while another one is dropped, it is locked for a moment" in planned
+    assert "DEFAULT partition, public.rest, is locked for a moment, too" in planned
     assert "since it lies in a partition that is partitioned further: public.sub_0" in planned
 
 
@@ -150,10 +150,11 @@ def test_tables_cut_by_something_else_go_row_by_row(ground: Ground, by: str) -> 
         "HASH (id)": "WITH (MODULUS 1, REMAINDER 0)",
         "LIST (tenant)": "IN ('a')",
         "RANGE (id)": "FROM (0) TO (9)",
+        "RANGE (at, id)": "FROM (MINVALUE, MINVALUE) TO (MAXVALUE, MAXVALUE)",
     }
     ground.execute(
         "CREATE TABLE log (id bigint NOT NULL, at timestamptz NOT NULL, tenant text, body text) PARTITION BY " + by,
-        f"CREATE TABLE part PARTITION OF log FOR VALUES {values.get(by, 'FROM (MINVALUE, MINVALUE) TO (MAXVALUE, MAXVALUE)')}",
+        f"CREATE TABLE part PARTITION OF log FOR VALUES {values[by]}",
         "INSERT INTO log VALUES (1, '2020-01-01', 'a', 'b')",
     )
     planned = notes(ground)
@@ -255,7 +256,7 @@ def test_a_partition_may_have_its_own_shape(ground: Ground) -> None:
 
 
 def test_partitions_that_come_from_a_template_are_dropped(ground: Ground) -> None:
-    """As pg_partman makes them: a template gives each its key, and tables that it refers to are locked but not changed."""
+    """As pg_partman makes them, with a key from a template; a table that they refer to stays as it is."""
     ground.execute(
         LOG.format("timestamptz"),
         "CREATE TABLE tenants (name text PRIMARY KEY); INSERT INTO tenants VALUES ('acme')",
@@ -312,6 +313,22 @@ def test_what_changes_before_the_drop_keeps_the_partition(
     disturbed.check()
 
 
+def test_what_is_tied_to_a_partition_before_the_drop_keeps_it(disturbed: Ground) -> None:
+    """A trigger that came since the partition was sealed sees each of its rows go."""
+    disturbed.execute(TRIGGER)
+    DisturbedStore.before_commit[:] = [
+        lambda _: disturbed.execute(
+            "CREATE TRIGGER spy AFTER DELETE ON log_2025_01 FOR EACH ROW EXECUTE FUNCTION seen()"
+        )
+    ]
+
+    disturbed.run()
+
+    assert disturbed.methods() == {"partition drop": 30, "row delete": 10}
+    assert tables(disturbed) == ["log_2025_01", "log_new"]
+    disturbed.check()
+
+
 def test_several_partitions_that_change_are_all_emptied_in_one_run(disturbed: Ground) -> None:
     """Each is emptied before the next one is tried, so that a run does not give up on many of them."""
     number = iter(range(1000, 1100))
@@ -327,7 +344,7 @@ def test_several_partitions_that_change_are_all_emptied_in_one_run(disturbed: Gr
 
     assert report.status is Status.DONE
     assert set(tables(disturbed)) == {"log_2025_01", "log_2025_02", "log_2025_03", "log_2025_04", "log_new"}
-    assert max((disturbed.everything() - {}).values()) == 1
+    assert set(disturbed.everything().values()) == {1}
     disturbed.check()
 
 
@@ -371,7 +388,7 @@ def test_a_reader_is_waited_for_and_nobody_waits_long(disturbed: Ground, monkeyp
 
     assert report.status is Status.DONE
     assert disturbed.methods() == {"partition drop": 40}
-    assert dropping._PATIENCE * 0.7 < longest[0] < dropping._PATIENCE + 0.6
+    assert dropping._PATIENCE * 0.7 < longest[0] < dropping._PATIENCE + 1
     disturbed.check()
 
 

@@ -61,7 +61,7 @@ TEXTS = [
     # Addresses.
     ("sqlite:///db/calls.db", "sqlite://db/calls.db", Refusal(2, "has no file in it", "6:12", "sqlite:///relative.db")),
     ("sqlite:///db/calls.db", "oracle://h/d", Refusal(2, "`oracle://h/d` has an unknown scheme", "6:12", "`sqlite`")),
-    ("sqlite:///db/calls.db", "mysql://h/d", Refusal(2, "`mysql://h/d` has an unknown scheme", "6:12", "`sqlite`")),
+    ("sqlite:///db/calls.db", "oracle://h/d", Refusal(2, "`oracle://h/d` has an unknown scheme", "6:12", "`sqlite`")),
     ("./archive", "s3://bucket/x", Refusal(2, "`s3://bucket/x` has an unknown scheme", "3:14", "`file`")),
     ("./archive", "./logs", Refusal(2, "is the folder of the store of `tools`", "3:14", "outside")),
     ("./archive", "./logs/../logs/x/..", Refusal(2, "is the folder of the store of `tools`", "3:14", "outside")),

@@ -137,7 +137,7 @@ def test_a_folder_of_overrides_that_is_not_there_stops_the_purge(world: XivoWorl
         ("db_uri: ''", "not empty text"),
         ("db_uri: null", "must be text"),
         ("lapse: {archives: /srv}", "Did you mean `archive`?"),
-        ("lapse: /srv", "must be a mapping with `archive` and `ledger`"),
+        ("lapse: /srv", "must be a mapping with `archive`, `ledger`, `recordings` and `empty_times`"),
         ("lapse: {ledger: 's3://b/c'}", "is not the path of a folder"),
         ("lapse: {archive: 'ftp://h/c'}", "unknown scheme"),
     ],

@@ -30,7 +30,8 @@ class QueryResult:
 def query(entries: Iterable[SegmentEntry], sql: str) -> Iterator[QueryResult]:
     """Answer one reading statement about the records of *entries*.
 
-    Each dataset is a view of its name. Rows have their own columns; one that has another kind of type in
+    Each dataset is a view of its name; rows of another table that went along with them are in the view
+    ``"dataset.table"``. Rows have their own columns; one that has another kind of type in
     another segment is text. Lines have a column ``line`` and one for each top-level JSON key, null where a
     line is no JSON or has another type there.
 

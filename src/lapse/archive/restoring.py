@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from lapse.archive.catalog import SegmentEntry, State
+from lapse.archive.tables import Tables
 from lapse.archive.verifying import check
 from lapse.errors import UsageError, VerificationError
 from lapse.ports import Part, Restorable, RestoreCount
@@ -30,6 +31,8 @@ def restore(
 ) -> Iterator[Restored]:
     """Put the records of segments back into *store*, one segment after the other, oldest path first.
 
+    Rows that went along with others come after those: what a part names is in its table.
+
     Of several copies of a segment the first intact one is read. Running it again restores nothing twice.
 
     Arguments:
@@ -51,7 +54,8 @@ def restore(
                 hint="Run `lapse run` to settle it, or restore it anyway with --include-prepared.",
             )
         copies.setdefault(entry.path, []).append(entry)
-    for path in sorted(copies):
+    tables = Tables(entry for found in copies.values() for entry in found)
+    for path in sorted(copies, key=lambda path: (tables.rank(copies[path][0].manifest), path)):
         entry = _intact(copies[path], keys)
         yield Restored(entry=entry, count=_feed(entry, store))
 

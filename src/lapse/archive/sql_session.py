@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from lapse.archive.catalog import SegmentEntry
 from lapse.archive.sql_views import WHICH_COPIES, Source, identifier, text_list
+from lapse.archive.tables import Tables
 from lapse.errors import UsageError, VerificationError
 
 _MEMORY = "512MB"
@@ -57,7 +58,9 @@ def connected(folder: Path) -> Iterator[Any]:
 
 
 def make_views(connection: Any, entries: Iterable[SegmentEntry], folder: Path) -> tuple[str, ...]:
-    """Make a view for each dataset; returns their names. What DuckDB cannot read in place goes into *folder*.
+    """Make a view for each dataset, and for each table whose rows went along; returns their names.
+
+    What DuckDB cannot read in place goes into *folder*.
 
     Raises:
         UsageError: If two datasets differ in nothing but case.
@@ -65,8 +68,10 @@ def make_views(connection: Any, entries: Iterable[SegmentEntry], folder: Path) -
         VerificationError: If a segment is damaged.
     """
     sources: dict[str, Source] = {}
-    for number, entry in enumerate(entries):
-        sources.setdefault(entry.manifest.dataset, Source()).add(entry, folder / f"{number}.parquet")
+    found = list(entries)
+    tables = Tables(found)
+    for number, entry in enumerate(found):
+        sources.setdefault(tables.view(entry.manifest), Source()).add(entry, folder / f"{number}.parquet")
     files = [file for source in sources.values() for file in source.files()]
     connection.execute(f"SET allowed_paths = {text_list(files)}")
     for name, source in sources.items():

@@ -70,6 +70,10 @@ def _dataset(dataset: Dataset, address: str) -> Iterator[str]:
     yield from (f"{key}: {_word(value)}" for key, value in keys.items() if value is not None)
     if dataset.doubt_before != DOUBT_BEFORE_DEFAULT:
         yield f"doubt before: {'never' if dataset.doubt_before is None else _word(rfc3339(dataset.doubt_before))}"
+    if dataset.empty_is_oldest:
+        yield "empty time: oldest"
+    if dataset.files is not None:
+        yield f"files: {{column: {_quoted(dataset.files.column)}, under: {_quoted(escaped(dataset.files.under))}}}"
     yield from _keep(dataset.rules)
 
 
@@ -115,6 +119,11 @@ def _address(address: str, variable: str, variables: dict[str, str]) -> str:
     name = f"{variable}_ADDRESS"
     variables[name] = "the address of the database"
     return f"${{{name}}}"
+
+
+def _quoted(text: str) -> str:
+    """The text as it stands in braces, where more signs have a meaning."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _word(text: str) -> str:

@@ -12,6 +12,7 @@ from lapse.archive import catalog
 from lapse.archive.catalog import SegmentEntry, Unreadable
 from lapse.archive.restoring import Restored
 from lapse.archive.restoring import restore as restore_segments
+from lapse.archive.tables import Tables
 from lapse.archive.verifying import Checked, missing
 from lapse.archive.verifying import verify as verify_segments
 from lapse.canonical import Json
@@ -25,7 +26,7 @@ from lapse.model.ledger_entry import EntryKind
 from lapse.model.policy import Dataset, Hold
 from lapse.policyfile.addresses import store_address
 from lapse.policyfile.secrets import AddressError, masked
-from lapse.ports import ArchiveTarget, Restorable, Store
+from lapse.ports import ArchiveTarget, Part, Restorable, RestoreCount, Store
 from lapse.registry import database_schemes, open_store, scheme_of
 from lapse.segments import JSONL_ZST
 from lapse.state.keys import public_keys
@@ -197,9 +198,10 @@ def restore(
         matter = _hold(session, entries, hold_days)
     restored: list[Restored] = []
     stores: list[str] = []
+    tables = Tables(_committed(session, replace(wanted, paths=())))
     for name, dataset in destinations.items():
         stores.append(dataset.shown)
-        restored += _restore_into(session, dataset, segments[name], wanted)
+        restored += _restore_into(session, dataset, segments[name], wanted, tables)
     checkpoint(session)
     until = Nanos(session.real_now + (hold_days or 0) * DAY) if matter else None
     return RestoreReport(restored=tuple(restored), hold=matter, held_until=until, stores=tuple(stores))
@@ -245,18 +247,42 @@ def _require_kind(entries: list[SegmentEntry], dataset: Dataset) -> None:
 
 
 def _restore_into(
-    session: Session, dataset: Dataset, entries: list[SegmentEntry], wanted: Wanted
+    session: Session, dataset: Dataset, entries: list[SegmentEntry], wanted: Wanted, tables: Tables
 ) -> Iterator[Restored]:
     with ExitStack() as stack:
-        store: Store = open_store(dataset, read_only=False)
-        stack.callback(store.close)
-        stack.enter_context(store.lease())
-        if not isinstance(store, Restorable):
-            raise UsageError(f"{dataset.shown} cannot take records back", hint="Restore into another store with --to.")
+        shelves = _Shelves(stack, dataset, tables)
         keys = public_keys(session.folders.keys)
-        for item in restore_segments(entries, store, keys=keys, include_prepared=wanted.include_prepared):
+        for item in restore_segments(entries, shelves, keys=keys, include_prepared=wanted.include_prepared):
             _record(session, dataset, item)
             yield item
+
+
+class _Shelves:
+    """Where records go: those of a dataset's own table into the dataset's, those that went along into their own."""
+
+    def __init__(self, stack: ExitStack, dataset: Dataset, tables: Tables) -> None:
+        self._stack = stack
+        self._dataset = dataset
+        self._tables = tables
+        self._opened: dict[str | None, Restorable] = {}
+        self._shelf(dataset.table)
+
+    def restore(self, part: Part) -> RestoreCount:
+        """Write the records that are not there yet."""
+        is_own = self._tables.is_own(self._dataset.name, part.table)
+        return self._shelf(self._dataset.table if is_own else part.table).restore(part)
+
+    def _shelf(self, table: str | None) -> Restorable:
+        if table not in self._opened:
+            store: Store = open_store(replace(self._dataset, table=table), read_only=False)
+            self._stack.callback(store.close)
+            self._stack.enter_context(store.lease())
+            if not isinstance(store, Restorable):
+                raise UsageError(
+                    f"{self._dataset.shown} cannot take records back", hint="Restore into another store with --to."
+                )
+            self._opened[table] = store
+        return self._opened[table]
 
 
 def _record(session: Session, dataset: Dataset, item: Restored) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from lapse.engine.filing import check_files
 from lapse.engine.session import Session
 from lapse.instant import DAY, SECOND
 from lapse.model.period import Kind
@@ -34,7 +35,10 @@ def check(session: Session) -> Checked:
     Raises:
         HoldsError: If the holds cannot be read.
         PolicyError: If a hold file is wrong.
+        UnsupportedError: If a store cannot do what the policy asks for.
     """
+    for dataset in session.policy.datasets.values():
+        check_files(session, dataset)
     holds = session.holds()
     return Checked(policy=session.policy, holds=holds, remarks=tuple(_remarks(session.policy)))
 

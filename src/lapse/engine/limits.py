@@ -85,9 +85,13 @@ class Allowance:
         self._cut = self._left if self._cut is None else -(-self._left // 2)
         return max(1, min(wanted, self._cut))
 
+    def stopped(self) -> bool:
+        """Whether a signal came, so that nothing else is begun."""
+        return self._stopping()
+
     def ending(self) -> Ending | None:
         """Why the run is to end now. None if it may go on."""
-        if self._stopping():
+        if self.stopped():
             return Ending(reason="the run was asked to stop", ordered=False)
         limits = self._limits
         if self._left == 0:

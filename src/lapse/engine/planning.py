@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lapse.engine.blaming import blaming
+from lapse.engine.filing import check_files
 from lapse.engine.holding import checked_holds
 from lapse.engine.session import Session
 from lapse.errors import GuardError, UsageError
@@ -41,6 +42,7 @@ def plan(session: Session, names: Sequence[str] = ()) -> Plan:
 def _plan_one(session: Session, dataset: Dataset, holds: Sequence[Hold]) -> DatasetPlan:
     selection = session.selection(dataset, holds)
     session.tell("dataset.planning", dataset=dataset.name)
+    check_files(session, dataset)
     with blaming(dataset), session.reading(dataset) as store:
         planned = plan_dataset(store, selection, budget=Budget())
     check_fingerprint(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from lapse import clock
+from lapse.engine.filing import FilesDone, remove_files
 from lapse.engine.holding import HoldsChangedError, checked_holds
 from lapse.engine.limits import Allowance
 from lapse.engine.pacing import Pacer
@@ -99,7 +100,8 @@ def purge(session: Session, item: Work, bench: Bench, *, names: Iterator[str], m
             manners.allowance.spend(error.disposal.records)
         trouble = Trouble(message=str(error), hint=error.hint)
         session.tell("dataset.failed", dataset=item.dataset.name, error=str(error))
-    report = _report(purging, done, trouble, clock.monotonic() - started)
+    files = remove_files(item.dataset, item.store, stopping=manners.allowance.stopped)
+    report = _report(purging, done, trouble, files, seconds=clock.monotonic() - started)
     return Outcome(work=item, report=report, disposals=tuple(done))
 
 
@@ -200,14 +202,16 @@ class _Purge:
         self._session.tell("slice.put_back", dataset=self.item.dataset.name, reason=str(error))
 
 
-def _report(purging: _Purge, done: Sequence[Disposal], trouble: Trouble | None, seconds: float) -> DatasetReport:
+def _report(
+    purging: _Purge, done: Sequence[Disposal], trouble: Trouble | None, files: FilesDone, *, seconds: float
+) -> DatasetReport:
     item, idle = purging.item, purging.pacer.idle
     removed = sum(disposal.records for disposal in done)
     remaining = max(0, item.plan.records(Verdict.LAPSED) - removed)
-    trouble = trouble or _left_undone(purging, remaining)
+    trouble = files.besides(trouble or _left_undone(purging, remaining))
     ended = None if purging.complete else purging.pacer.ended
     ended_early = ended is not None and (remaining > 0 or not ended.ordered)
-    touched = done or item.recovered.completed
+    touched = done or item.recovered.completed or files.removed
     return DatasetReport(
         dataset=item.dataset.name,
         status=_status(trouble, ended_early=ended_early, touched=bool(touched)),
@@ -219,6 +223,8 @@ def _report(purging: _Purge, done: Sequence[Disposal], trouble: Trouble | None, 
         waived=sum(disposal.records for disposal in done if disposal.waiver is not None),
         recovered=len(item.recovered.completed),
         cleared=item.recovered.cleared,
+        files=files.removed,
+        files_left=sum(files.left.values()),
         remaining=remaining,
         ended=ended.reason if ended is not None and ended_early else None,
         waited=idle.waited,

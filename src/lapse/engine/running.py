@@ -12,6 +12,7 @@ from lapse import clock
 from lapse.canonical import Json
 from lapse.engine.blaming import blaming
 from lapse.engine.checkpointing import check_anchor, checkpoint
+from lapse.engine.filing import check_files
 from lapse.engine.holding import checked_holds, holds_unchanged, record_new_holds
 from lapse.engine.limits import STOP_FILE, Allowance, Limits
 from lapse.engine.planning import check_drift, read_sealed
@@ -75,7 +76,7 @@ def dry_run(session: Session, wishes: Wishes) -> RunReport:
     holds = checked_holds(session)
     check_anchor(session)
     reports = []
-    for dataset in session.datasets(_names(wishes, sealed)):
+    for dataset in _chosen(session, _names(wishes, sealed)):
         selection = session.selection(dataset, holds)
         with blaming(dataset), session.reading(dataset) as store:
             planned = _planned(session, store, selection, wishes, sealed.get(dataset.name))
@@ -102,7 +103,7 @@ def run(session: Session, wishes: Wishes) -> RunReport:
     session, sealed = _follow(session, wishes)
     started, name = clock.monotonic(), run_id(session.real_now)
     check_clock(session.real_now, session.ledger.last_at())
-    datasets = session.datasets(_names(wishes, sealed))
+    datasets = _chosen(session, _names(wishes, sealed))
     with ExitStack() as stack:
         stores = [_leased(stack, dataset) for dataset in datasets]
         holds = checked_holds(session)
@@ -161,6 +162,14 @@ def _names(wishes: Wishes, sealed: dict[str, SealedDataset]) -> Sequence[str]:
         if name not in sealed:
             raise GuardError(f"{name} is not in the plan", hint=f"The plan has: {', '.join(sealed)}.")
     return wishes.names or tuple(sealed)
+
+
+def _chosen(session: Session, names: Sequence[str]) -> tuple[Dataset, ...]:
+    """The datasets of those names, none of which asks for what its store cannot do."""
+    datasets = session.datasets(names)
+    for dataset in datasets:
+        check_files(session, dataset)
+    return datasets
 
 
 def _leased(stack: ExitStack, dataset: Dataset) -> Store:

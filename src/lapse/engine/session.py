@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -91,7 +91,12 @@ class Session:
             if name not in self.policy.datasets:
                 known = ", ".join(self.policy.datasets) or "none"
                 raise UsageError(f"{self.policy.file} has no dataset {name!r}", hint=f"It has: {known}.")
-        return tuple(dataset for name, dataset in self.policy.datasets.items() if not names or name in names)
+        return tuple(self._apart(each) for name, each in self.policy.datasets.items() if not names or name in names)
+
+    def _apart(self, dataset: Dataset) -> Dataset:
+        """*dataset*, which knows what tables of its store are the business of others."""
+        others = (each.table for each in self.policy.datasets.values() if each.store == dataset.store)
+        return replace(dataset, apart=tuple(table for table in others if table not in (None, dataset.table)))
 
     def selection(self, dataset: Dataset, holds: Sequence[Hold]) -> Selection:
         """What decides about *dataset* in this session, under those of *holds* that are active by now."""

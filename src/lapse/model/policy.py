@@ -9,12 +9,16 @@ from enum import Enum
 from lapse.canonical import Digest, Json, digest_of, sha256
 from lapse.errors import Origin, PolicyError
 from lapse.instant import Nanos, rfc3339
+from lapse.model.files import RowFiles as RowFiles
 from lapse.model.match import Match
 from lapse.model.pace import Pace as Pace
 from lapse.model.period import Period
 
 DOUBT_BEFORE_DEFAULT = Nanos(631_152_000 * 1_000_000_000)
 """1990-01-01T00:00:00Z: an earlier record time is more likely an error than a fact (hazard SR 1)."""
+
+OLDEST = Nanos(-(2**63))
+"""1677-09-21: the oldest record time that is told from older ones."""
 
 
 class TimeFormat(Enum):
@@ -116,9 +120,13 @@ class Dataset:
         rules: In file order; may be empty, which keeps everything.
         require: Fields without which a record is doubtful.
         doubt_before: Earlier record times are doubtful. None doubts none for their age.
+        empty_is_oldest: Whether an empty text as time counts as the oldest that is believed; else it is doubtful.
         expect: Store fingerprint this policy was written for. None pins the first one seen.
         writers: ``none`` promises that nothing writes to the log files. None lets Lapse find out.
         pace: How gently it is treated. No part of what the policy decides, so no part of its hash.
+        files: Files that go after their rows. None if the rows have none.
+        apart: Tables of other datasets of the policy in the same store: their rows go by their own rules and holds,
+            never along with rows of this one.
         origins: Where each key is written, by key; ``""`` is the dataset itself.
     """
 
@@ -135,14 +143,24 @@ class Dataset:
     rules: tuple[Rule, ...] = ()
     require: tuple[str, ...] = ()
     doubt_before: Nanos | None = DOUBT_BEFORE_DEFAULT
+    empty_is_oldest: bool = False
     expect: str | None = None
     writers: str | None = None
     pace: Pace = field(default_factory=Pace)
+    files: RowFiles | None = None
+    apart: tuple[str, ...] = ()
     origins: Mapping[str, Origin] = field(default_factory=dict, compare=False, repr=False)
 
     def origin(self, key: str = "") -> Origin | None:
         """Where *key* is written, else the dataset, else None."""
         return self.origins.get(key) or self.origins.get("")
+
+    @property
+    def empty_time(self) -> Nanos | None:
+        """The time that an empty text stands for. None if it stands for none, and is doubtful."""
+        if not self.empty_is_oldest:
+            return None
+        return OLDEST if self.doubt_before is None else self.doubt_before
 
     @property
     def store_id(self) -> str:
@@ -169,6 +187,9 @@ class Dataset:
             "rules": [rule.facts() for rule in self.rules],
             "require": self.require,
             "doubt_before": None if self.doubt_before is None else rfc3339(self.doubt_before),
+            # What is not said leaves the hash as it always was.
+            **({"empty_time": "oldest"} if self.empty_is_oldest else {}),
+            **({} if self.files is None else {"files": self.files.facts()}),
         }
 
 

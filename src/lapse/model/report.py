@@ -49,6 +49,8 @@ class DatasetReport:
         waived: Records removed without a copy, as the policy says.
         recovered: Disposals of an earlier, interrupted run that this run completed in the ledger.
         cleared: Orphan segments of an earlier run that this run removed.
+        files: Files removed after the rows that named them.
+        files_left: Files that could not be removed, though their rows are gone.
         remaining: Lapsed records that are still there. None if not counted.
         ended: Why the run ended before this dataset was done: a budget, a stop file, a signal. None if it did not.
         waited: Seconds in which the run waited for others.
@@ -70,6 +72,8 @@ class DatasetReport:
     waived: int = 0
     recovered: int = 0
     cleared: int = 0
+    files: int = 0
+    files_left: int = 0
     remaining: int | None = None
     ended: str | None = None
     waited: float = 0.0

@@ -9,7 +9,7 @@ from lapse.errors import Origin
 from lapse.model.match import Match
 from lapse.model.pace import Pace
 from lapse.model.period import Period
-from lapse.model.policy import Archive, Dataset, Floor, Guards, Hold, Rule, TimeFormat
+from lapse.model.policy import Archive, Dataset, Floor, Guards, Hold, RowFiles, Rule, TimeFormat
 from lapse.policyfile.addresses import Address
 from lapse.policyfile.fields import ROLES, match_of
 from lapse.policyfile.models import (
@@ -33,8 +33,16 @@ def archive_of(entry: Entry, shape: ArchiveShape, to: Address) -> Archive:
     )
 
 
-def dataset_of(entry: Entry, shape: DatasetShape, store: Address, pace: PaceShape) -> Dataset:
-    """A dataset at its resolved address, its roles replaced by columns; *pace* is the policy's own."""
+def dataset_of(entry: Entry, shape: DatasetShape, store: Address, *, pace: PaceShape, under: Address | None) -> Dataset:
+    """A dataset at its resolved address, its roles replaced by columns.
+
+    Arguments:
+        entry: Where it is written.
+        shape: What is written there.
+        store: Its address.
+        pace: The policy's own.
+        under: The folder of its files. None where the dataset names none.
+    """
     columns = {role: column for role, column in zip(ROLES, (shape.type, shape.tenant), strict=True) if column}
     return Dataset(
         name=entry.key,
@@ -50,9 +58,11 @@ def dataset_of(entry: Entry, shape: DatasetShape, store: Address, pace: PaceShap
         rules=_rules(entry, shape, columns),
         require=tuple(dict.fromkeys(columns.get(name, name) for name in shape.require or ())),
         doubt_before=shape.doubt_before.instant,
+        empty_is_oldest=shape.empty_time == "oldest",
         expect=shape.expect,
         writers=shape.writers,
         pace=_pace(Pace(), pace, shape.pace),
+        files=_files(shape, under),
         origins={"": entry.origin, **{each.key: each.origin for each in children(entry.node)}},
     )
 
@@ -119,6 +129,12 @@ def _pace(pace: Pace, *shapes: PaceShape) -> Pace:
         if shape.pause_while is not None:
             pace = replace(pace, pause_while=None if shape.pause_while == NEVER else shape.pause_while)
     return pace
+
+
+def _files(shape: DatasetShape, under: Address | None) -> RowFiles | None:
+    if shape.files is None or under is None:
+        return None
+    return RowFiles(column=shape.files.column, under=under.full)
 
 
 def guards_of(shape: GuardsShape) -> Guards:

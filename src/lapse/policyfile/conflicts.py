@@ -75,6 +75,38 @@ def folders_in_stores(
                 break
 
 
+def bad_file_folders(
+    unders: Mapping[str, Address], targets: Mapping[str, Address], ledger: Address | None
+) -> Iterator[Complaint]:
+    """Folders of rows' files below which a row could name a file of an archive or the ledger, or any file at all.
+
+    Arguments:
+        unders: Folders of files, by dataset.
+        targets: Addresses of the archives, by name.
+        ledger: The ledger's folder. None keeps it out of the policy's reach.
+    """
+    own = [(f"archive `{name}`", address) for name, address in targets.items()]
+    own += [("the ledger", ledger)] if ledger is not None else []
+    for under in unders.values():
+        origin = under.origin or UNKNOWN
+        if is_root(under):
+            yield Complaint(origin, f"`under`: {under.shown} is every file there is", "Name the folder of the files.")
+        for what, folder in own:
+            if not is_root(under) and folder.local is not None and _meet(under.full, folder.local):
+                hint = "Let neither of the two lie in the other: a row could name any file below it."
+                yield Complaint(origin, f"`under`: {under.shown} and {what} at {folder.shown} overlap", hint)
+
+
+def is_root(folder: Address) -> bool:
+    """Whether everything lies below it."""
+    return os.path.realpath(folder.full) == "/"
+
+
+def _meet(one: str, other: str) -> bool:
+    first, second = os.path.realpath(one), os.path.realpath(other)
+    return os.path.commonpath([first, second]) in (first, second)
+
+
 def _in_the_way(address: Address, store: Address) -> str | None:
     if address.local is None or store.local is None:
         return None

@@ -118,10 +118,19 @@ class _Draft:
         self._complaints = complaints
         self._stores = self._addresses("datasets", "store", lambda text: store_address(text, folder, schemes))
         self._targets = self._addresses("archives", "to", lambda text: target_address(text, folder, target_schemes))
+        self._unders = self._folders_of_files()
         self._ledger = self._address(tree, "ledger", lambda text: folder_address(text, folder))
 
     def _addresses(self, kind: str, key: str, resolve: Callable[[str], Address]) -> Mapping[str, Address]:
         found = {entry.key: self._address(entry.node, key, resolve) for entry in children(self._tree.get(kind))}
+        return {name: address for name, address in found.items() if address is not None}
+
+    def _folders_of_files(self) -> Mapping[str, Address]:
+        found = {}
+        for entry in children(self._tree.get("datasets")):
+            files = entry.node.get("files") if isinstance(entry.node, Mapped) else None
+            if files is not None:
+                found[entry.key] = self._address(files, "under", lambda text: folder_address(text, self._folder))
         return {name: address for name, address in found.items() if address is not None}
 
     def _address(self, owner: Node, key: str, resolve: Callable[[str], Address]) -> Address | None:
@@ -148,6 +157,7 @@ class _Draft:
             conflicts.overlapping(sound),
             conflicts.folders_in_stores(self._targets, self._ledger, self._stores),
             conflicts.twin_targets(self._targets),
+            conflicts.bad_file_folders(self._unders, self._targets, self._ledger),
         ):
             self._complaints += found
 
@@ -159,7 +169,13 @@ class _Draft:
         shape = None if wrong else shaped(DatasetShape, entry.node)
         if shape is None or entry.key not in self._stores:
             return None
-        return build.dataset_of(entry, shape, self._stores[entry.key], PaceShape())
+        return self._built(entry, shape, PaceShape())
+
+    def _built(self, entry: Entry, shape: DatasetShape, pace: PaceShape) -> Dataset:
+        under = self._unders.get(entry.key)
+        if under is not None and conflicts.is_root(under):
+            under = None  # there is a complaint about it
+        return build.dataset_of(entry, shape, self._stores[entry.key], pace=pace, under=under)
 
     def _formats(self) -> Mapping[str, str]:
         archives = children(self._tree.get("archives"))
@@ -173,7 +189,7 @@ class _Draft:
             file=str(main),
             folder=str(self._folder),
             datasets={
-                entry.key: build.dataset_of(entry, shape.datasets[entry.key], self._stores[entry.key], shape.pace)
+                entry.key: self._built(entry, shape.datasets[entry.key], shape.pace)
                 for entry in children(self._tree.get("datasets"))
             },
             archives={

@@ -87,6 +87,18 @@ class DatasetPaceShape(PaceShape):
     model_config = _STRICT | ConfigDict(title="Dataset pace")
 
 
+class FilesShape(BaseModel):
+    """Files that go after the rows that name them, once these are committed. They are removed without a copy."""
+
+    model_config = _STRICT | ConfigDict(title="Files")
+
+    column: words.Text
+    """Column that holds the path, absolute or relative to `under`; `table.column` for a table whose rows go along."""
+
+    under: words.Address
+    """The only folder below which a file is ever removed. Relative folders start at the policy. May hold `${NAME}`."""
+
+
 class DatasetShape(BaseModel):
     """One body of records: a table, or a set of log files."""
 
@@ -146,11 +158,18 @@ class DatasetShape(BaseModel):
     )
     """Earlier record times are taken for errors, and kept. `never` believes them all."""
 
+    empty_time: words.EmptyTime | None = Field(default=None, alias="empty time")
+    """What an empty text as time is, for PostgreSQL: `oldest` is the oldest time that is believed, so that the rules
+    decide. Without it, `doubtful`: it is kept."""
+
     writers: words.Writers | None = None
     """`none` promises that nothing writes to these log files."""
 
     pace: DatasetPaceShape = Field(default_factory=DatasetPaceShape)
     """How gently runs treat it, where that differs from the policy's own `pace`."""
+
+    files: FilesShape | None = None
+    """Files that belong to the rows, for PostgreSQL: removed after the commit that removes their rows."""
 
 
 class ScopeShape(BaseModel):
@@ -259,6 +278,7 @@ _SHAPES: dict[tuple[str, ...], type[BaseModel]] = {
     ("archives", "*"): ArchiveShape,
     ("datasets", "*"): DatasetShape,
     ("datasets", "*", "pace"): DatasetPaceShape,
+    ("datasets", "*", "files"): FilesShape,
     ("datasets", "*", "keep", "#"): RuleShape,
     ("floors", "#"): FloorShape,
     ("holds", "#"): HoldShape,

@@ -20,6 +20,8 @@ WAIVER = "none"
 _NO_TIME = "no time"
 _WAIVER_HINT = "Add `archive: NAME`, or `archive: none` to remove them without a copy."
 
+_READS_EMPTY_TIMES = ("postgresql://", "postgresql+")
+
 
 @dataclass(frozen=True, slots=True)
 class Known:
@@ -48,6 +50,8 @@ def bad_dataset(dataset: Entry, known: Known) -> Iterator[Complaint]:
     if address is not None:
         yield from _bad_table(dataset, node, address)
         yield from _bad_pace(node, address)
+        yield from _bad_files(node, address)
+        yield from _bad_empty_time(node, address)
 
 
 def is_word(node: Node | None, word: str) -> bool:
@@ -169,3 +173,17 @@ def _bad_pace(dataset: Mapped, address: Address) -> Iterator[Complaint]:
     query = pace.entry("pause while") if isinstance(pace, Mapped) else None
     if query is not None and not address.is_database and not is_word(query.node, NEVER):
         yield Complaint(query.origin, "`pause while` is for databases: text logs answer no query", "Leave it out.")
+
+
+def _bad_files(dataset: Mapped, address: Address) -> Iterator[Complaint]:
+    files = dataset.entry("files")
+    if files is not None and not address.is_database:
+        what = f"`files` means nothing here: {address.shown} is a set of log files"
+        yield Complaint(files.origin, what, "Remove it; it is for the files that rows of a database name.")
+
+
+def _bad_empty_time(dataset: Mapped, address: Address) -> Iterator[Complaint]:
+    empty = dataset.entry("empty time")
+    if empty is not None and is_word(empty.node, "oldest") and not address.full.startswith(_READS_EMPTY_TIMES):
+        what = f"`empty time: oldest` means nothing here: in {address.shown} an empty time is doubtful"
+        yield Complaint(empty.origin, what, "Remove it; only PostgreSQL's tables can have it.")

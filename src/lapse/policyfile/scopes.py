@@ -33,13 +33,15 @@ def stray_references(root: Node) -> Iterator[Complaint]:
     """``${NAME}`` outside the addresses, where it would carry a secret into plans and the ledger."""
     for path, scalar in scalars(root):
         if not _is_address(path) and isinstance(scalar.value, str) and has_reference(scalar.value):
-            what = f"`{scalar.shown}`: `${{…}}` is replaced in `store`, `to` and `ledger` only"
+            what = f"`{scalar.shown}`: `${{…}}` is replaced in `store`, `to`, `under` and `ledger` only"
             yield Complaint(scalar.origin, what, "Write the value itself, or `$${` for the characters `${`.")
 
 
 def _is_address(path: tuple[str | int, ...]) -> bool:
     match path:
         case ("ledger",) | ("archives", _, "to") | ("datasets", _, "store"):
+            return True
+        case ("datasets", _, "files", "under"):
             return True
         case _:
             return False

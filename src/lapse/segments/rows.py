@@ -5,15 +5,13 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from lapse.canonical import Digest, canonical
 from lapse.errors import StoreError
 from lapse.ports import Batch, LineBlock
-
-_encode = msgspec.msgpack.Encoder().encode
+from lapse.segments.packing import packed_rows
 
 _FLAT = (
     pa.types.is_null,
@@ -62,19 +60,20 @@ def row_bytes(batch: pa.RecordBatch) -> list[bytes]:
         StoreError: If a column's type may not stand in a segment, or a text is no UTF-8.
     """
     batch = plain(batch)
-    cells = [_cells(name, column) for name, column in zip(batch.schema.names, batch.columns, strict=True)]
-    return list(map(_encode, zip(*cells, strict=True)))
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        _check_text(name, column)
+    return packed_rows([_storable(column) for column in batch.columns])
 
 
-def _cells(name: str, column: Any) -> list[Any]:
-    """The cells as MessagePack can tell them apart: None, bool, int, float, str or bytes."""
+def _check_text(name: str, column: Any) -> None:
+    if not _is(column.type, (pa.types.is_string, pa.types.is_large_string)):
+        return
     try:
-        cells: list[Any] = _storable(column).to_pylist()
-    except UnicodeDecodeError as error:
+        column.validate(full=True)
+    except pa.ArrowInvalid as error:
         raise StoreError(
             f"column {name} holds text that is no UTF-8: {error}", hint="The store must hand it over as binary."
         ) from error
-    return cells
 
 
 def _storable(column: Any) -> Any:

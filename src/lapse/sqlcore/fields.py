@@ -38,15 +38,23 @@ def fields_of(selection: Selection) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*selection.dataset.require, *matched]))
 
 
-def widened(selection: Selection, has_column: Callable[[str], bool]) -> Selection:
+def widened(selection: Selection, has_column: Callable[[str], bool], *, reads_json: bool = True) -> Selection:
     """The same selection for a table that lacks a column which a hold or floor names.
 
     Such a hold or floor cannot tell the rows apart by it, so it covers them all: too much is kept, never too
     little. Rules are left alone: a column that they lack is an error long before.
+
+    Arguments:
+        selection: What decides.
+        has_column: Whether the table has a column.
+        reads_json: Whether fields inside JSON texts can be read; if not, they count as missing columns.
     """
 
+    def readable(path: FieldPath) -> bool:
+        return has_column(path.column) and (reads_json or not path.keys)
+
     def known(match: Match) -> Match:
-        return Match(tuple(c for c in match.conditions if has_column(field_path(c.field).column)))
+        return Match(tuple(c for c in match.conditions if readable(field_path(c.field))))
 
     return replace(
         selection,

@@ -15,6 +15,9 @@ from lapse.sqlcore.identifiers import quote
 MARKER_TABLE = "lapse_disposals"
 """Name of the table; no dataset may use it."""
 
+FILES_TABLE = "lapse_files"
+"""Name of the table of files whose rows are gone; no dataset may use it."""
+
 Execute = Callable[[str, Sequence[object]], Sequence[Any]]
 """Runs a statement with bound values and gives all its rows, translating the driver's errors."""
 

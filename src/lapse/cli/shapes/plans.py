@@ -117,6 +117,8 @@ class RunDataset:
         waived: Records removed without a copy, as the policy says.
         recovered: Disposals of an interrupted run that this run entered into the ledger.
         cleared: Orphan segments of an interrupted run that this run removed.
+        files: Files removed after the rows that named them.
+        files_left: Files that could not be removed, though their rows are gone.
         remaining: Lapsed records that are still there. Null if not counted.
         ended: Why the run ended before this dataset was done: a budget, a stop file, a signal. Null if it did not.
         waited: Seconds in which the run waited for others.
@@ -138,6 +140,8 @@ class RunDataset:
     waived: int
     recovered: int
     cleared: int
+    files: int
+    files_left: int
     remaining: int | None
     ended: str | None
     waited: float

@@ -112,6 +112,8 @@ def _details(report: DatasetReport) -> Iterator[Block]:
         said.append(f"{some(report.recovered, 'slice')} of an interrupted run entered into the ledger")
     if report.cleared:
         said.append(f"{some(report.cleared, 'orphan segment')} of an interrupted run cleared")
+    if report.files:
+        said.append(f"{some(report.files, 'file')} removed after the rows that named them")
     if report.ended and not report.trouble:
         said.append(f"the run ended early, {some(report.remaining or 0, 'lapsed record')} left: {report.ended}")
     if report.waited_for:
@@ -176,6 +178,8 @@ def _dataset_shape(report: DatasetReport) -> shapes.RunDataset:
         waived=report.waived,
         recovered=report.recovered,
         cleared=report.cleared,
+        files=report.files,
+        files_left=report.files_left,
         remaining=report.remaining,
         ended=report.ended,
         waited=report.waited,

@@ -14,6 +14,9 @@ from lapse.policyfile.words import did_you_mean, nearest
 
 Check = Callable[[Entry, str], Iterator[Complaint]]
 
+EMPTY_TIMES = ("keep", "purge")
+"""What may become of queue entries whose time is an empty text; the first is built in."""
+
 _DAYS = re.compile(r"0|[1-9][0-9]*")
 _SLIP = 0.9  # likeness from which a key is a misspelt one of ours, rather than a plug-in's own
 _DAYS_HINT = "Write a whole number of days, like 365, without quotes."
@@ -110,9 +113,16 @@ def _names(entry: Entry, path: str) -> Iterator[Complaint]:
 
 def _own(entry: Entry, path: str) -> Iterator[Complaint]:
     if not isinstance(entry.node, Mapped):
-        yield _must(entry, path, "a mapping with `archive` and `ledger`")
+        yield _must(entry, path, "a mapping with `archive`, `ledger`, `recordings` and `empty_times`")
         return
-    yield from _known(entry.node, path, {"archive": _text, "ledger": _text})
+    checks: dict[str, Check] = {"archive": _text, "ledger": _text, "recordings": _text, "empty_times": _empty_times}
+    yield from _known(entry.node, path, checks)
+
+
+def _empty_times(entry: Entry, path: str) -> Iterator[Complaint]:
+    node = entry.node
+    if not isinstance(node, Scalar) or node.data not in EMPTY_TIMES:
+        yield _must(entry, path, " or ".join(f"`{word}`" for word in EMPTY_TIMES))
 
 
 def _must(entry: Entry, path: str, what: str, hint: str | None = None) -> Complaint:

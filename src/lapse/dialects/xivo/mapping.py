@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from lapse.dialects.xivo.recordings import recorded_files
 from lapse.dialects.xivo.settings import MOST_DAYS, Settings, as_days
 from lapse.dialects.xivo.tables import BY_NAME, Purger
 from lapse.dialects.xivo.tenants import CONFIG, RETENTIONS, TenantDays, tenant_days
@@ -14,7 +15,7 @@ from lapse.model.facts import DatabaseFacts, SmallTable
 from lapse.model.match import Condition, Match
 from lapse.model.period import Period, parse_period
 from lapse.model.policy import Archive, Dataset, Policy, Rule
-from lapse.policyfile.addresses import folder_address, target_address
+from lapse.policyfile.addresses import Address, folder_address, target_address
 from lapse.policyfile.secrets import AddressError
 from lapse.registry import target_schemes
 
@@ -22,6 +23,7 @@ _EVENTS = BY_NAME["cel"].table
 ARCHIVE = "archive"
 """Name of Lapse's own archive."""
 
+_TEXT = re.compile(r"text|character")
 _ZONED = re.compile(r"timestamptz|timestamp(\([0-9]\))? with time zone")
 """Types whose times carry a zone; others are in the session's."""
 
@@ -36,7 +38,9 @@ class Meaning:
 
 def tables_of(settings: Settings) -> tuple[str, ...]:
     """The tables that the enabled purgers need to know of."""
-    return tuple(dict.fromkeys([*(BY_NAME[name].table for name in settings.purgers if name in BY_NAME), _EVENTS]))
+    own = [BY_NAME[name].table for name in settings.purgers if name in BY_NAME]
+    own += [BY_NAME["recordings"].table] if "call-logs" in settings.purgers else []
+    return tuple(dict.fromkeys([*own, _EVENTS]))
 
 
 def small_tables_of(settings: Settings) -> Sequence[SmallTable]:
@@ -53,7 +57,9 @@ def policy_of(settings: Settings, facts: DatabaseFacts) -> Meaning:
         StoreError: If the time zone of the database is none that has rules.
     """
     _check_zone(facts.time_zone, settings.shown)
-    archives = _archives(settings)
+    target = _target(settings)
+    archives = {} if target is None else {ARCHIVE: Archive(name=ARCHIVE, to=target.full, shown=target.shown)}
+    recorded = recorded_files(settings, facts, {} if target is None else {ARCHIVE: target})
     datasets: dict[str, Dataset] = {}
     warnings: list[str] = []
     for name in settings.purgers:
@@ -61,6 +67,7 @@ def policy_of(settings: Settings, facts: DatabaseFacts) -> Meaning:
             continue
         days = _days(settings, BY_NAME[name], facts)
         datasets[name] = _dataset(settings, BY_NAME[name], days, facts, archives)
+        datasets[name] = replace(datasets[name], files=recorded.by_purger.get(name))
         warnings += (f"{name} purger: {text}" for text in days.warnings)
     policy = Policy(
         file=str(settings.file),
@@ -69,7 +76,7 @@ def policy_of(settings: Settings, facts: DatabaseFacts) -> Meaning:
         archives=archives,
         ledger=_ledger(settings),
     )
-    return Meaning(policy, (*dict.fromkeys(warnings), *_rebuilt(settings, facts)))
+    return Meaning(policy, (*dict.fromkeys(warnings), *recorded.warnings, *_rebuilt(settings, facts)))
 
 
 def _rebuilt(settings: Settings, facts: DatabaseFacts) -> Iterator[str]:
@@ -104,6 +111,7 @@ def _dataset(
         time=purger.time,
         zone=facts.time_zone if kind and not _ZONED.fullmatch(kind) else None,
         tenant=purger.tenant,
+        empty_is_oldest=settings.purges_empty_times and bool(_TEXT.match(kind)),
         rules=_rules(purger, days, facts.time_zone, tuple(archives)),
         origins={} if origin is None else {"": origin},
     )
@@ -144,15 +152,15 @@ def _check_zone(zone: str, shown: str) -> None:
         ) from error
 
 
-def _archives(settings: Settings) -> dict[str, Archive]:
+def _target(settings: Settings) -> Address | None:
+    """Where Lapse's own archive is. None without one."""
     if settings.archive is None:
-        return {}
+        return None
     try:
-        address = target_address(settings.archive, settings.file.parent, target_schemes())
+        return target_address(settings.archive, settings.file.parent, target_schemes())
     except AddressError as error:
         origin = settings.origins.get("lapse.archive")
         raise PolicyError(f"`lapse.archive`: {error}", hint=error.hint, origin=origin) from error
-    return {ARCHIVE: Archive(name=ARCHIVE, to=address.full, shown=address.shown)}
 
 
 def _ledger(settings: Settings) -> str | None:

@@ -17,6 +17,9 @@ from lapse.policyfile.secrets import masked
 MOST_DAYS = 3_650_000
 """About 10,000 years: more days are a slip of the finger."""
 
+RECORDINGS = "/var/lib/wazo/sounds/tenants"
+"""Where Wazo keeps its tenants' recordings."""
+
 _BUILT_IN: Mapping[str, Any] = {
     "db_uri": "postgresql://asterisk:proformatique@localhost/asterisk",
     "pid_file": "/run/wazo-purge-db.pid",
@@ -45,6 +48,8 @@ class Settings:
         debug: Whether to log more.
         archive: Address of Lapse's own archive. None has none.
         ledger: Folder of the ledger. None keeps it in the state folder.
+        recordings: The only folder below which files of recordings are removed.
+        purges_empty_times: Whether queue entries with an empty text as time go, as they did.
         merged: The whole mapping that plug-ins get copies of.
         warnings: What someone should look at.
         origins: Where each key is written, by its path with dots.
@@ -62,6 +67,8 @@ class Settings:
     debug: bool
     archive: str | None
     ledger: str | None
+    recordings: str
+    purges_empty_times: bool
     merged: Mapping[str, Any] = field(repr=False)
     warnings: tuple[str, ...] = ()
     origins: Mapping[str, Origin] = field(default_factory=dict, repr=False)
@@ -109,6 +116,8 @@ def load(root: Path, *, days: int | None, foreign: Collection[str]) -> Settings:
         debug=merged["debug"],
         archive=own.get("archive"),
         ledger=own.get("ledger"),
+        recordings=own.get("recordings", RECORDINGS),
+        purges_empty_times=own.get("empty_times") == "purge",
         merged=merged,
         warnings=layers.warnings,
         origins=origins,

@@ -137,6 +137,7 @@ class Table:
         key: Columns that name a row and by which it is walked: the primary key, else a unique one. Empty without.
         automatic: The column that counts up by itself. None without.
         home: Whether it lies in the address's own database.
+        reads_json: Whether the server finds every key of a JSON text, whichever way it is written.
     """
 
     database: str
@@ -152,6 +153,7 @@ class Table:
     key: tuple[TableColumn, ...]
     automatic: str | None
     home: bool
+    reads_json: bool
 
     @property
     def sql(self) -> str:
@@ -228,6 +230,8 @@ def find_table(connection: Connection, name: str) -> Table:
         key=_key(columns, indexes),
         automatic=automatic,
         home=bool(home),
+        # MariaDB compares keys as they are written, escapes and all, and takes the first of two equal ones.
+        reads_json=not connection.is_mariadb,
     )
 
 

@@ -28,6 +28,7 @@ _SESSION = (
 )
 _LOCKED = {1205: "somebody has a row locked", 1213: "a deadlock"}
 _LONG = (1969, 3024)
+_UNSAFE = 1592  # for a log of statements; at READ COMMITTED rows are logged
 _GONE = (0, 2002, 2003, 2006, 2013, 2014, 2055, 4031, 1053, 1927)
 _DENIED = (1044, 1045, 1142, 1143, 1227, 1370)
 _MISSING = (1049, 1146, 1054)
@@ -131,6 +132,14 @@ class Connection:
                 yield from self._driver.texts(cursor)
             finally:
                 cursor.close()
+
+    def warnings(self) -> list[str]:
+        """What the server warned of in the statement before this one; what it merely notes is left out."""
+        ((count,),) = self.rows("SELECT @@warning_count")
+        if not count:
+            return []
+        found = self.rows("SHOW WARNINGS")
+        return [str(text) for level, number, text in found if level != "Note" and number != _UNSAFE]
 
     # Transactions
 

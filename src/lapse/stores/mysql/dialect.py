@@ -32,7 +32,11 @@ class MysqlDialect:
         return "COALESCE(" + self.text(field) + pattern
 
     def blank(self, field: str) -> Fragment:
-        """Whether the field has no value."""
+        """Whether the field has no value.
+
+        Raises:
+            UnsupportedError: If it cannot be read.
+        """
         path = field_path(field)
         column = self._table.find(path.column)
         if column is None:
@@ -83,6 +87,13 @@ class MysqlDialect:
     def _json_value(self, path: FieldPath) -> Fragment:
         """The value at the path, NULL where an object or a key is missing, or where the text is no JSON."""
         column = self._table.column(path.column)
+        if not self._table.reads_json:
+            raise UnsupportedError(
+                f"field $.{'.'.join((path.column, *path.keys))} lies in a JSON text, where MariaDB misses a key that "
+                "is written with escapes and takes the first of two equal ones",
+                hint=f"Name a column. A computed one may hold the value: ADD COLUMN {path.keys[-1]} VARCHAR(190) "
+                f"AS (JSON_VALUE({path.column}, '{'$.' + '.'.join(path.keys)}')).",
+            )
         if column.type not in TEXTS:
             raise UnsupportedError(
                 f"column {column.name} is {column.full}, which has no fields inside", hint="Name the column itself."

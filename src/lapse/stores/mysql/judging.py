@@ -16,6 +16,7 @@ from lapse.sqlcore.fields import widened
 from lapse.sqlcore.fragments import Fragment
 from lapse.sqlcore.rules import compile_rules
 from lapse.stores.mysql.catalog import Table
+from lapse.stores.mysql.comparing import comparing
 from lapse.stores.mysql.connection import Connection
 from lapse.stores.mysql.dialect import MysqlDialect
 from lapse.stores.mysql.times import instant_sql
@@ -51,8 +52,11 @@ class Judge:
     @cached_property
     def code(self) -> Fragment:
         """The outcome's number."""
-        selection = widened(self.selection, lambda column: self.table.find(column) is not None)
-        return compile_rules(selection, self.dialect, instant=self.instant)
+        table = self.table
+        selection = widened(self.selection, lambda column: table.find(column) is not None, reads_json=table.reads_json)
+        column = table.column(selection.dataset.time)
+        instant = comparing(column, selection.dataset.zone, self.instant)
+        return compile_rules(selection, self.dialect, instant=instant)
 
     @cached_property
     def tenant(self) -> Fragment | None:

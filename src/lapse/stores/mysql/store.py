@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
@@ -16,12 +16,13 @@ from lapse.instant import Nanos
 from lapse.model.disposal import Disposal, Facts
 from lapse.model.plan import Identity, Tally
 from lapse.model.policy import Dataset, TimeFormat
+from lapse.model.reclaim import Prediction, Progress, Space
 from lapse.model.selection import SKEW, Destination, Selection
 from lapse.model.timetext import check_zone
 from lapse.ports import Budget, Burden, Found, Part, RestoreCount, Sketch, Slice
 from lapse.sqlcore.fragments import Fragment
 from lapse.sqlcore.markers import MARKER_TABLE
-from lapse.stores.mysql import leasing, own, timewalk
+from lapse.stores.mysql import leasing, own, reclaiming, timewalk
 from lapse.stores.mysql.address import parse
 from lapse.stores.mysql.burdening import burden
 from lapse.stores.mysql.catalog import Table, find_table
@@ -251,10 +252,11 @@ class MysqlStore:
             returning=self.use_returning and has_returning(self._connection),
             token=self._token,
         )
-        try:
-            yield MysqlTake(ground, piece, self._walked(way).within(keys))
-        finally:
-            self._connection.roll_back()
+        with ExitStack() as ends:
+            ends.callback(self._connection.roll_back)
+            taken = MysqlTake(ground, piece, self._walked(way).within(keys))
+            ends.callback(taken.end)
+            yield taken
 
     def _require_writing(self) -> None:
         if self._read_only:
@@ -303,6 +305,30 @@ class MysqlStore:
         self._surveyed = None
         self.__dict__.pop("_table", None)
         return restore(self._connection, self._dataset, part)
+
+    # Reclaiming
+
+    def allocated(self) -> int:
+        """Bytes of the table's files, its indexes with it."""
+        return reclaiming.allocated(self._connection, self._table)
+
+    def space(self) -> Space:
+        """What its files hold."""
+        return reclaiming.space(self._connection, self._table)
+
+    def tidy(self) -> tuple[str, ...]:
+        """Count the rows anew for the server's plans, by ``ANALYZE TABLE``."""
+        return reclaiming.tidy(self._connection, self._table)
+
+    def prediction(self) -> Prediction:
+        """What a rewrite would give back, and what it needs."""
+        return reclaiming.prediction(self._connection, self._table)
+
+    def rewrite(self, tell: Callable[[Progress], None]) -> None:
+        """Build the files anew, by ``OPTIMIZE TABLE``."""
+        reclaiming.rewrite(self._connection, self._table, tell)
+
+    # Without a dataset
 
     @classmethod
     def inspect(cls, address: str) -> Iterator[Sketch]:

@@ -10,7 +10,8 @@ were read, they are the same ones; if not, the slice begins anew.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -22,6 +23,7 @@ from lapse.ports import Part, RowBatch, Slice
 from lapse.segments.content import ContentDigest
 from lapse.sqlcore.fragments import Fragment
 from lapse.stores.mysql import own
+from lapse.stores.mysql.ahead import ahead
 from lapse.stores.mysql.connection import Connection, TooLongError
 from lapse.stores.mysql.judging import Judge
 from lapse.stores.mysql.slicing import Learner
@@ -61,12 +63,12 @@ class Ground:
 
 @dataclass(slots=True)
 class _Removed:
-    """What one attempt removed."""
+    """What one attempt removed so far."""
 
-    batches: list[RowBatch]
     tallies: list[Tally]
     content: ContentDigest
     records: int = 0
+    is_complete: bool = False
 
 
 class MysqlTake:
@@ -78,6 +80,7 @@ class MysqlTake:
         self._codes = piece.selection.lapsed_codes(piece.destination)
         self._where = within + " AND " + ground.judge.going(self._codes)
         self._removed: _Removed | None = None
+        self._flow: Generator[RowBatch, None, None] = _nothing()
         self._read = False
         self._began = clock.monotonic()
         self.begin()
@@ -100,21 +103,38 @@ class MysqlTake:
     # What goes
 
     def parts(self) -> Iterator[Part]:
-        """One part, if there is anything."""
+        """One part, if there is anything; what was not asked for yet is still on its way from the server."""
         from lapse.stores.mysql.encoding import Shape
 
         if self._read or self._removed is not None:
             raise StoreError(f"slice {self._piece.name} was read before", hint="Take it again.")
         self._read = True
         shape = Shape(self._ground.judge.table)
-        self._removed = removed = self._attempted(lambda: self._remove(shape))
-        if removed.records:
+        first = self._attempted(lambda: next(self._begun(shape), None))
+        if first is not None:
             yield Part(
                 table=self._ground.judge.table.shown,
                 columns=shape.columns,
                 odd_column=shape.odd_column,
-                batches=_drained(removed.batches),
+                batches=self._rest(first),
             )
+
+    def _begun(self, shape: Shape | None) -> Iterator[RowBatch]:
+        self._removed = _Removed([], ContentDigest())
+        self._flow = self._removing(self._removed, shape)
+        return self._flow
+
+    def _rest(self, first: RowBatch) -> Iterator[RowBatch]:
+        yield first
+        try:
+            yield from self._flow
+        except (BusyError, ChangedError):
+            self._ground.learner.shrink()  # some of it was handed over: the whole slice comes again
+            raise
+
+    def end(self) -> None:
+        """Wait for what the server still sends: nothing else can be asked before."""
+        self._flow.close()
 
     def _attempted(self, work: Callable[[], _Result]) -> _Result:
         """Do *work*, anew in a new transaction where somebody else was in the way."""
@@ -122,6 +142,7 @@ class MysqlTake:
             try:
                 return work()
             except (BusyError, ChangedError) as error:
+                self.end()
                 self._ground.connection.roll_back()
                 self._ground.learner.shrink()
                 if attempt == _ATTEMPTS or isinstance(error, TooLongError):
@@ -130,39 +151,63 @@ class MysqlTake:
                 self.begin()
         raise AssertionError("the last attempt returns or raises")
 
-    def _remove(self, shape: Shape | None) -> _Removed:
-        """Delete the rows of the slice; with *shape* all of each row is kept, without only what is counted."""
+    def _removing(self, removed: _Removed, shape: Shape | None) -> Generator[RowBatch, None, None]:
+        """Delete the rows of the slice; with *shape* all of each row is handed over, without only counted."""
         if self._ground.returning:
             limited = f"SET STATEMENT max_statement_time = {STATEMENT} FOR DELETE FROM {self._table} WHERE "
-            return self._collected(limited + self._where + " RETURNING ", "", shape)
-        read = self._collected("SELECT ", f" FROM {self._table} WHERE " + self._where + " FOR UPDATE", shape)
-        if read.records:
-            gone = self._ground.connection.change(f"DELETE FROM {self._table} WHERE " + self._where)
-            if gone != read.records:
-                raise ChangedError(
-                    f"slice {self._piece.name}: {gone} rows went, but {read.records} were read", hint=_NOTHING
-                )
-        return read
+            yield from self._collected(limited + self._where + " RETURNING ", "", removed, shape)
+        else:
+            after = f" FROM {self._table} WHERE " + self._where + " FOR UPDATE"
+            batches = list(self._collected("SELECT ", after, removed, shape))
+            self._delete(removed.records)
+            yield from batches
+        self._check_warnings()
+        removed.is_complete = True
+
+    def _delete(self, read: int) -> None:
+        """Delete what was read and locked.
+
+        Raises:
+            ChangedError: If other rows went.
+        """
+        gone = self._ground.connection.change(f"DELETE FROM {self._table} WHERE " + self._where) if read else 0
+        if gone != read:
+            raise ChangedError(f"slice {self._piece.name}: {gone} rows went, but {read} were read", hint=_NOTHING)
+
+    def _check_warnings(self) -> None:
+        """Nothing goes where the server was not sure of a value.
+
+        Raises:
+            StoreError: If it warned.
+        """
+        warned = self._ground.connection.warnings()
+        if warned:
+            raise StoreError(
+                f"slice {self._piece.name}: the server warned while it compared and removed rows: {warned[0]}",
+                hint="Nothing of it was removed. Change the value, the column's type or the trigger that it is about.",
+            )
 
     @property
     def _table(self) -> str:
         return self._ground.judge.table.sql
 
-    def _collected(self, before: str | Fragment, after: str | Fragment, shape: Shape | None) -> _Removed:
+    def _collected(
+        self, before: str | Fragment, after: str | Fragment, removed: _Removed, shape: Shape | None
+    ) -> Iterator[RowBatch]:
         from lapse.stores.mysql.reading import counted, read_lines
 
         judge = self._ground.judge
-        removed = _Removed([], [], ContentDigest())
         statement = Fragment("") + before + self._line(shape) + after
-        for lines in _grouped(self._ground.connection.texts(statement), judge.table.name):
-            facts, rows = read_lines(lines, shape, judge.table.name)
-            before_size = removed.content.raw_size
-            if rows is not None:
-                removed.batches.append(rows)
-                removed.content.update(rows)
-            removed.tallies += counted(facts, removed.content.raw_size - before_size)
-            removed.records += facts.num_rows
-        return removed
+        with closing(ahead(self._ground.connection.texts(statement))) as chunks:
+            for lines in _grouped(chunks, judge.table.name):
+                facts, rows = read_lines(lines, shape, judge.table.name)
+                before_size = removed.content.raw_size
+                if rows is not None:
+                    removed.content.update(rows)
+                removed.tallies += counted(facts, removed.content.raw_size - before_size)
+                removed.records += facts.num_rows
+                if rows is not None:
+                    yield rows
 
     def _line(self, shape: Shape | None) -> Fragment:
         from lapse.stores.mysql.reading import line_of
@@ -174,8 +219,8 @@ class MysqlTake:
         if self._removed is None:
             if self._piece.destination.archives:
                 return ()
-            self._removed = self._attempted(lambda: self._remove(None))
-        return merge(self._removed.tallies)
+            self._attempted(lambda: list(self._begun(None)))
+        return () if self._removed is None else merge(self._removed.tallies)
 
     # Commit
 
@@ -197,7 +242,8 @@ class MysqlTake:
             if piece.destination.archives or proof.slice != piece.name:
                 raise ProofError(f"a waiver of slice {proof.slice} is no proof for slice {piece.name}", hint=_NOTHING)
             return
-        if not self._read or not piece.destination.archives or self._removed is None:
+        is_read = self._read and self._removed is not None and self._removed.is_complete
+        if self._removed is None or not is_read or not piece.destination.archives:
             raise ProofError(f"slice {piece.name} is not what the proof is for", hint=_NOTHING)
         if not self._removed.records and not proof:
             return
@@ -228,11 +274,8 @@ class MysqlTake:
         )
 
 
-def _drained(batches: list[RowBatch]) -> Iterator[RowBatch]:
-    """The batches, each forgotten once it was handed over."""
-    batches.reverse()
-    while batches:
-        yield batches.pop()
+def _nothing() -> Generator[RowBatch, None, None]:
+    yield from ()
 
 
 def _grouped(chunks: Iterator[list[bytes | None]], table: str) -> Iterator[list[bytes]]:

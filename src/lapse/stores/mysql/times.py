@@ -14,6 +14,7 @@ from lapse.model.policy import TimeFormat
 from lapse.sqlcore.numeric_times import NUMERIC, one_format, plausible
 from lapse.sqlcore.rules import MAX_INT64, MIN_INT64
 from lapse.stores.mysql.catalog import INTEGERS, TEXTS, Table, TableColumn
+from lapse.stores.mysql.comparing import calendar
 from lapse.stores.mysql.connection import Connection
 from lapse.stores.mysql.zones import offset_sql
 
@@ -77,8 +78,7 @@ def instant_sql(column: TableColumn, time_format: TimeFormat, zone: str | None) 
 
 def _real(name: str, instant: str) -> str:
     """Nothing for a day that is not in the calendar; ALLOW_INVALID_DATES lets them in."""
-    calendar = f"(DAYOFMONTH({name}) <= 28 OR DAYOFMONTH({name}) <= DAYOFMONTH(LAST_DAY({name})))"
-    return f"IF({name} >= '0001-01-01' AND {calendar}, {instant}, NULL)"
+    return f"IF({calendar(name)}, {instant}, NULL)"
 
 
 def _from_micros(micros: str) -> str:
@@ -112,9 +112,10 @@ def _text(text: str, zone: str | None) -> str:
     nanos = f"(CAST({seconds} AS DECIMAL(30, 0)) * 1000000 - ({ahead})) * 1000 + IF({is_date}, -1, {fraction})"
     month = f"LAST_DAY(CONCAT(SUBSTR({text}, 1, 8), '01'))"
     calendar = f"CAST(SUBSTR({text}, 9, 2) AS SIGNED) <= DAYOFMONTH({month})"
+    # Only what is true counts: a comparison that the server cannot make gives NULL, and so no time.
     return (
-        f"CASE WHEN NOT {text} REGEXP '{_ISO}' OR SUBSTR({text}, 1, 4) = '0000' THEN NULL "
-        f"WHEN {calendar} THEN {_from_decimal(nanos)} END"
+        f"CASE WHEN {text} REGEXP '{_ISO}' AND SUBSTR({text}, 1, 4) <> '0000' "
+        f"THEN CASE WHEN {calendar} THEN {_from_decimal(nanos)} END END"
     )
 
 

@@ -8,13 +8,40 @@ from dataclasses import dataclass
 from lapse.errors import StoreMissingError
 from lapse.sqlcore.identifiers import nearest, quote
 from lapse.stores.postgresql.connection import Connection
+from lapse.stores.postgresql.naming import column as column_sql
+from lapse.stores.postgresql.naming import escaped
 
 INTEGERS = ("smallint", "integer", "bigint")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Loan:
+    """Where a table has a column from that is not its own: from the row that a foreign key of it leads to.
+
+    Attributes:
+        key: The table's own column, which is the foreign key.
+        lender: The table that it points at.
+        lender_key: The column of that table that it refers to, unique there.
+        column: The column that is borrowed, as that table has it.
+    """
+
+    key: str
+    lender: Table
+    lender_key: str
+    column: TableColumn
+
+    @property
+    def sql(self) -> str:
+        """The value for a row ``r``, as it stands in a fragment; NULL where the key leads nowhere."""
+        # As foreign keys do it: tables that inherit from the lender are none of its rows, partitions are.
+        only = "" if self.lender.kind == "p" else "ONLY "
+        tie = f"{column_sql(self.lender_key, 'p')} = {column_sql(self.key)}"
+        return f"(SELECT {column_sql(self.column.name, 'p')} FROM {only}{escaped(self.lender.sql)} AS p WHERE {tie})"  # noqa: S608 - names are quoted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TableColumn:
-    """A column of a table.
+    """A column of a table, or one that it borrows.
 
     Attributes:
         name: Its name.
@@ -24,6 +51,7 @@ class TableColumn:
         generated: Whether the server computes it.
         required: Whether it is ``NOT NULL``.
         collation: Name of a collation that is not deterministic. None otherwise.
+        loan: Where it is borrowed from. None for a column of the table's own.
     """
 
     name: str
@@ -33,6 +61,12 @@ class TableColumn:
     generated: bool = False
     required: bool = False
     collation: str | None = None
+    loan: Loan | None = None
+
+    @property
+    def sql(self) -> str:
+        """Its value in a row ``r``, as it stands in a fragment."""
+        return column_sql(self.name) if self.loan is None else self.loan.sql
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +102,7 @@ class Table:
         key: Columns of its primary key; empty without one.
         indexes: Valid ones.
         visible: Whether the plain name finds it.
+        borrowed: Columns of other tables that the policy names by a foreign key, as ``<own column>.<their column>``.
     """
 
     oid: int
@@ -79,6 +114,7 @@ class Table:
     key: tuple[str, ...]
     indexes: tuple[Index, ...]
     visible: bool
+    borrowed: tuple[TableColumn, ...] = ()
 
     @property
     def sql(self) -> str:
@@ -99,8 +135,13 @@ class Table:
         return name if self.column(name).base in INTEGERS else None
 
     def find(self, name: str) -> TableColumn | None:
-        """The column of exactly that name. None if there is none."""
-        return next((column for column in self.columns if column.name == name), None)
+        """The column of exactly that name, its own or a borrowed one. None if there is none."""
+        return next((column for column in (*self.columns, *self.borrowed) if column.name == name), None)
+
+    @property
+    def loans(self) -> tuple[Loan, ...]:
+        """Where the borrowed columns come from."""
+        return tuple(column.loan for column in self.borrowed if column.loan is not None)
 
     def column(self, name: str) -> TableColumn:
         """The column of that name.

@@ -105,8 +105,11 @@ class Cutter:
             whole = {partition.leaf.oid for partition in going}
         highest = self._scene.highest(mark)
 
+        weight = self._weight(selection, codes, survey)
+
         def limit() -> int:
-            return self.pace.limit(min(budget.rows, max(1, budget.size // self._scene.row_size)))
+            rows = self.pace.limit(min(budget.rows, max(1, budget.size // self._scene.row_size)))
+            return max(1, rows // weight)
 
         if is_worth_it(self._scene, survey, selection, codes):
             times = TimeCutter(self._scene, selection, codes)
@@ -120,6 +123,15 @@ class Cutter:
                 continue
             for stretch in cut(cells, codes, limit=limit, split=places.split):
                 yield pack(OfPlaces(highest, stretch))
+
+    def _weight(self, selection: Selection, codes: tuple[int, ...], survey: Survey) -> int:
+        """How many rows of all tables are touched for each that is removed, where most of them lie."""
+        scene = self._scene
+        fullest = max(survey.cells, key=lambda cell: cell.count(codes), default=None)
+        if fullest is None or not fullest.count(codes):
+            return 1
+        where = "(" + within(scene.connection, fullest.range) + ") AND (" + scene.judge(selection).lapsed(codes) + ")"
+        return scene.dependents.weight(scene.connection, escaped(scene.leaf(fullest.range.leaf).sql), where)
 
     def _partitions(self) -> Inventory:
         scene = self._scene

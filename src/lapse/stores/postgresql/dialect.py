@@ -15,7 +15,6 @@ from lapse.model.match import Glob
 from lapse.sqlcore.fields import FieldPath, field_path
 from lapse.sqlcore.fragments import Fragment, placeholders
 from lapse.stores.postgresql.catalog import INTEGERS, Table, TableColumn
-from lapse.stores.postgresql.naming import column as column_sql
 
 _TEXTS = ("text", "character varying", "character", "name")
 _WHOLE = re.compile(r"numeric\([0-9]+,(0|-[0-9]+)\)")
@@ -52,7 +51,7 @@ class PostgresDialect:
         column = None if path.keys else self._table.find(path.column)
         native = None if column is None else _native(column.base, values)
         if column is not None and native is not None:
-            return f"{column_sql(column.name)} IN (" + native + ")" if native.values else Fragment("FALSE")
+            return f"{column.sql} IN (" + native + ")" if native.values else Fragment("FALSE")
         text, known = self.text(field), tuple(filter(_storable, values))
         return text + " IN (" + placeholders(known, "%s") + ")" if known else Fragment("FALSE")
 
@@ -72,8 +71,8 @@ class PostgresDialect:
         if path.keys:
             return self._json(path, "coalesce({kind}, 'null') = 'null' OR v.v #>> '{{}}' = ''")
         if is_text(column) or column.kind == "e":
-            return "(" + Fragment(f"{column_sql(column.name)} IS NULL OR ") + self.text(field) + " = '')"
-        return Fragment(f"({column_sql(column.name)} IS NULL)")
+            return "(" + Fragment(f"{column.sql} IS NULL OR ") + self.text(field) + " = '')"
+        return Fragment(f"({column.sql} IS NULL)")
 
     def text(self, field: str) -> Fragment:
         """The text a field is compared by, NULL where it has none (`lapse.model.match.text_of`).
@@ -89,7 +88,7 @@ class PostgresDialect:
             return Fragment("NULL::text")
         if path.keys:
             return self._json(path, _JSON_TEXT)
-        name = column_sql(column.name)
+        name = column.sql
         if is_text(column):
             exact = ' COLLATE "C"' if column.collation is not None else ""
             return Fragment(f"({name}::text{exact})")
@@ -114,7 +113,7 @@ class PostgresDialect:
         return f"(SELECT {answer.format(kind=kind)} FROM (SELECT " + value + " AS v OFFSET 0) AS v)"
 
     def _document(self, column: TableColumn) -> str:
-        name = column_sql(column.name)
+        name = column.sql
         if column.base == "jsonb":
             return name
         if column.base == "json":

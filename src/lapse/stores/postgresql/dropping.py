@@ -158,6 +158,7 @@ class PartitionTake:
         return {
             "transaction": self._ground.marking.transaction(),
             "system": self._ground.system,
+            "timeline": self._ground.marking.timeline(),
             "disposal": disposal.to_json(),
         }
 
@@ -168,6 +169,8 @@ class PartitionTake:
             return disposal
         self._stop_writers()
         self._compare()
+        if self._ground.filing is not None:
+            self._ground.filing.note(escaped(self._leaf.sql), Fragment("TRUE"))
         self._drop()
         if self._ground.marked:
             self._ground.marking.add(disposal)

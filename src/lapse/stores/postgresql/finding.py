@@ -60,4 +60,4 @@ def _shown(judge: Judge, field: str) -> Fragment:
     path = field_path(field)
     if path.keys:
         return judge.dialect.text(field)
-    return Fragment(f"{column(judge.table.column(path.column).name)}::text")
+    return Fragment(f"{judge.table.column(path.column).sql}::text")

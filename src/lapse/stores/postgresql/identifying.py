@@ -8,7 +8,8 @@ from lapse.model.plan import Fingerprint, Identity, Mark
 from lapse.model.policy import Dataset
 from lapse.sqlcore.fields import field_path
 from lapse.sqlcore.identifiers import quote
-from lapse.stores.postgresql.catalog import Table
+from lapse.stores.postgresql.borrowing import loan_notes
+from lapse.stores.postgresql.catalog import Table, TableColumn
 from lapse.stores.postgresql.connection import Connection
 from lapse.stores.postgresql.noticing import notes
 from lapse.stores.postgresql.preflight import graph, index_notes, members, reference_notes
@@ -30,12 +31,14 @@ def identify(connection: Connection, table: Table, dataset: Dataset) -> Identity
     known = fingerprint(connection, table, dataset.fields)
     check_clock(connection)
     oids = members(connection, table)
-    check_readable(connection, table, oids)
+    check_readable(connection, table, [*oids, *(loan.lender.oid for loan in table.loans)])
     keys = graph(connection, table)
     said: list[str] = []
     if table.kind in _HOLDS_ROWS:
         said += notes(connection, table, oids, dataset)
-        said += index_notes(connection, table, dataset.time)
+        if table.column(dataset.time).loan is None:
+            said += index_notes(connection, table, dataset.time)
+        said += loan_notes(table)
         said += reference_notes(connection, keys)
     mark = _mark(connection, table)
     return Identity(
@@ -56,11 +59,17 @@ def fingerprint(connection: Connection, table: Table, fields: tuple[str, ...]) -
         StoreMissingError: If a column is not there.
     """
     used = {table.column(field_path(field).column) for field in fields}
-    columns = sorted([column.name, column.type] for column in used)
+    columns = sorted([column.name, column.type, *_lender(column)] for column in used)
     database = str(connection.value("SELECT current_database()"))
     names = (database, table.name) if table.schema == "public" else (database, table.schema, table.name)
     parts = (server_of(connection), ".".join(map(_word, names)), sha256(canonical(columns))[:_DIGITS])
     return Fingerprint(text=":".join(("postgresql", *parts)), parts=parts)
+
+
+def _lender(column: TableColumn) -> tuple[str, ...]:
+    """Where a column is borrowed from; nothing for one of the table's own."""
+    loan = column.loan
+    return () if loan is None else (loan.lender.schema, loan.lender.name, loan.lender_key, loan.column.name)
 
 
 def server_of(connection: Connection) -> str:

@@ -12,11 +12,12 @@ from functools import cached_property
 from lapse import clock
 from lapse.errors import BusyError
 from lapse.instant import Nanos, rfc3339
+from lapse.model.bytesize import size_text
 from lapse.model.policy import DOUBT_BEFORE_DEFAULT, TimeFormat
 from lapse.model.selection import SKEW
 from lapse.model.timetext import number_instant, parse_time_text
 from lapse.ports import Sketch
-from lapse.sqlcore.markers import MARKER_TABLE
+from lapse.sqlcore.markers import FILES_TABLE, MARKER_TABLE
 from lapse.sqlcore.numeric_times import NUMERIC, plausible
 from lapse.sqlcore.roles import ACTORS, TENANTS, TIMES, TYPES, is_passing, rank
 from lapse.stores.postgresql.catalog import INTEGERS, Table, TableColumn, table_of
@@ -35,7 +36,6 @@ _LIKELY = 0.5
 _CHANGING = 0.05  # updates for each insert, from which a table is no log
 _LOOK = "2s"
 _LOCK = "500ms"
-_MEGABYTE = 1_000_000
 _PASSWORD = re.compile(r"^([^:]+://[^@/:]*):[^@/]*@")
 _SECRET = re.compile(r"(?:^|&)[^=&]*(?:pass|secret|token)[^=&]*=[^&]*", re.IGNORECASE)
 
@@ -61,10 +61,10 @@ def _tables(connection: Connection) -> list[int]:
     found = connection.rows(
         "SELECT c.oid::bigint FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
         "WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence <> 't' "
-        "AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%%' AND c.relname <> %s "
+        "AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%%' AND c.relname <> ALL(%s) "
         "AND has_schema_privilege(n.oid, 'USAGE') AND NOT EXISTS (SELECT FROM pg_depend d "
         "WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e') ORDER BY n.nspname, c.relname",
-        (MARKER_TABLE,),
+        ([MARKER_TABLE, FILES_TABLE],),
     )
     return [int(oid) for (oid,) in found]
 
@@ -243,7 +243,7 @@ class _Look:
 
     def _storage_notes(self) -> Iterator[str]:
         if self._extent.index_size:
-            yield f"{self._extent.index_size / _MEGABYTE:,.1f} MB of it are indexes"
+            yield f"{size_text(self._extent.index_size)} of it are indexes"
         if self._table.kind == "p":
             yield _partitioning(self._connection, self._table)
         if without_secrets(self._address) != self._address:

@@ -147,7 +147,8 @@ class Judge:
     @cached_property
     def _time(self) -> RecordTime:
         dataset = self.selection.dataset
-        return record_time(self.table.column(dataset.time), self.time_format, dataset.zone)
+        time = self.table.column(dataset.time)
+        return record_time(time, self.time_format, dataset.zone, empty=dataset.empty_time)
 
     @cached_property
     def _known(self) -> Selection:

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
-from lapse.errors import BusyError, LeaseError
+from lapse.errors import BusyError, LeaseError, StoreError
 from lapse.stores.postgresql.catalog import Table
 from lapse.stores.postgresql.connection import Connection
 
-_held: dict[tuple[str, int], int] = {}
-"""Leases of this process: database and lock, with how many datasets share each."""
+
+@dataclass(slots=True)
+class _Held:
+    session: int
+    users: int
+
+
+_held: dict[tuple[str, int], _Held] = {}
+"""Leases of this process: database and lock, with the server's process that has it, and how many datasets share it."""
 
 _WAIT = "60s"
+_IS_HELD = (
+    "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND pid = ANY(%s) "
+    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+    "AND (classid::bigint << 32 | objid::bigint) = %s)"
+)
+"""Whether one of some sessions has a lock; two datasets of a process share the one that the first of them took."""
 
 
 def lock_number(table: Table, what: str) -> int:
@@ -36,15 +51,17 @@ def lease(connection: Connection, table: Table, *, address: str, dataset: str) -
             f"dataset {dataset}: another run works on table {table.shown}",
             hint="Wait until it is done, or stop it. pg_locks shows the advisory lock and its session.",
         )
-    _held[key] = _held.get(key, 0) + 1
+    held = _held.setdefault(key, _Held(connection.pid, 0))
+    held.users += 1
     try:
         _await_zombies(connection, table, dataset)
         yield
     finally:
-        _held[key] -= 1
-        if not _held[key]:
+        held.users -= 1
+        if not held.users:
             del _held[key]
-        if not connection.closed:
+        # A session that has ended, noticed or not, has no locks any more; what the run did is told all the same.
+        with contextlib.suppress(StoreError):
             connection.run("SELECT pg_advisory_unlock(%s)", (number,))
 
 
@@ -63,5 +80,18 @@ def _await_zombies(connection: Connection, table: Table, dataset: str) -> None:
 
 
 def fence(connection: Connection, table: Table) -> None:
-    """Within a take's transaction: let the next run see that it is open."""
+    """Within a take's transaction: let the next run see that it is open.
+
+    Raises:
+        LeaseError: If another session has the lease for this process, and has ended: the next run may be here already.
+    """
     connection.run("SELECT pg_advisory_xact_lock_shared(%s)", (lock_number(table, "take"),))
+    number = lock_number(table, "run")
+    sessions = [held.session for (_, lock), held in _held.items() if lock == number]
+    if not sessions or connection.pid in sessions:
+        return
+    if not connection.value(_IS_HELD, (sessions, number)):
+        raise LeaseError(
+            f"{connection.shown}: the session that kept other runs away from table {table.shown} has ended",
+            hint="Nothing was removed. Run again.",
+        )

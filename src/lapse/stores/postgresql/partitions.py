@@ -100,6 +100,10 @@ def _table_obstacles(connection: Connection, table: Table, time: str) -> Iterato
     if not _by_time(connection, table, time):
         yield f"the table is not partitioned by the range of {time} alone"
         return
+    if table.borrowed:
+        yield f"{table.borrowed[0].name} is a column of another table, whose rows may change while it is sealed"
+    if table.loans:
+        yield "what decides about its rows lies in other tables, too"
     keys = references(connection, table)
     if keys:
         yield f"foreign key {keys[0].name} of table {keys[0].child.shown} points at the table"
@@ -179,7 +183,7 @@ def _obstacle(bound: str, is_owned: bool, trigger: str | None, key: str | None, 
 
 
 def _uppers(connection: Connection, kind: str, children: Iterable[_Child]) -> dict[int, Nanos]:
-    """The ends of ranges that have one, wall clock times a day later than in UTC, so that no zone makes it too early."""
+    """The ends of ranges that have one; of wall clock times a day later than in UTC, whatever their zone."""
     ends = {child.oid: match["upper"] for child in children if (match := _UPPER.match(child.bound))}
     margin = "" if kind == "timestamp with time zone" else " + interval '1 day'"
     found = connection.rows(
@@ -238,7 +242,10 @@ def partition_remarks(found: Inventory, cells: Sequence[Cell[Stretch]], selectio
     ]
     if going:
         rows = sum(lapsed[leaf.oid] for leaf in going)
-        yield f"dropped as a whole, with {rows:,} rows: {_some(going)}"
+        yield (
+            f"dropped as a whole, with {rows:,} rows: {_some(going)}; each drop locks the table for a moment, and "
+            "nobody waits for it longer than half a second"
+        )
     staying: dict[str, list[Leaf]] = defaultdict(list)
     for each in found.partitions:
         staying["not everything in it has lapsed"] += [] if each.leaf in going else [each.leaf]
@@ -249,7 +256,7 @@ def partition_remarks(found: Inventory, cells: Sequence[Cell[Stretch]], selectio
         if names:
             yield f"rows are removed one by one, since {reason}: {names}"
     if going and found.default is not None:
-        yield f"there is a DEFAULT partition, {found.default}: while another one is dropped, it is locked for a moment, too"
+        yield f"the DEFAULT partition, {found.default}, is locked for a moment, too, while another one is dropped"
 
 
 def _some(leaves: Sequence[Leaf]) -> str:

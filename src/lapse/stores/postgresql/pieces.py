@@ -81,6 +81,11 @@ def unpack(bounds: Bounds) -> Piece:
     return OfTimes(highest, Span(Nanos(first), Nanos(last), Stretch.of(tuple(place)) if place else None))
 
 
+def highest_of(piece: Piece) -> int | None:
+    """The highest key that a row of it may have, inclusive. None has no limit."""
+    return None if isinstance(piece, Whole) else piece.highest
+
+
 def leaf_of(scene: Scene, piece: OfPlaces | OfTimes) -> str:
     """The table that holds the rows, as it stands in a fragment."""
     oid = piece.stretch.leaf if isinstance(piece, OfPlaces) else scene.leaves[0].oid

@@ -177,15 +177,17 @@ def index_for(table: Table, field: str) -> Index | None:
 
 
 def index_notes(connection: Connection, table: Table, field: str) -> Iterator[str]:
-    """Which index serves *field*, or how to make one; and what a run reads, with or without it."""
-    index = index_for(table, field)
-    reads = f"it reads the table in one pass, {_extent(connection, table)}"
+    """Which index serves the cutoff on *field*, or how to make one; and what a run reads, with or without it."""
+    index, extent = index_for(table, field), _extent(connection, table)
     if index is not None:
-        yield f"index {index.name} serves {field}; a run does without: {reads}"
+        yield (
+            f"index {index.name} serves {field}: a run finds lapsed rows by it where they lie scattered; "
+            f"where they lie together it reads their part of the table once, of {extent}"
+        )
         return
     yield (
-        f"no index serves {field}; a run does without: {reads}; "
-        f"for others who ask by it: {index_sql(table, (field_path(field).column,))}"
+        f"no index serves {field}: a run reads the table once, {extent}, or what part of it has lapsed rows; "
+        f"to make one: {index_sql(table, (field_path(field).column,))}"
     )
 
 

@@ -9,7 +9,7 @@ from lapse.errors import GuardError, StoreError, UnsupportedError
 from lapse.instant import Nanos, rfc3339
 from lapse.model.selection import SKEW
 from lapse.sqlcore.identifiers import quote
-from lapse.sqlcore.markers import MARKER_TABLE
+from lapse.sqlcore.markers import FILES_TABLE, MARKER_TABLE
 from lapse.stores.postgresql.catalog import Table
 from lapse.stores.postgresql.connection import Connection
 from lapse.stores.postgresql.preflight import Action, ForeignKey, members
@@ -60,6 +60,13 @@ def check_readable(connection: Connection, table: Table, oids: list[int]) -> Non
         )
 
 
+def no_table(table: Table) -> str | None:
+    """What *table* is instead of one that holds rows. None if it holds them."""
+    if table.kind not in _KINDS:
+        return None
+    return f"{table.shown} is {_KINDS[table.kind]}: rows are removed from ordinary tables only"
+
+
 def refusal(connection: Connection, table: Table, oids: list[int], keys: Sequence[ForeignKey]) -> str | None:
     """The first reason why nothing will be removed from *table*. None if there is none.
 
@@ -73,10 +80,10 @@ def refusal(connection: Connection, table: Table, oids: list[int], keys: Sequenc
 
 
 def _reasons(connection: Connection, table: Table, oids: list[int], keys: Sequence[ForeignKey]) -> Iterator[str]:
-    if table.name == MARKER_TABLE or table.schema in _SYSTEM:
+    if table.name in (MARKER_TABLE, FILES_TABLE) or table.schema in _SYSTEM:
         yield f"{table.shown} is not a table of records"
-    if table.kind in _KINDS:
-        yield f"{table.shown} is {_KINDS[table.kind]}: rows are removed from ordinary tables only"
+    if (other := no_table(table)) is not None:
+        yield other
         return
     if table.persistence == "t":
         yield f"{table.shown} is a temporary table"
@@ -86,7 +93,7 @@ def _reasons(connection: Connection, table: Table, oids: list[int], keys: Sequen
     yield from _vetoes(connection, [*oids, *_along(connection, keys)])
     if connection.value("SELECT current_setting('row_security')") != "off":
         yield "settings of the session do not last: a pooler in transaction mode stands between; connect past it"
-    yield from _rights(connection, oids, keys)
+    yield from _rights(connection, table, oids, keys)
 
 
 def _parts(connection: Connection, table: Table, oids: list[int]) -> Iterator[str]:
@@ -143,7 +150,7 @@ def _along(connection: Connection, keys: Sequence[ForeignKey]) -> list[int]:
     return [oid for child in children for oid in members(connection, child)]
 
 
-def _rights(connection: Connection, oids: list[int], keys: Sequence[ForeignKey]) -> Iterator[str]:
+def _rights(connection: Connection, table: Table, oids: list[int], keys: Sequence[ForeignKey]) -> Iterator[str]:
     """What this role may not do, with the statement that lets it."""
     role = _role(connection)
     going = [key for key in keys if key.action is Action.CASCADE]
@@ -154,11 +161,12 @@ def _rights(connection: Connection, oids: list[int], keys: Sequence[ForeignKey])
     kept = _without(connection, [*oids, *children], "has_table_privilege(u.oid, 'DELETE')")
     if kept:
         yield f"role {role} may not remove rows of {_some(kept)}: {_grant('DELETE', kept, role)}"
-    locked = [*oids, *children] if going else []
+    lenders = [loan.lender.oid for loan in table.loans]
+    locked = [*oids, *children, *lenders] if going or lenders else []
     unlocked = _without(connection, locked, "has_any_column_privilege(u.oid, 'UPDATE')")
     if unlocked:
         yield (
-            f"role {role} may not lock rows of {_some(unlocked)}, as must be done where tables refer to it: "
+            f"role {role} may not lock rows of {_some(unlocked)}, as must be done where foreign keys are followed: "
             f"{_grant('UPDATE', unlocked, role)}"
         )
 

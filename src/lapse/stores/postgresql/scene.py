@@ -12,15 +12,18 @@ from lapse.instant import Nanos
 from lapse.model.policy import Dataset, TimeFormat
 from lapse.model.selection import Selection
 from lapse.sqlcore.fragments import Fragment
+from lapse.stores.postgresql.borrowing import with_borrowed
 from lapse.stores.postgresql.catalog import Table, find_table
 from lapse.stores.postgresql.connection import Connection
 from lapse.stores.postgresql.dependents import Dependents, dependents_of
 from lapse.stores.postgresql.encoding import Shape
+from lapse.stores.postgresql.filing import Filing
 from lapse.stores.postgresql.identifying import server_of
 from lapse.stores.postgresql.judging import Judge, read_format
 from lapse.stores.postgresql.marking import Marking
 from lapse.stores.postgresql.naming import column, escaped
 from lapse.stores.postgresql.places import Leaf, leaves
+from lapse.stores.postgresql.refusing import no_table
 
 Mark = Mapping[str, tuple[int, ...]]
 _SAMPLE = 2_000  # rows of each partition
@@ -56,11 +59,19 @@ class Scene:
             raise UnsupportedError(
                 f"dataset {self.dataset.name} names no table", hint="Write `table:`; `lapse init` lists the tables."
             )
-        return find_table(self.connection, self.dataset.table)
+        table = find_table(self.connection, self.dataset.table)
+        return with_borrowed(self.connection, table, self.dataset.fields)
 
     @cached_property
     def leaves(self) -> tuple[Leaf, ...]:
-        """The tables that hold its rows, as they were when last asked for."""
+        """The tables that hold its rows, as they were when last asked for.
+
+        Raises:
+            UnsupportedError: If it is a view, or whatever else holds no rows: what is in it cannot be counted so.
+        """
+        other = no_table(self.table)
+        if other is not None:
+            raise UnsupportedError(other, hint="Name the table that the rows are in.")
         return leaves(self.connection, self.table)
 
     def look_again(self) -> None:
@@ -86,7 +97,13 @@ class Scene:
     @cached_property
     def dependents(self) -> Dependents:
         """What depends on its rows."""
-        return dependents_of(self.connection, self.table)
+        return dependents_of(self.connection, self.table, apart=self.dataset.apart)
+
+    @cached_property
+    def filing(self) -> Filing | None:
+        """Where the files of its rows are noted. None where they have none."""
+        files = self.dataset.files
+        return None if files is None else Filing(self.connection, self.dataset, files, dependents=self.dependents)
 
     @cached_property
     def marking(self) -> Marking:
@@ -122,8 +139,9 @@ class Scene:
         """What decides about its rows."""
         if self._format is None:
             time = self.table.column(self.dataset.time)
+            table, found = (self.table, time) if time.loan is None else (time.loan.lender, time.loan.column)
             self._format = read_format(
-                self.connection, self.table, time, self.dataset.time_format, latest=selection.doubt_after
+                self.connection, table, found, self.dataset.time_format, latest=selection.doubt_after
             )
         version = self.connection.version
         return Judge(table=self.table, selection=selection, time_format=self._format, version=version)

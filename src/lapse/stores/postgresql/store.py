@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import ClassVar
@@ -12,6 +12,7 @@ from lapse.canonical import Json
 from lapse.errors import BusyError, ChangedError, StoreError
 from lapse.model.disposal import Disposal, Facts
 from lapse.model.facts import DatabaseFacts, SmallTable
+from lapse.model.files import PendingFile
 from lapse.model.plan import Identity, Tally
 from lapse.model.policy import Dataset
 from lapse.model.reclaim import Prediction, Progress, Space
@@ -22,6 +23,7 @@ from lapse.stores.postgresql.burdening import Seen, burden
 from lapse.stores.postgresql.catalog import Table
 from lapse.stores.postgresql.connection import Connection
 from lapse.stores.postgresql.cutting import Cutter
+from lapse.stores.postgresql.dependents import TooManyError
 from lapse.stores.postgresql.describing import LentSession, describe, transaction
 from lapse.stores.postgresql.dropping import PartitionTake
 from lapse.stores.postgresql.failures import still_referred_to
@@ -29,7 +31,7 @@ from lapse.stores.postgresql.finding import find
 from lapse.stores.postgresql.identifying import identify
 from lapse.stores.postgresql.inspecting import sketches, without_secrets
 from lapse.stores.postgresql.leasing import fence, lease
-from lapse.stores.postgresql.pieces import OfPlaces, OfTimes, Whole, leaf_of, rows_of, unpack
+from lapse.stores.postgresql.pieces import OfPlaces, OfTimes, Whole, highest_of, leaf_of, rows_of, unpack
 from lapse.stores.postgresql.restoring import restore
 from lapse.stores.postgresql.scene import Mark, Scene
 from lapse.stores.postgresql.taking import Ground, PostgresTake
@@ -57,7 +59,8 @@ class PostgresStore:
         """The server, database, table and columns; what stands against removing; the highest key."""
         scene = self._scene
         found = identify(scene.connection, scene.table, self._dataset)
-        return replace(found, refusal=found.refusal or scene.dependents.refusal)
+        unfiled = scene.filing.refusal() if scene.filing is not None else None
+        return replace(found, refusal=found.refusal or scene.dependents.refusal or unfiled)
 
     def survey(self, selection: Selection, mark: Mark | None = None) -> Iterator[Tally]:
         """Count every row, stretch by stretch, in one snapshot; sizes are estimated from a sample."""
@@ -73,6 +76,7 @@ class PostgresStore:
         return (
             *self._cutter.remarks(selection),
             *scene.dependents.remarks(scene.connection, scene.judge(selection)),
+            *(scene.filing.remarks(scene.judge(selection)) if scene.filing is not None else ()),
         )
 
     def burden(self) -> Burden:
@@ -102,6 +106,8 @@ class PostgresStore:
                 if isinstance(found, Whole)
                 else self._taken(ground, piece, found)
             )
+        except TooManyError:
+            raise  # says nothing about how long slices take
         except BusyError:
             self._cutter.pace.shrink()
             raise
@@ -121,7 +127,7 @@ class PostgresStore:
         yield taken
         if not taken.removed:
             return
-        self._cutter.pace.learn(taken.removed, clock.monotonic() - began)
+        self._cutter.pace.learn(taken.removed + taken.along, clock.monotonic() - began)
         if isinstance(found, OfPlaces):
             self._cutter.taken(found.stretch, piece.destination)
 
@@ -137,17 +143,22 @@ class PostgresStore:
 
     def _ground(self, piece: Slice) -> Ground:
         scene, judge = self._scene, self._scene.judge(piece.selection)
+        lapsed = judge.lapsed(piece.selection.lapsed_codes(piece.destination))
+        below = scene.below(highest_of(unpack(piece.bounds)))
+        if scene.filing is not None:
+            scene.filing.prepare()
         return Ground(
             connection=scene.connection,
             judge=judge,
             shape=scene.shape,
-            dependents=scene.dependents.taken,
-            kept=scene.dependents.unkept(judge),
+            dependents=scene.dependents,
+            kept=scene.dependents.unkept(judge, "(" + lapsed + ") AND (" + below + ")"),
             marking=scene.marking,
             marked=scene.marked,
             system=scene.system,
             row_size=scene.row_size,
             limit=lambda: scene.connection.limit(self._cutter.pace.target),
+            filing=scene.filing,
         )
 
     def lease(self) -> AbstractContextManager[None]:
@@ -167,14 +178,26 @@ class PostgresStore:
         yield from self._scene.marking.read()
 
     def outcome(self, pledge: Mapping[str, Json]) -> bool | None:
-        """What became of a transaction that left no marker; not known of another server's."""
-        if pledge["system"] != self._scene.system:
+        """What became of a transaction that left no marker; not known of another server's, or of another history's."""
+        scene = self._scene
+        if (pledge["system"], pledge["timeline"]) != (scene.system, scene.marking.timeline()):
             return None
-        return self._scene.marking.outcome(str(pledge["transaction"]))
+        return scene.marking.outcome(str(pledge["transaction"]))
 
     def prune(self, disposals: Iterator[Disposal]) -> None:
         """Remove markers."""
         self._scene.marking.remove(disposals)
+
+    def pending_files(self) -> Iterator[Sequence[PendingFile]]:
+        """Files of rows that are gone, in batches."""
+        if self._scene.filing is not None:
+            yield from self._scene.filing.pending()
+
+    def forget_files(self, files: Iterable[PendingFile]) -> None:
+        """Remove the notes of files that are no longer there."""
+        self._require_writing()
+        if self._scene.filing is not None:
+            self._scene.filing.forget(files)
 
     def restore(self, part: Part) -> RestoreCount:
         """Put back rows that are not there."""

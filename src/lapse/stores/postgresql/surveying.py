@@ -21,7 +21,7 @@ from lapse.stores.postgresql.places import Leaf, Stretch, within
 from lapse.stores.postgresql.rulers import Ruler
 from lapse.stores.postgresql.slicing import Cell
 
-_ROWS = 10_000
+_ROWS = 2_500  # so that a slice of few rows need not be cut out of one, which reads it twice
 _SECONDS = 0.2
 _MERGE_AT = 5_000  # tallies, so that memory does not grow with the table
 

@@ -15,10 +15,12 @@ from lapse.model.plan import Tally
 from lapse.ports import Part, RowBatch, Slice
 from lapse.segments.content import ContentDigest
 from lapse.sqlcore.fragments import Fragment
+from lapse.stores.postgresql.borrowing import locking
 from lapse.stores.postgresql.connection import Connection
 from lapse.stores.postgresql.counting import Counts
-from lapse.stores.postgresql.dependents import Dependent
+from lapse.stores.postgresql.dependents import Dependent, Dependents
 from lapse.stores.postgresql.encoding import COPY_OPTIONS, Decoded, Shape, read, read_plain
+from lapse.stores.postgresql.filing import Filing
 from lapse.stores.postgresql.judging import Judge
 from lapse.stores.postgresql.marking import Marking
 from lapse.stores.postgresql.proving import check_proof
@@ -37,25 +39,27 @@ class Ground:
         connection: The session, with the take's transaction open.
         judge: What decides.
         shape: How the table's columns travel.
-        dependents: Tables whose rows go before those of this one, the deepest first.
+        dependents: What depends on the table's rows.
         kept: Condition that no row elsewhere keeps a row ``r`` here.
         marking: Where the marker goes.
         marked: Whether this role may leave one.
         system: The server's own identifier.
         row_size: Bytes of an average row.
         limit: Sets the limits of a transaction's statements and locks.
+        filing: Where files of rows are noted. None where rows have none.
     """
 
     connection: Connection
     judge: Judge
     shape: Shape
-    dependents: tuple[Dependent, ...]
+    dependents: Dependents
     kept: Fragment
     marking: Marking
     marked: bool
     system: str
     row_size: int
     limit: Callable[[], None]
+    filing: Filing | None = None
 
 
 class PostgresTake:
@@ -66,7 +70,9 @@ class PostgresTake:
         self._piece = piece
         self._leaf = leaf
         codes = piece.selection.lapsed_codes(piece.destination)
-        self.where = "(" + rows + ") AND (" + ground.judge.lapsed(codes) + ") AND (" + ground.kept + ")"
+        where = "(" + rows + ") AND (" + ground.judge.lapsed(codes) + ") AND (" + ground.kept + ")"
+        self.where = ground.dependents.widened(leaf, where)
+        self._reach = Fragment("TRUE") if ground.dependents.own else rows
         self._contents: list[ContentDigest] = []
         self._counts = Counts()
         self._tallies: tuple[Tally, ...] | None = None
@@ -74,6 +80,8 @@ class PostgresTake:
         self._read = False
         self.removed = 0
         """Rows of the table that a commit removed."""
+        self.along = 0
+        """Rows of other tables that went or changed with them."""
 
     def parts(self) -> Iterator[Part]:
         """The dependents' rows, the deepest first, then the rows themselves; nothing if nothing lapsed."""
@@ -81,7 +89,7 @@ class PostgresTake:
             raise StoreError(f"slice {self._piece.name} was read before", hint="Take it again.")
         self._read = True
         self._lock()
-        for dependent in self._ground.dependents:
+        for dependent in self._ground.dependents.taken:
             batches = self._child_batches(dependent)
             first = next(batches, None)
             if first is not None:
@@ -110,14 +118,21 @@ class PostgresTake:
         A row that lapses later, back-dated by somebody, is not locked: it would take children along that came after
         those of the others were removed.
         """
-        if self._ground.dependents:
+        dependents, connection, table = self._ground.dependents, self._ground.connection, self._ground.judge.table
+        if dependents.locks or table.loans or self._ground.filing is not None:
             lock = (
                 f"SELECT count(*) FROM (SELECT 1 FROM {self._leaf} AS r WHERE " + self.where + " FOR UPDATE) AS locked"
             )
-            self._ground.connection.query(lock)
+            ((rows,),) = connection.query(lock)
             self.where = "(" + self.where + f") AND {_LOCKED}"
-            for dependent in reversed(self._ground.dependents):
-                self._ground.connection.query(dependent.locking(self._leaf, self.where))
+            # What is decided by what others lend is decided anew by every statement from here on, and no other way.
+            for locking_lenders in locking(table, self._leaf, "(" + self._reach + f") AND {_LOCKED}"):
+                connection.query(locking_lenders)
+            self.along = dependents.check_size(connection, self._leaf, self.where, rows)
+            for dependent in reversed(dependents.taken):
+                connection.query(dependent.locking(self._leaf, self.where))
+        if self._ground.filing is not None:
+            self._ground.filing.note(self._leaf, self.where, dependents.taken)
 
     def _child_batches(self, dependent: Dependent) -> Iterator[RowBatch]:
         delete = dependent.deleting(self._leaf, self.where) + f" RETURNING {dependent.shape.select}"
@@ -150,7 +165,7 @@ class PostgresTake:
         self._read = True
         ground, judge = self._ground, self._ground.judge
         self._lock()
-        for dependent in ground.dependents:
+        for dependent in ground.dependents.taken:
             ground.connection.query(dependent.deleting(self._leaf, self.where))
         size = str(ground.row_size)
         tallies = judge.tallies(ground.connection, self.where, size=size, from_=f"{self._leaf} AS r")

@@ -13,7 +13,6 @@ from lapse.model.policy import TimeFormat
 from lapse.model.timetext import number_instant
 from lapse.stores.postgresql.catalog import INTEGERS, TableColumn
 from lapse.stores.postgresql.dialect import is_text
-from lapse.stores.postgresql.naming import column as column_sql
 from lapse.stores.postgresql.times import (
     OrderedTime,
     RecordTime,
@@ -38,26 +37,33 @@ def is_number(column: TableColumn) -> bool:
     return column.base in (*INTEGERS, *_FLOATS, "numeric")
 
 
-def record_time(column: TableColumn, time_format: TimeFormat, zone: str | None) -> RecordTime:
+def record_time(
+    column: TableColumn, time_format: TimeFormat, zone: str | None, *, empty: Nanos | None = None
+) -> RecordTime:
     """How the times of a column are compared.
 
     Arguments:
         column: The column.
         time_format: How it is written. Numbers in AUTO are no times.
         zone: IANA zone of wall clock times. None reads them as UTC.
+        empty: What an empty text stands for. None reads it as no time.
 
     Raises:
         UnsupportedError: If the column's type names no instant in that format, or the server knows the zone by
-            another meaning.
+            another meaning; or if an empty text stands for a time, and the column holds no texts.
         PolicyError: If the zone is unknown.
     """
+    if empty is not None and not is_text(column):
+        raise UnsupportedError(
+            f"time column {column.name} is {column.type}, which is never an empty text", hint="Remove `empty time:`."
+        )
     if is_number(column):
         return _number(column, time_format)
     if time_format not in (TimeFormat.AUTO, TimeFormat.ISO):
         raise _wrong(column, time_format)
-    name, place = column_sql(column.name), _zone(zone)
+    name, place = column.sql, _zone(zone)
     if is_text(column):
-        return TextTime(f"({name}::text)", place)
+        return TextTime(f"({name}::text)", place, empty)
     if column.base == "date":
         return _date(name, place)
     if column.base == _WITH_ZONE:
@@ -98,7 +104,7 @@ def _date(name: str, zone: str | None) -> RecordTime:
 
 
 def _number(column: TableColumn, time_format: TimeFormat) -> RecordTime:
-    name, unit, epoch = column_sql(column.name), time_format.unit, time_format.epoch
+    name, unit, epoch = column.sql, time_format.unit, time_format.epoch
     if time_format is TimeFormat.AUTO:
         return OrderedTime(
             raw=name,

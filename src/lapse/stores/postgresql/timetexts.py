@@ -28,10 +28,12 @@ class TextTime:
     Attributes:
         text: The column as text.
         zone: Zone of texts without offset, as a literal. None reads them as UTC.
+        empty: What an empty text is read as. None reads it as no time.
     """
 
     text: str
     zone: str | None
+    empty: Nanos | None = None
 
     @property
     def lateral(self) -> str:
@@ -73,7 +75,8 @@ class TextTime:
         """The row ``tm`` with the nanoseconds ``n``. ``OFFSET 0`` keeps its steps from being merged and repeated."""
         quick = f"(extract(epoch FROM {self._local('s::timestamp')}) * 1000000)::bigint * 1000"
         valid = f"s ~ '{_ISO}' AND s >= '0001'"
-        read = f"CASE WHEN {self._usual} THEN {quick} WHEN {valid} THEN {self._unusual} END"
+        empty = "" if self.empty is None else f" WHEN s = '' THEN ({int(clamped(self.empty))})::bigint"
+        read = f"CASE WHEN {self._usual} THEN {quick} WHEN {valid} THEN {self._unusual}{empty} END"
         return f"(SELECT {read} AS n FROM (SELECT {self._bytes} AS s OFFSET 0) AS tm OFFSET 0) AS tm"
 
     @property
