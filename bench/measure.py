@@ -32,6 +32,7 @@ class Sample:
     Attributes:
         seconds: Wall time.
         megabytes: Peak resident memory of the process, in units of 1,000,000 bytes.
+            Never below that of the script that started it, as Linux counts it.
     """
 
     seconds: float

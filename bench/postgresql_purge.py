@@ -134,6 +134,7 @@ def main() -> None:
         section = [
             *heading("postgresql_purge.py", chosen, product=product(place)),
             f"{chosen.rows:,} rows with 5 indexes, {lapsed:,} lapsed; medians of {chosen.rounds}.",
+            "A run of Lapse ends with a `VACUUM (ANALYZE)` of its own, whose time and log are in its figures.",
             "",
             *_purges(figures, lapsed),
             "",

@@ -18,9 +18,7 @@ datasets:
 """
 
 
-def test_a_view_is_a_refusal_not_nothing_to_do(
-    tmp_path: Path, mariadb: MariadbServer, mariadb_database: str
-) -> None:
+def test_a_view_is_a_refusal_not_nothing_to_do(tmp_path: Path, mariadb: MariadbServer, mariadb_database: str) -> None:
     """Exit 2 and the reason, for a run and a dry one; whoever meant to remove rows learns that none go."""
     with mariadb.connect(mariadb_database) as connection, connection.cursor() as cursor:
         cursor.execute("CREATE TABLE log (id bigint AUTO_INCREMENT PRIMARY KEY, at datetime)")

@@ -275,8 +275,8 @@ def test_the_other_table_may_be_partitioned(world: Recordings) -> None:
         ("", "body.at", StoreMissingError, "table recording has no column 'body.at'"),
         ("ALTER TABLE recording DROP CONSTRAINT recording_call_id_fkey", "call_id.at", StoreMissingError, "no column"),
         (
-            "CREATE TABLE other (id bigint PRIMARY KEY, at timestamptz); INSERT INTO other VALUES (0);"
-            "ALTER TABLE recording ADD FOREIGN KEY (call_id) REFERENCES other",
+            ("CREATE TABLE other (id bigint PRIMARY KEY, at timestamptz); INSERT INTO other VALUES (0);"
+            "ALTER TABLE recording ADD FOREIGN KEY (call_id) REFERENCES other"),
             "call_id.at", UnsupportedError, "several tables: call, other",
         ),
         (

@@ -52,10 +52,9 @@ def _assert_recovered(case: dict[str, Any]) -> None:
     assert case["ledger"], case
 
 
-@pytest.mark.parametrize("share", range(2))
-def test_a_run_killed_at_each_kind_of_port_call_is_settled_by_the_next(share: int, url: str, tmp_path: Path) -> None:
-    """SIGKILL before and after one call of each port: store and archive together are still the original."""
-    cases = _matrix(url, tmp_path / "matrix", "kinds", str(share), "2")
+def test_a_run_killed_at_each_kind_of_port_call_is_settled_by_the_next(url: str, tmp_path: Path) -> None:
+    """SIGKILL before or after one call of each port: store and archive together are still the original."""
+    cases = _matrix(url, tmp_path / "matrix", "kinds", "0", "2")
 
     assert len(cases) > 20
     for case in cases:

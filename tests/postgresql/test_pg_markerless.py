@@ -15,6 +15,7 @@ from pg_runs import Ended, PgWorld, make
 from lapse.model.ledger_entry import EntryKind
 from lapse.state.journal import unsettled
 from lapse.state.journal_record import SliceState
+from servers.fixtures import PostgresPool
 from servers.postgres import PostgresServer, servers
 from servers.proxy import Cut, Proxy
 
@@ -24,28 +25,33 @@ _SINCE = b"DELETE FROM"
 
 
 @pytest.fixture
-def guest(postgres: PostgresServer, pg_database: str) -> Iterator[str]:
-    """The address of an empty database for a role that can make nothing in it."""
-    database = pg_database.rpartition("/")[2]
-    postgres.execute(f"DROP ROLE IF EXISTS {_ROLE}")
-    postgres.execute(f"CREATE ROLE {_ROLE} LOGIN")
-    postgres.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC", database)
-    yield postgres.url(database, _ROLE)
-    postgres.execute(f"DROP OWNED BY {_ROLE}", database)
-    postgres.execute(f"DROP ROLE {_ROLE}")
+def server(request: pytest.FixtureRequest, postgres_pool: PostgresPool) -> PostgresServer:
+    """The newest one, unless a test names others."""
+    return postgres_pool.get(getattr(request, "param", servers()[-1]))
 
 
 @pytest.fixture
-def proxy(guest: str) -> Iterator[Proxy]:
+def url(server: PostgresServer) -> Iterator[str]:
+    """An empty database, and a role that can make nothing in it."""
+    url = server.create_database("markerless")
+    server.execute(f"CREATE ROLE {_ROLE} LOGIN")
+    server.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC", "markerless")
+    yield url
+    server.drop_database("markerless")
+    server.execute(f"DROP ROLE {_ROLE}")
+
+
+@pytest.fixture
+def proxy(url: str) -> Iterator[Proxy]:
     """Loses the guest's connection."""
-    with Proxy(guest) as proxy:
+    with Proxy(url.replace("postgres@", f"{_ROLE}@")) as proxy:
         yield proxy
 
 
 @pytest.fixture
-def world(pg_database: str, proxy: Proxy, tmp_path: Path) -> PgWorld:
+def world(url: str, proxy: Proxy, tmp_path: Path) -> PgWorld:
     """Some rows that the guest may remove."""
-    world = make(tmp_path / "world", pg_database, records=90, store=proxy.url)
+    world = make(tmp_path / "world", url, records=90, store=proxy.url)
     world.execute(f"GRANT SELECT, DELETE ON log TO {_ROLE}")
     return world
 
@@ -67,6 +73,7 @@ def assert_unknown(ended: Ended) -> None:
     assert "Run again" in ended.dataset["trouble"]["hint"], ended
 
 
+@pytest.mark.parametrize("server", servers(), indirect=True)
 def test_a_run_without_markers_leaves_none_and_is_complete(world: PgWorld) -> None:
     """Everything lapsed is in the archive and in the ledger, as with markers."""
     original = world.records()
@@ -77,6 +84,7 @@ def test_a_run_without_markers_leaves_none_and_is_complete(world: PgWorld) -> No
     assert world.archived()
 
 
+@pytest.mark.parametrize("server", servers(), indirect=True)
 def test_a_commit_nobody_heard_of_is_completed_from_the_pledge(world: PgWorld, proxy: Proxy) -> None:
     """The server has committed; the next run asks it, and enters what was pledged."""
     original = world.records()
@@ -150,13 +158,13 @@ PostgresTake.{name} = dying
 
 @pytest.mark.parametrize("others", [0, 5], ids=["idle", "others"])
 def test_a_server_that_dies_before_the_commit_gives_its_number_to_nobody_else(
-    world: PgWorld, proxy: Proxy, postgres: PostgresServer, others: int
+    world: PgWorld, proxy: Proxy, server: PostgresServer, others: int
 ) -> None:
     """A number that the server's log does not have yet would be given out again after the crash, and commit."""
     original = world.records()
     world.execute("CREATE TABLE other (id int)")
     world.execute("CHECKPOINT")
-    proxy.cut(Cut.BEFORE, since=_SINCE, then=postgres.crash)
+    proxy.cut(Cut.BEFORE, since=_SINCE, then=server.crash)
     assert world.lapse("run", "--json").end().exit == 1
     assert proxy.has_cut
     world.back()

@@ -62,10 +62,10 @@ def race(
 @pytest.mark.parametrize("children", [False, True], ids=["alone", "children"])
 def test_nothing_is_lost_while_others_write_and_runs_are_killed(children: bool, url: str, tmp_path: Path) -> None:
     """Inserts, changes, back-dated rows and removals, with and without children that come all the time."""
-    world = make(tmp_path / "world", url, records=10_000)
+    world = make(tmp_path / "world", url, records=5_000)
     writers = Writers(world, seed=11, children=children)
 
-    ended = race(world, writers, seconds=6, seed=11, rows=200)
+    ended = race(world, writers, seconds=4, seed=11, rows=1000)
 
     assert ended[-signal.SIGKILL] > 0
     assert min(writers.done[deed] for deed in ("_insert", "_change", "_back_date", "_remove")) > 10

@@ -99,6 +99,29 @@ def test_the_edges_of_the_queue_log(telephony: Telephony, edges: set[str], said:
 
 
 @pytest.mark.parametrize("telephony", ["xivo"], indirect=True)
+def test_empty_times_go_where_the_configuration_says_so(telephony: Telephony) -> None:
+    """As the original has it, without being asked; what cannot be read is kept all the same."""
+    telephony.fill()
+    telephony.execute("INSERT INTO queue_log (time, callid) VALUES ('yesterday', 'edge-unparsable')")
+    telephony.config("lapse: {empty_times: purge}\n")
+
+    result = telephony.call()
+
+    assert result.exit_code == 0, result.output
+    found = {str(callid) for (callid,) in telephony.query("SELECT callid FROM queue_log WHERE callid LIKE 'edge%'")}
+    assert found == {"edge-future-1h", "edge-just-young", "edge-unparsable"}
+    assert "queue-log purger: 1 entry is kept: no readable time" in result.stdout
+
+
+def test_the_switch_for_empty_times_is_no_matter_where_there_can_be_none(telephony: Telephony) -> None:
+    """A configuration outlives the column's type."""
+    telephony.fill()
+    telephony.config("lapse: {empty_times: purge}\n")
+
+    assert telephony.call().exit_code == 0
+
+
+@pytest.mark.parametrize("telephony", ["xivo"], indirect=True)
 def test_call_logs_of_the_old_era_go_with_their_participants(telephony: Telephony) -> None:
     """The children first, without an index; kept events that point at purged calls are warned of."""
     telephony.fill()

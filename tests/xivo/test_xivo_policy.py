@@ -20,7 +20,7 @@ from lapse.dialects.xivo.tables import BY_NAME, PURGERS
 from lapse.errors import PolicyError, StoreError
 from lapse.instant import from_datetime
 from lapse.model.facts import DatabaseFacts
-from lapse.model.policy import DOUBT_BEFORE_DEFAULT, Dataset, Policy
+from lapse.model.policy import DOUBT_BEFORE_DEFAULT, Dataset, Policy, RowFiles
 from lapse.policyfile import load as load_policy
 
 WITH_ZONE, WITHOUT_ZONE, TEXT = "timestamp with time zone", "timestamp without time zone", "character varying"
@@ -166,6 +166,78 @@ def test_a_purger_of_a_plug_in_is_no_dataset(tmp_path: Path) -> None:
     assert "mine" not in policy_of(settings, facts_of()).policy.datasets
 
 
+def test_files_of_recordings_lie_below_one_folder(tmp_path: Path) -> None:
+    """The one that Wazo documents, or another; no other purger removes any."""
+    text = "enabled_plugins: {purgers: {recordings: true, call-logs: true}}\n"
+
+    found = policy(tmp_path, text).datasets
+    assert found["recordings"].files == RowFiles(column="path", under="/var/lib/wazo/sounds/tenants")
+    assert [name for name, dataset in found.items() if dataset.files is not None] == ["recordings"]
+    other = policy(tmp_path, f"{text}lapse: {{recordings: ../spool}}").datasets["recordings"].files
+    assert other == RowFiles(column="path", under=str(tmp_path / "spool"))
+
+
+@pytest.mark.parametrize(
+    ("own", "words"),
+    [
+        ("{recordings: /}", "is every file there is"),
+        ("{recordings: 's3://bucket/x'}", "is not the path of a folder"),
+        ("{recordings: /srv/all, archive: /srv/all/archive}", "overlap"),
+    ],
+)
+def test_a_folder_where_a_row_could_name_any_file_is_refused(tmp_path: Path, own: str, words: str) -> None:
+    """Before anything is removed, with its line."""
+    with pytest.raises(PolicyError, match=words) as caught:
+        policy(tmp_path, f"enabled_plugins: {{purgers: {{recordings: true}}}}\nlapse: {own}\n")
+
+    assert caught.value.origin is not None
+    assert caught.value.origin.line == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "{recordings: true, call-logs: true}}\ndays_to_keep_per_plugin: {recordings: 40, call-logs: 30}",
+            "for longer",
+        ),
+        ("{recordings: true, call-logs: true}}\ndays_to_keep_per_plugin: {recordings: 30, call-logs: 40}", None),
+        ("{recordings: true, call-logs: true}}", None),
+        ("{call-logs: true}}", "their files stay"),
+        ("{recordings: true}}", None),
+    ],
+)
+def test_calls_and_recordings_that_do_not_go_together_are_warned_of(
+    tmp_path: Path, text: str, words: str | None
+) -> None:
+    """Calls that stay for their recordings, and files that nobody removes."""
+    settings = settings_of(tmp_path, f"enabled_plugins: {{purgers: {text}\n")
+
+    warnings = policy_of(settings, facts_of()).warnings
+
+    assert [words in text for text in warnings] == [True] if words else warnings == ()
+
+
+def test_one_tenant_whose_recordings_outlive_its_calls_is_enough(tmp_path: Path) -> None:
+    """A number of its own for either counts against the default of the other."""
+    settings = settings_of(tmp_path, "enabled_plugins: {purgers: {recordings: true, call-logs: true}}\n")
+    row = {"tenant_uuid": "t", "cdr_days": "30", "export_days": None, "recording_days": None}
+
+    warnings = policy_of(settings, facts_of(call_logd_retention=(row,))).warnings
+
+    assert any("some recordings are to be kept for longer than their calls" in text for text in warnings)
+
+
+@pytest.mark.parametrize(("kind", "oldest"), [(TEXT, True), ("character varying(26)", True), (WITH_ZONE, False)])
+def test_empty_times_go_where_that_is_said_and_there_can_be_some(tmp_path: Path, kind: str, oldest: bool) -> None:
+    """Not unless it is said."""
+    said = policy(tmp_path, "lapse: {empty_times: purge}", facts_of(kind)).datasets["queue-log"]
+
+    assert said.empty_is_oldest is oldest
+    assert not policy(tmp_path, "lapse: {empty_times: keep}", facts_of(kind)).datasets["queue-log"].empty_is_oldest
+    assert not policy(tmp_path, "", facts_of(kind)).datasets["queue-log"].empty_is_oldest
+
+
 ADDRESSES = [
     "postgresql://h/d", "postgresql://u@h:5432/d?sslmode=require", "postgresql://u:s3cr:t%2F@h/d",
     "postgresql+psycopg2://u:s3cr:t%2F@h/d?application_name=x", "postgresql://u@h/d?password=s3cret",
@@ -194,6 +266,7 @@ def test_the_text_of_a_policy_keeps_the_address_but_no_secret(
     st.sampled_from([WITH_ZONE, WITHOUT_ZONE, TEXT]),
     st.sampled_from(["UTC", "Etc/GMT+5", "America/Argentina/Buenos_Aires", "Europe/Paris"]),
     st.booleans(),
+    st.booleans(),
     st.lists(st.tuples(*[st.none() | st.integers(0, 900)] * 3), max_size=5),
 )
 def test_the_text_of_a_policy_is_the_policy(
@@ -204,6 +277,7 @@ def test_the_text_of_a_policy_is_the_policy(
     kind: str,
     zone: str,
     archived: bool,
+    emptied: bool,
     tenants: list[tuple[int | None, ...]],
 ) -> None:
     """Whatever is configured, with tenants and without: `policy` prints a file that loads to an equal policy."""
@@ -219,7 +293,8 @@ def test_the_text_of_a_policy_is_the_policy(
         for n, row in enumerate(tenants)
     )
     text = f"db_uri: postgresql://h/d\ndays_to_keep: {days}\nenabled_plugins: {{purgers: {_flow(purgers)}}}\n"
-    text += f"days_to_keep_per_plugin: {_flow(days_of)}\n" + ("lapse: {archive: '/srv/a b', ledger: l}" * archived)
+    own = [*(["archive: '/srv/a b'", "ledger: l"] * archived), *(["empty_times: purge", "recordings: r d"] * emptied)]
+    text += f"days_to_keep_per_plugin: {_flow(days_of)}\nlapse: {{{', '.join(own)}}}\n"
     made = policy(folder, text, facts_of(kind, zone, call_logd_retention=rows))
 
     file = folder / "lapse.yaml"

@@ -289,9 +289,7 @@ SegmentFormat = Annotated[
     _schema(enum=["auto", "parquet", "jsonl.zst"]),
 ]
 Writers = Annotated[str, PlainValidator(one_of("none")), _schema(const="none")]
-EmptyTime = Annotated[
-    str, PlainValidator(one_of("doubtful", "oldest")), _schema(enum=["doubtful", "oldest"])
-]
+EmptyTime = Annotated[str, PlainValidator(one_of("doubtful", "oldest")), _schema(enum=["doubtful", "oldest"])]
 Allowed = Annotated[str, PlainValidator(one_of("no time")), _schema(const="no time")]
 Everything = Annotated[str, PlainValidator(one_of("all")), _schema(const="all")]
 Wanted = Annotated[str | Glob, PlainValidator(wanted), _schema(type=["string", "integer", "boolean"])]

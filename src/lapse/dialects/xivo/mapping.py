@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from lapse.dialects.xivo.recordings import recorded_files
+from lapse.dialects.xivo.recordings import recorded_files, recording_warnings
 from lapse.dialects.xivo.settings import MOST_DAYS, Settings, as_days
 from lapse.dialects.xivo.tables import BY_NAME, Purger
 from lapse.dialects.xivo.tenants import CONFIG, RETENTIONS, TenantDays, tenant_days
@@ -59,7 +59,6 @@ def policy_of(settings: Settings, facts: DatabaseFacts) -> Meaning:
     _check_zone(facts.time_zone, settings.shown)
     target = _target(settings)
     archives = {} if target is None else {ARCHIVE: Archive(name=ARCHIVE, to=target.full, shown=target.shown)}
-    recorded = recorded_files(settings, facts, {} if target is None else {ARCHIVE: target})
     datasets: dict[str, Dataset] = {}
     warnings: list[str] = []
     for name in settings.purgers:
@@ -67,7 +66,9 @@ def policy_of(settings: Settings, facts: DatabaseFacts) -> Meaning:
             continue
         days = _days(settings, BY_NAME[name], facts)
         datasets[name] = _dataset(settings, BY_NAME[name], days, facts, archives)
-        datasets[name] = replace(datasets[name], files=recorded.by_purger.get(name))
+        if name == "recordings":
+            files = recorded_files(settings, {} if target is None else {ARCHIVE: target})
+            datasets[name] = replace(datasets[name], files=files)
         warnings += (f"{name} purger: {text}" for text in days.warnings)
     policy = Policy(
         file=str(settings.file),
@@ -76,7 +77,8 @@ def policy_of(settings: Settings, facts: DatabaseFacts) -> Meaning:
         archives=archives,
         ledger=_ledger(settings),
     )
-    return Meaning(policy, (*dict.fromkeys(warnings), *recorded.warnings, *_rebuilt(settings, facts)))
+    warnings += [*recording_warnings(settings, facts), *_rebuilt(settings, facts)]
+    return Meaning(policy, tuple(dict.fromkeys(warnings)))
 
 
 def _rebuilt(settings: Settings, facts: DatabaseFacts) -> Iterator[str]:

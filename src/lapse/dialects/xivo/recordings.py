@@ -1,13 +1,8 @@
-"""Files of recordings: which purgers remove them, and below which folder.
-
-Entries of recordings go with their calls, whatever tenants say of recordings: the database's own foreign key does
-that. Files are another matter: nobody removes one that a tenant wants to keep for longer than its call.
-"""
+"""Files of recordings, which go with their entries; and calls, which stay for as long as an entry of theirs does."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 
 from lapse.dialects.xivo.settings import Settings
 from lapse.dialects.xivo.tables import BY_NAME, Retention
@@ -21,52 +16,43 @@ from lapse.policyfile.secrets import AddressError
 
 _RECORDINGS, _CALLS = "recordings", "call-logs"
 _TABLE = BY_NAME[_RECORDINGS].table
-_COLUMN = "path"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordedFiles:
-    """What becomes of the files of recordings.
-
-    Attributes:
-        by_purger: What each purger removes; purgers that remove none are left out.
-        warnings: What someone should look at.
-    """
-
-    by_purger: Mapping[str, RowFiles] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
-
-
-def recorded_files(settings: Settings, facts: DatabaseFacts, archives: Mapping[str, Address]) -> RecordedFiles:
-    """Which purgers remove files of recordings.
+def recorded_files(settings: Settings, archives: Mapping[str, Address]) -> RowFiles:
+    """Where the files of recordings are named, and below which folder they lie.
 
     Arguments:
         settings: The configuration.
-        facts: What the database has.
         archives: Lapse's own archive, by its name. No file of it may lie where recordings do.
 
     Raises:
         PolicyError: If the folder of the recordings can be none.
-        StoreError: If a tenant's number of days is none.
     """
-    if _COLUMN not in facts.tables.get(_TABLE, {}):
-        return RecordedFiles()
+    origin = settings.origins.get("lapse.recordings")
+    try:
+        under = folder_address(settings.recordings, settings.file.parent)
+    except AddressError as error:
+        raise PolicyError(f"`lapse.recordings`: {error}", hint=error.hint, origin=origin) from error
+    for complaint in bad_file_folders({_RECORDINGS: under}, archives, None):
+        message = complaint.message.replace("`under`", "`lapse.recordings`")
+        raise PolicyError(message, hint=complaint.hint, origin=origin)
+    return RowFiles(column="path", under=under.full)
+
+
+def recording_warnings(settings: Settings, facts: DatabaseFacts) -> Iterator[str]:
+    """What someone should look at where calls and their recordings do not go together."""
+    if _CALLS not in settings.purgers or _TABLE not in facts.tables:
+        return
     if _RECORDINGS not in settings.purgers:
-        return RecordedFiles(warnings=tuple(_left(settings, "the recordings purger is not enabled")))
-    under = _under(settings, archives)
-    files = {_RECORDINGS: RowFiles(column=_COLUMN, under=under)}
-    if _CALLS not in settings.purgers:
-        return RecordedFiles(by_purger=files)
-    if _outlive(settings, facts):
-        why = "some are to be kept for longer than their calls"
-        return RecordedFiles(by_purger=files, warnings=tuple(_left(settings, why)))
-    files[_CALLS] = RowFiles(column=f"{_TABLE}.{_COLUMN}", under=under)
-    return RecordedFiles(by_purger=files)
-
-
-def _left(settings: Settings, why: str) -> Iterator[str]:
-    if _CALLS in settings.purgers:
-        yield f"{_CALLS} purger: recordings go with their calls, but their files stay: {why}"
+        yield (
+            f"{_CALLS} purger: recordings go with their calls, but their files stay, since the {_RECORDINGS} purger"
+            " is not enabled"
+        )
+    elif _outlive(settings, facts):
+        yield (
+            f"{_CALLS} purger: some recordings are to be kept for longer than their calls; such calls stay for as"
+            " long as their recordings"
+        )
 
 
 def _outlive(settings: Settings, facts: DatabaseFacts) -> bool:
@@ -81,15 +67,3 @@ def _outlive(settings: Settings, facts: DatabaseFacts) -> bool:
 
 def _by_tenant(days: TenantDays) -> dict[str, int]:
     return {tenant: number for number, tenants in days.tenants.items() for tenant in tenants}
-
-
-def _under(settings: Settings, archives: Mapping[str, Address]) -> str:
-    origin = settings.origins.get("lapse.recordings")
-    try:
-        under = folder_address(settings.recordings, settings.file.parent)
-    except AddressError as error:
-        raise PolicyError(f"`lapse.recordings`: {error}", hint=error.hint, origin=origin) from error
-    for complaint in bad_file_folders({_RECORDINGS: under}, archives, None):
-        message = complaint.message.replace("`under`", "`lapse.recordings`")
-        raise PolicyError(message, hint=complaint.hint, origin=origin)
-    return under.full

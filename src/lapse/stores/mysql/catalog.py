@@ -1,4 +1,4 @@
-"""What the catalogue says of a table: columns with their types, row key, indexes, engine, triggers and children."""
+"""What the catalogue says of a table: columns with their types, row key, indexes, engine and triggers."""
 
 from __future__ import annotations
 
@@ -94,19 +94,6 @@ class Index:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Child:
-    """A foreign key that points at a table.
-
-    Attributes:
-        table: The table that has it, with its database.
-        on_delete: What becomes of its rows: ``RESTRICT``, ``CASCADE``, ``SET NULL``, …
-    """
-
-    table: str
-    on_delete: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Trigger:
     """A trigger that a delete fires.
 
@@ -132,7 +119,6 @@ class Table:
         size: Bytes of data, as the server estimates.
         columns: In order, invisible ones among them.
         indexes: The primary key first.
-        children: Foreign keys that point at it.
         triggers: Those that a delete fires.
         key: Columns that name a row and by which it is walked: the primary key, else a unique one. Empty without.
         automatic: The column that counts up by itself. None without.
@@ -148,7 +134,6 @@ class Table:
     size: int
     columns: tuple[TableColumn, ...]
     indexes: tuple[Index, ...]
-    children: tuple[Child, ...]
     triggers: tuple[Trigger, ...]
     key: tuple[TableColumn, ...]
     automatic: str | None
@@ -159,6 +144,11 @@ class Table:
     def sql(self) -> str:
         """Its name in a statement."""
         return f"{quote(self.database)}.{quote(self.name)}"
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Its database and name: no other table has both."""
+        return self.database, self.name
 
     @property
     def shown(self) -> str:
@@ -204,8 +194,7 @@ def find_table(connection: Connection, name: str) -> Table:
     """
     database, _, rest = name.partition(".")
     found = connection.rows(
-        "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE, ENGINE, COALESCE(TABLE_ROWS, 0), COALESCE(DATA_LENGTH, 0), "
-        "COALESCE(AUTO_INCREMENT, 0) > 0, TABLE_SCHEMA = DATABASE() FROM information_schema.TABLES "
+        "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES "
         "WHERE (TABLE_SCHEMA = DATABASE() AND TABLE_NAME = %s) OR (TABLE_SCHEMA = %s AND TABLE_NAME = %s) "
         "ORDER BY TABLE_SCHEMA = DATABASE() DESC",
         (name, database, rest),
@@ -213,19 +202,27 @@ def find_table(connection: Connection, name: str) -> Table:
     if not found:
         known = tables(connection)
         raise StoreMissingError(f"there is no table {name!r} in the database", hint=nearest(name, known))
-    schema, table, kind, engine, rows, size, _, home = found[0]
+    return table_of(connection, *map(str, found[0]))
+
+
+def table_of(connection: Connection, schema: str, table: str) -> Table:
+    """A table that is known to be there."""
+    ((kind, engine, rows, size, home),) = connection.rows(
+        "SELECT TABLE_TYPE, ENGINE, COALESCE(TABLE_ROWS, 0), COALESCE(DATA_LENGTH, 0), TABLE_SCHEMA = DATABASE() "
+        "FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s",
+        (schema, table),
+    )
     columns, automatic = _columns(connection, schema, table)
     indexes = _indexes(connection, schema, table)
     return Table(
-        database=str(schema),
-        name=str(table),
+        database=schema,
+        name=table,
         kind=str(kind),
         engine=None if engine is None else str(engine),
         rows=int(rows),
         size=int(size),
         columns=columns,
         indexes=indexes,
-        children=_children(connection, schema, table),
         triggers=_triggers(connection, schema, table),
         key=_key(columns, indexes),
         automatic=automatic,
@@ -286,19 +283,6 @@ def _key(columns: Iterable[TableColumn], indexes: Iterable[Index]) -> tuple[Tabl
         if index.unique and index.whole and all(not c.nullable and c.type in _WALKED for c in found) and found:
             return found
     return ()
-
-
-def _children(connection: Connection, schema: str, table: str) -> tuple[Child, ...]:
-    rows = connection.rows(
-        "SELECT DISTINCT r.CONSTRAINT_SCHEMA, r.TABLE_NAME, r.DELETE_RULE "
-        "FROM information_schema.REFERENTIAL_CONSTRAINTS r "
-        "WHERE r.UNIQUE_CONSTRAINT_SCHEMA = %s AND r.REFERENCED_TABLE_NAME = %s ORDER BY 1, 2",
-        (schema, table),
-    )
-    return tuple(
-        Child(table=str(name) if owner == schema else f"{owner}.{name}", on_delete=str(rule))
-        for owner, name, rule in rows
-    )
 
 
 def _triggers(connection: Connection, schema: str, table: str) -> tuple[Trigger, ...]:

@@ -26,7 +26,7 @@ _SESSION = (
     "sql_safe_updates = 0",
     "sql_big_selects = 1",
 )
-_LOCKED = {1205: "somebody has a row locked", 1213: "a deadlock"}
+_LOCKED = {1205: "somebody has a row locked", 1213: "a deadlock", 1451: "somebody refers to a row since just now"}
 _LONG = (1969, 3024)
 _UNSAFE = 1592  # for a log of statements; at READ COMMITTED rows are logged
 _GONE = (0, 2002, 2003, 2006, 2013, 2014, 2055, 4031, 1053, 1927)

@@ -73,7 +73,8 @@ class Driver:
             name: tls.pop(name) == "true" for name in ("ssl_verify_cert", "ssl_verify_identity") if name in tls
         }
         if self.name == "PyMySQL":
-            return {**tls, **checked}
+            # Nobody listens on a unix socket, and to read this machine's certificates takes longer than to connect.
+            return {**tls, **checked} if address.tls or address.socket is None else {"ssl_disabled": True}
         if not address.tls:
             return {}
         modes = {"ssl_verify_identity": "VERIFY_IDENTITY", "ssl_verify_cert": "VERIFY_CA"}

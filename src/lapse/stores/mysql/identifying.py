@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Iterator
 
 from lapse import clock
-from lapse.errors import GuardError, StoreError, UnsupportedError
+from lapse.errors import GuardError, UnsupportedError
 from lapse.instant import Nanos, rfc3339
 from lapse.model.plan import Fingerprint, Identity, Mark
 from lapse.model.policy import Dataset, TimeFormat
@@ -16,6 +16,7 @@ from lapse.model.selection import SKEW
 from lapse.sqlcore.fields import field_path
 from lapse.stores.mysql.catalog import INTEGERS, OWN, Table, TableColumn
 from lapse.stores.mysql.connection import Connection
+from lapse.stores.mysql.dependents import Dependents
 from lapse.stores.mysql.times import is_naive
 
 _RETURNING = (10, 0, 5)
@@ -28,21 +29,22 @@ def has_returning(connection: Connection) -> bool:
     return connection.is_mariadb and connection.version >= _RETURNING
 
 
-def identify(connection: Connection, table: Table, dataset: Dataset, time_format: TimeFormat) -> Identity:
-    """Everything a plan says of a table before it counts.
+def identify(connection: Connection, dependents: Dependents, dataset: Dataset, time_format: TimeFormat) -> Identity:
+    """Everything a plan says of a table, the one of *dependents*, before it counts.
 
     Raises:
         StoreMissingError: If a column the policy uses is not there.
         GuardError: If the server's clock and this machine's differ.
     """
     check_clock(connection)
-    refused = refusal(connection, table)
+    table = dependents.table
+    refused = refusal(connection, dependents)
     mark = None if refused else _mark(connection, table)
     return Identity(
         fingerprint=fingerprint(connection, table, dataset.fields),
         mark=mark,
         unmarked=None if mark else _unmarked(table),
-        notes=() if refused else tuple(_notes(connection, table, dataset, time_format)),
+        notes=() if refused else tuple(_notes(connection, dependents, dataset, time_format)),
         refusal=refused,
     )
 
@@ -100,9 +102,12 @@ def _unmarked(table: Table) -> str:
     return f"table {table.name} has no single AUTO_INCREMENT column as its key"
 
 
-def refusal(connection: Connection, table: Table) -> str | None:
+def refusal(connection: Connection, dependents: Dependents) -> str | None:
     """Why nothing may be removed. None if it may."""
-    return _wrong_kind(table) or _wrong_parts(table) or _wrong_server(connection)
+    table = dependents.table
+    wrong = _wrong_kind(table) or _wrong_key(table) or _wrong_parts(table) or dependents.refusal
+    along = [_wrong_kind(dependent.table) or _wrong_parts(dependent.table) for dependent in dependents.taken]
+    return wrong or next(filter(None, along), None) or _wrong_server(connection)
 
 
 def _wrong_kind(table: Table) -> str | None:
@@ -115,22 +120,19 @@ def _wrong_kind(table: Table) -> str | None:
         return f"{name} is a {table.kind.lower()}, not a table"
     if (table.engine or "").lower() != "innodb":
         return f"{name} is a table of {table.engine}, which has no transactions that Lapse could rely on"
-    if not table.key:
-        return f"{name} has no primary key, and no unique one without NULL, that could name its rows"
     return None
+
+
+def _wrong_key(table: Table) -> str | None:
+    return None if table.key else f"{table.name} has no primary key, and no unique one without NULL, to name its rows"
 
 
 def _wrong_parts(table: Table) -> str | None:
     from lapse.stores.mysql.encoding import arrow_type
 
-    children = [child.table for child in table.children if child.on_delete != "SET NULL"]
-    if children:
-        return (
-            f"foreign keys of {', '.join(children)} point at {table.name}: their rows would go unarchived, or forbid it"
-        )
     vetoing = [trigger.name for trigger in table.triggers if trigger.before]
     if vetoing:
-        return f"trigger {', '.join(vetoing)} runs before each delete and may refuse it"
+        return f"trigger {', '.join(vetoing)} runs before each delete from {table.name} and may refuse it"
     try:
         for column in table.columns:
             arrow_type(column)
@@ -145,17 +147,19 @@ def _wrong_server(connection: Connection) -> str | None:
     return None
 
 
-def _notes(connection: Connection, table: Table, dataset: Dataset, time_format: TimeFormat) -> Iterator[str]:
+def _notes(connection: Connection, dependents: Dependents, dataset: Dataset, time_format: TimeFormat) -> Iterator[str]:
+    table = dependents.table
     column = table.column(dataset.time)
     if time_format is not dataset.time_format:
         yield f"{column.name} holds numbers and is read as {time_format.value}"
     if dataset.zone is None and is_naive(column):
         yield f"{column.name} is {column.full} without time zone and is read as UTC; set `time zone:` if it is not"
     yield from _index_notes(table, column)
-    for child in table.children:
-        yield from _child_notes(connection, table, child.table)
-    for trigger in table.triggers:
-        yield f"trigger {trigger.name} runs after each row that is removed"
+    for each in (table, *(dependent.table for dependent in dependents.taken)):
+        for trigger in each.triggers:
+            yield f"trigger {trigger.name} runs after each row that is removed from {each.shown}"
+    for path in dependents.losing:
+        yield f"a foreign key of {path[-1].child.shown} says ON DELETE SET NULL: rows there lose their reference"
     generated = [each.name for each in table.columns if each.generated]
     if generated:
         yield f"computed columns are archived, and computed again at a restore: {', '.join(generated)}"
@@ -178,18 +182,6 @@ def _seconds(rows: int) -> str:
 
 def _plain(name: str) -> str:
     return "".join(char if char.isalnum() else "_" for char in name).lower()
-
-
-def _child_notes(connection: Connection, table: Table, child: str) -> Iterator[str]:
-    try:
-        ((rows,),) = connection.rows(
-            "SELECT TABLE_ROWS FROM information_schema.TABLES WHERE CONCAT_WS('.', TABLE_SCHEMA, TABLE_NAME) = %s",
-            (child if "." in child else f"{table.database}.{child}",),
-        )
-    except (StoreError, ValueError):
-        rows = None  # not ours to see
-    counted = "" if rows is None else f" (about {int(rows):,} rows)"
-    yield f"a foreign key of {child}{counted} says ON DELETE SET NULL: rows there lose their reference"
 
 
 def _server_notes(connection: Connection) -> Iterator[str]:

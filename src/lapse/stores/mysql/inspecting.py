@@ -23,6 +23,7 @@ from lapse.sqlcore.roles import ACTORS, TENANTS, TIMES, TYPES, is_passing, rank
 from lapse.stores.mysql.address import parse
 from lapse.stores.mysql.catalog import Table, TableColumn, find_table, tables
 from lapse.stores.mysql.connection import Connection
+from lapse.stores.mysql.dependents import dependents_of
 from lapse.stores.mysql.dialect import MysqlDialect
 from lapse.stores.mysql.encoding import size_sql
 from lapse.stores.mysql.identifying import fingerprint, refusal
@@ -204,7 +205,7 @@ class _Look:
         return (None, None) if oldest is None else (Nanos(int(oldest)), Nanos(int(newest)))
 
     def _notes(self) -> Iterator[str]:
-        refused = refusal(self._connection, self._table)
+        refused = refusal(self._connection, dependents_of(self._connection, self._table))
         if refused is not None:
             yield f"nothing can be removed here: {refused}"
         if self._is_large:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -11,13 +12,71 @@ from lapse.instant import Nanos
 from lapse.model.plan import Tally
 from lapse.ports import RowBatch
 from lapse.sqlcore.fragments import Fragment, joined
+from lapse.stores.mysql.catalog import Table
 from lapse.stores.mysql.encoding import Shape, parsed, text_field
 from lapse.stores.mysql.judging import Judge
 
 _FACTS = {"code": pa.int32(), "instant": pa.int64(), "tenant": pa.string(), "size": pa.int64()}
 
 
-def line_of(judge: Judge, codes: Sequence[int], shape: Shape | None) -> Fragment:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """Lines as Arrow.
+
+    Attributes:
+        facts: Code, instant, tenant and size of each row, a table. None where the lines have none.
+        rows: The rows. None where they were only counted.
+    """
+
+    facts: Any
+    rows: RowBatch | None
+
+    def tallies(self, size: int) -> list[Tally]:
+        """Counts of the rows by their facts; *size* is the bytes of all of them."""
+        return [] if self.facts is None else counted(self.facts, size)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """How rows of a table travel.
+
+    Attributes:
+        table: The table's name, for messages.
+        line: The SQL of a row's line.
+        shape: Its columns. None where they stay: rows are only counted.
+        has_facts: Whether facts stand before the columns.
+    """
+
+    table: str
+    line: Fragment
+    shape: Shape | None
+    has_facts: bool
+
+    @classmethod
+    def of_lapsed(cls, judge: Judge, codes: Sequence[int], *, whole: bool) -> Form:
+        """Rows with one of *codes*, with what is known of them; *whole* with their columns."""
+        shape = Shape(judge.table) if whole else None
+        return cls(table=judge.table.name, line=_line_of(judge, codes, shape), shape=shape, has_facts=True)
+
+    @classmethod
+    def of_columns(cls, table: Table) -> Form:
+        """Whole rows of a table on which nothing was decided."""
+        shape = Shape(table)
+        return cls(table=table.name, line=plain_line(shape), shape=shape, has_facts=False)
+
+    def read(self, lines: Sequence[bytes]) -> Read:
+        """Lines as Arrow.
+
+        Raises:
+            StoreError: If a value does not fit, with the column's name.
+        """
+        if self.shape is None:
+            return Read(facts=parsed(lines, _FACTS, self.table), rows=None)
+        facts, rows = self.shape.read(lines, _FACTS if self.has_facts else {})
+        return Read(facts=facts if self.has_facts else None, rows=rows)
+
+
+def _line_of(judge: Judge, codes: Sequence[int], shape: Shape | None) -> Fragment:
     """The SQL of the line of a row with one of *codes*: its facts, then with a *shape* its columns."""
     code = Fragment(str(codes[0])) if len(codes) == 1 else judge.code
     tenant = Fragment("NULL") if judge.tenant is None else _field(judge.tenant)
@@ -40,13 +99,6 @@ def _line(fields: Sequence[Fragment]) -> Fragment:
 
 def _field(text: Fragment) -> Fragment:
     return Fragment(text_field(text.sql), text.values)
-
-
-def read_lines(lines: Sequence[bytes], shape: Shape | None, table: str) -> tuple[Any, RowBatch | None]:
-    """The facts of lines, as an Arrow table, and their rows. None without a *shape*."""
-    if shape is None:
-        return parsed(lines, _FACTS, table), None
-    return shape.read(lines, _FACTS)
 
 
 def read_plain(lines: Sequence[bytes], shape: Shape) -> RowBatch:

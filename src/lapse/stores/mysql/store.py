@@ -11,7 +11,7 @@ from itertools import count
 from typing import ClassVar
 
 from lapse import clock
-from lapse.errors import StoreError, UnsupportedError
+from lapse.errors import BusyError, ChangedError, StoreError, UnsupportedError
 from lapse.instant import Nanos
 from lapse.model.disposal import Disposal, Facts
 from lapse.model.plan import Identity, Tally
@@ -27,6 +27,7 @@ from lapse.stores.mysql.address import parse
 from lapse.stores.mysql.burdening import burden
 from lapse.stores.mysql.catalog import Table, find_table
 from lapse.stores.mysql.connection import Connection
+from lapse.stores.mysql.dependents import Dependents, dependents_of
 from lapse.stores.mysql.finding import find
 from lapse.stores.mysql.identifying import has_returning, identify, refusal
 from lapse.stores.mysql.judging import Judge
@@ -103,6 +104,10 @@ class MysqlStore:
             )
         return find_table(self._connection, self._dataset.table)
 
+    @cached_property
+    def _dependents(self) -> Dependents:
+        return dependents_of(self._connection, self._table, apart=self._dataset.apart)
+
     @property
     def _walk(self) -> KeyWalk:
         return KeyWalk(self._connection, self._table)
@@ -110,7 +115,11 @@ class MysqlStore:
     def identity(self) -> Identity:
         """The server, table and columns; what stands against removing; the highest key."""
         latest = Nanos(clock.real_now() + SKEW)
-        return identify(self._connection, self._table, self._dataset, self._format(latest))
+        return identify(self._connection, self._dependents, self._dataset, self._format(latest))
+
+    def remarks(self, selection: Selection) -> tuple[str, ...]:
+        """What foreign keys do to other tables when the lapsed rows go, with counts."""
+        return self._dependents.remarks(self._connection, self._judge(selection))
 
     # Looking
 
@@ -239,7 +248,7 @@ class MysqlStore:
     def take(self, piece: Slice) -> Iterator[MysqlTake]:
         """Delete the slice's lapsed rows in a transaction; the commit ends it, leaving the block undoes it."""
         self._require_writing()
-        refused = refusal(self._connection, self._table)
+        refused = refusal(self._connection, self._dependents)
         if refused is not None:
             raise UnsupportedError(refused, hint="Lapse removes nothing there.")
         self._make_own()
@@ -247,6 +256,7 @@ class MysqlStore:
         ground = Ground(
             connection=self._connection,
             judge=self._judge(piece.selection, time_format),
+            dependents=self._dependents,
             learner=self._learner,
             target=self._target,
             returning=self.use_returning and has_returning(self._connection),
@@ -256,7 +266,11 @@ class MysqlStore:
             ends.callback(self._connection.roll_back)
             taken = MysqlTake(ground, piece, self._walked(way).within(keys))
             ends.callback(taken.end)
-            yield taken
+            try:
+                yield taken
+            except (BusyError, ChangedError):
+                self._learner.shrink()
+                raise
 
     def _require_writing(self) -> None:
         if self._read_only:
@@ -303,7 +317,8 @@ class MysqlStore:
 
         self._require_writing()
         self._surveyed = None
-        self.__dict__.pop("_table", None)
+        for name in ("_table", "_dependents"):
+            self.__dict__.pop(name, None)
         return restore(self._connection, self._dataset, part)
 
     # Reclaiming

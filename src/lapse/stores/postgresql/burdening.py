@@ -29,7 +29,8 @@ WHERE NOT active AND restart_lsn IS NOT NULL AND wal_status IS DISTINCT FROM 'lo
 """
 _OTHERS = """
 SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
-    AND (backend_type IS NULL OR backend_type = 'client backend' AND state = 'active' AND application_name <> 'lapse'))
+    AND (backend_type IS NULL OR backend_type = 'client backend' AND application_name <> 'lapse'
+        AND (state = 'active' OR state_change > clock_timestamp() - interval '1 second')))
 """
 
 

@@ -25,6 +25,12 @@ from lapse.stores.postgresql.slicing import cut
 from lapse.stores.postgresql.surveying import Survey, Surveyor
 from lapse.stores.postgresql.timecuts import TimeCutter, is_worth_it
 
+_UNREAD = 1_000_000
+"""Rows of a slice that goes without a copy, at most."""
+
+_FREE = Budget().rows
+"""A smaller budget is somebody's wish."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Surveyed:
@@ -106,10 +112,12 @@ class Cutter:
         highest = self._scene.highest(mark)
 
         weight = self._weight(selection, codes, survey)
+        most = min(budget.rows, max(1, budget.size // self._scene.row_size))
+        if not destination.archives and budget.whole and budget.rows >= _FREE:
+            most = _UNREAD  # nothing is read, so only the time of a transaction counts
 
         def limit() -> int:
-            rows = self.pace.limit(min(budget.rows, max(1, budget.size // self._scene.row_size)))
-            return max(1, rows // weight)
+            return max(1, self.pace.limit(most) // weight)
 
         if is_worth_it(self._scene, survey, selection, codes):
             times = TimeCutter(self._scene, selection, codes)

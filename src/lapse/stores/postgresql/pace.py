@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_FIRST = 5_000
+_FIRST = 10_000
 _LEAST = 200
 _AIM = 0.6
 """Share of the target to aim at: transactions differ, and the target is for the longest."""

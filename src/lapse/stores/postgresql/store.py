@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from lapse import clock
 from lapse.canonical import Json
-from lapse.errors import BusyError, ChangedError, StoreError
+from lapse.errors import BusyError, ChangedError, StoreError, StoreMissingError
 from lapse.model.disposal import Disposal, Facts
 from lapse.model.facts import DatabaseFacts, SmallTable
 from lapse.model.files import PendingFile
@@ -63,7 +63,7 @@ class PostgresStore:
         return replace(found, refusal=found.refusal or scene.dependents.refusal or unfiled)
 
     def survey(self, selection: Selection, mark: Mark | None = None) -> Iterator[Tally]:
-        """Count every row, stretch by stretch, in one snapshot; sizes are estimated from a sample."""
+        """Count every row, stretch by stretch; sizes are estimated from a sample."""
         yield from self._cutter.survey(selection, mark)
 
     def find(self, selection: Selection, key: str) -> Iterator[Found]:
@@ -168,7 +168,12 @@ class PostgresStore:
     @contextmanager
     def _leased(self) -> Iterator[None]:
         scene, dataset = self._scene, self._dataset
-        with lease(scene.connection, scene.table, address=dataset.store, dataset=dataset.name):
+        try:
+            table = scene.table
+        except StoreMissingError:  # a restore makes it; nobody else works on what is not there
+            yield
+            return
+        with lease(scene.connection, table, address=dataset.store, dataset=dataset.name):
             yield
 
     # After

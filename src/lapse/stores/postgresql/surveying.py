@@ -1,7 +1,9 @@
-"""The survey: every row judged and counted once, stretch by stretch, in one snapshot.
+"""The survey: every row judged and counted once, stretch by stretch.
 
-A stretch takes a fraction of a second, whatever the table's size, so that a statement timeout of the role is no
-hindrance; what is remembered of each lets slices be cut without reading the table again.
+A stretch is a transaction of its own and takes a fraction of a second, whatever the table's size: no snapshot is held
+that would keep dead rows from being cleared away, and a statement timeout of the role is no hindrance. A row that is
+changed meanwhile may be counted twice or not at all. What is remembered of each stretch lets slices be cut without
+reading the table again.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from lapse.stores.postgresql.places import Leaf, Stretch, within
 from lapse.stores.postgresql.rulers import Ruler
 from lapse.stores.postgresql.slicing import Cell
 
-_ROWS = 2_500  # so that a slice of few rows need not be cut out of one, which reads it twice
+_ROWS = 5_000  # so that a slice of few rows need not be cut out of one, which reads it twice
 _SECONDS = 0.2
 _MERGE_AT = 5_000  # tallies, so that memory does not grow with the table
 
@@ -74,17 +76,16 @@ class Surveyor:
         pending: list[Tally] = []
         cells: list[Cell[Stretch]] = []
         divisions: Counter[tuple[int, int]] = Counter()
-        with self.connection.transaction("ISOLATION LEVEL REPEATABLE READ READ ONLY"):
-            for leaf in self.leaves:
-                for stretch, found in self._stretches(leaf):
-                    going = [(number, tally) for number, tally in found if tally.code in lapsed]
-                    cells.append(_cell(stretch, found, going))
-                    for number, tally in going:
-                        if number is not None:
-                            divisions[number, tally.code] += tally.records
-                    pending += [tally for _, tally in found]
-                    if len(pending) >= _MERGE_AT:
-                        tallies, pending = merge([*tallies, *pending]), []
+        for leaf in self.leaves:
+            for stretch, found in self._stretches(leaf):
+                going = [(number, tally) for number, tally in found if tally.code in lapsed]
+                cells.append(_cell(stretch, found, going))
+                for number, tally in going:
+                    if number is not None:
+                        divisions[number, tally.code] += tally.records
+                pending += [tally for _, tally in found]
+                if len(pending) >= _MERGE_AT:
+                    tallies, pending = merge([*tallies, *pending]), []
         return Survey(tallies=merge([*tallies, *pending]), cells=cells, ruler=self.ruler, divisions=divisions)
 
     def _stretches(self, leaf: Leaf) -> Iterator[tuple[Stretch, Found]]:
@@ -95,8 +96,7 @@ class Surveyor:
             stretch = Stretch(leaf.oid, (first, 0), (last, 0))
             began = clock.monotonic()
             try:
-                with self.connection.attempt():
-                    found = self._tallies(leaf, stretch)
+                found = self._tallies(leaf, stretch)
             except BusyError:
                 if pages == 1:
                     raise
