@@ -711,7 +711,7 @@ def test_nothing_goes_where_the_server_is_not_sure_of_a_value(
     with world.store() as store:
         (piece,) = cut(store, selection)
         monkeypatch.setattr(Judge, "going", lambda self, codes: going(self, codes) + f" AND {unsure}")
-        with pytest.raises(StoreError, match="JSON|INTEGER"):
+        with pytest.raises(StoreError, match=r"JSON|INTEGER"):
             remove(store, piece)
 
     assert len(world.snapshot()) == 3

@@ -98,9 +98,8 @@ def test_a_reference_that_leads_nowhere_is_a_complaint_without_the_secret(
 @pytest.mark.parametrize("text", ["tenant: ${LAPSE_TEST_PW}", "expect: x${LAPSE_TEST_PW}", "time zone: ${UTC}"])
 def test_a_reference_elsewhere_is_refused(tmp_path: Path, text: str) -> None:
     """Only addresses are never written down again, so a reference may stand nowhere else."""
-    assert any(
-        "is replaced in `store`, `to`, `under` and `ledger` only" in each.message for each in complaints(dataset(tmp_path, text))
-    )
+    said = [each.message for each in complaints(dataset(tmp_path, text))]
+    assert any("is replaced in `store`, `to`, `under` and `ledger` only" in message for message in said)
 
 
 def test_two_dollars_are_one(tmp_path: Path) -> None:

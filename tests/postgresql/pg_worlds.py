@@ -45,7 +45,7 @@ class PostgresWorld(World):
         with self.connected() as connection:
             connection.execute('DROP TABLE IF EXISTS "log", "lapse_disposals"')
             connection.execute(
-                f'CREATE TABLE "log" ("id" {self.key}, "at" {self.time_type}, "kind" varchar(100), '  # type: ignore[arg-type]
+                f'CREATE TABLE "log" ("id" {self.key}, "at" {self.time_type}, "kind" varchar(100), '
                 f'"tenant" text, "level" bigint, "body" text) {self.options}; {self.more}'
             )
             self._insert(connection, records)

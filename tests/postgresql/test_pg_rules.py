@@ -66,8 +66,9 @@ _GLOBS = [
     "*\0",
     "*-*",
 ]
+_VALUES: list[object] = [*_TEXTS, 12, -7, 12.0, True, False, None, [1], {}]
 _DOCUMENTS = [
-    *(json.dumps({"user": value, "a": {"b": value}}) for value in [*_TEXTS, 12, -7, 12.0, True, False, None, [1], {}]),
+    *(json.dumps({"user": value, "a": {"b": value}}) for value in _VALUES),
     '{"user": "x", "user": "acme"}', '{"user": -0, "a": [{"b": 1}]}', '{"user": 1e3}', '{"user": 12345678901234567890}',
     '{"a": null}', '{"user": {"user": "acme"}}', '["user"]', '"user"', "null", "{}", ' { "user" : "acme" } ',
 ]  # fmt: skip
