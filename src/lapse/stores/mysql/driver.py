@@ -9,7 +9,7 @@ from typing import Any
 
 from lapse.errors import MissingDriverError
 from lapse.stores.mysql.address import Address
-from lapse.stores.mysql.packets import pymysql_texts
+from lapse.stores.mysql.packets import pymysql_texts, widen
 
 _ROWS = 10_000
 
@@ -65,6 +65,8 @@ class Driver:
             connect_timeout=address.timeout,
         )
         connection.autocommit(True)
+        if self.name == "PyMySQL":
+            widen(connection)
         return connection
 
     def _tls(self, address: Address) -> dict[str, Any]:

@@ -95,8 +95,9 @@ class Removal:
         self.is_complete = True
 
     def _read(self, statement: Fragment) -> Iterator[RowBatch]:
-        with closing(ahead(self._connection.texts(statement))) as chunks:
-            for lines in _grouped(chunks, self._rows.table.name):
+        groups = _grouped(self._connection.texts(statement), self._rows.table.name)
+        with closing(ahead(groups)) as found_lines:
+            for lines in found_lines:
                 found = self._rows.form.read(lines)
                 before = self.content.raw_size
                 if found.rows is not None:
