@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
 
 # Real servers, started when the first test asks for one.
 pytest_plugins = ["servers.fixtures"]
 
+_OF_A_RUN = ("LAPSE_STATE_DIR", "LAPSE_NOW")
 _IN_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_left_behind() -> Iterator[None]:
+    """What a test sets for a run in its own process is not there for the next one."""
+    before = {name: os.environ.get(name) for name in _OF_A_RUN}
+    yield
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def _never_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:

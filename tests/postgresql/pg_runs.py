@@ -223,6 +223,11 @@ class Running:
             text=True,
         )
 
+    def __del__(self) -> None:
+        """A test that fails leaves no process behind, and no open pipe."""
+        self.process.kill()
+        self.process.communicate()
+
     def end(self, seconds: float = 120) -> Ended:
         """Wait for its end."""
         out, said = self.process.communicate(timeout=seconds)

@@ -326,11 +326,13 @@ def test_a_replica_that_stops_makes_the_run_wait(seconds: float, postgres_folder
     """Nothing is removed while it stands still; when it is back, the run goes on and is complete."""
     with PostgresServer.start(servers()[-1], postgres_folder / "a") as server:
         url = server.create_database("shop")
-        world = make(tmp_path / "world", url, records=40_000, pace="{max lag: 1 s, rows per second: 6000}")
+        # Short transactions make small slices, so that the run looks at the replica often.
+        pace = "{max lag: 1 s, rows per second: 4000, transaction: 20 ms}"
+        world = make(tmp_path / "world", url, records=40_000, pace=pace)
         with server.replica(postgres_folder / "b") as replica:
             replica.catch_up(server)
             running = world.lapse("run", "--json")
-            await_condition(lambda: _left(world) < 40_000, "the first slice")
+            await_condition(lambda: _left(world) < 29_000, "the first slices")
             replica.pause()
             await_condition(lambda: _stands_still(world, seconds), "the run to wait", seconds=20 + 2 * seconds)
             assert running.process.poll() is None
