@@ -9,15 +9,23 @@ import pytest
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 from ruamel.yaml import YAML
+from ruamel.yaml.constructor import SafeConstructor
 from test_policyfile_load import DESIGN
 
 from lapse.policyfile import json_schema
 
 
+class _DatesAreText(SafeConstructor):
+    """A class of its own: what is added to the library's is there for everybody."""
+
+
+_DatesAreText.add_constructor("tag:yaml.org,2002:timestamp", lambda _, node: node.value)
+
+
 def data(text: str) -> Any:
     """YAML as an editor's validator sees it: dates are text there."""
     yaml = YAML(typ="safe", pure=True)
-    yaml.constructor.add_constructor("tag:yaml.org,2002:timestamp", lambda _, node: node.value)
+    yaml.Constructor = _DatesAreText
     return yaml.load(text)
 
 
