@@ -59,7 +59,7 @@ services: ## Install PostgreSQL and MariaDB for the tests, where they are missin
 test: services check ## Everything CI runs: `check`, and every test with reduced counts
 	@$(BIN)/pytest -n auto -m "not soak"
 
-soak: $(READY) ## The full counts; takes long, and writes bench/SOAK.md
+soak: services $(READY) ## The full counts; takes long, and writes bench/SOAK.md
 	@$(BIN)/python bench/soak.py
 
 bench: services $(READY) ## Against the plain ways; needs sqlite3, percona-toolkit and postgresql-15-partman; hours
