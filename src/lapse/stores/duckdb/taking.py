@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from lapse import clock
-from lapse.errors import ChangedError, CommitUnknownError, ProofError, StoreError
-from lapse.model.disposal import Disposal, Method, Proof, Waiver
+from lapse.errors import ChangedError, CommitUnknownError, StoreError
+from lapse.model.disposal import Disposal, Method, Proof
 from lapse.model.plan import Tally
 from lapse.ports import Part, Slice
 from lapse.segments.content import ContentDigest
 from lapse.sqlcore.markers import Markers
+from lapse.sqlcore.proving import check_proof
 from lapse.stores.duckdb.connection import Connection
 from lapse.stores.duckdb.encoding import check_exact, inexact, manifest_columns, yielded
 from lapse.stores.duckdb.judging import Judge
@@ -93,22 +94,8 @@ class DuckdbTake:
         return disposal
 
     def _check(self, proof: Proof) -> None:
-        piece = self._piece
-        if isinstance(proof, Waiver):
-            if piece.destination.archives or proof.slice != piece.name:
-                raise ProofError(f"slice {piece.name}: the waiver is not for it", hint="Nothing was removed.")
-            return
-        archives = tuple(sorted(verified.archive for verified in proof))
-        if not archives or archives != piece.destination.archives:
-            raise ProofError(f"slice {piece.name} needs a proof from {piece.destination}", hint="Nothing was removed.")
-        expected = (self._content.digest(),)
-        for verified in proof:
-            records = sum(segment.records for segment in verified.segments)
-            if (verified.slice, verified.content, records) != (piece.name, expected, self._records):
-                raise ProofError(
-                    f"slice {piece.name}: the proof from {verified.archive} is for other records",
-                    hint="Nothing was removed.",
-                )
+        content = (self._content.digest(),) if self._records else ()
+        check_proof(proof, self._piece, records=self._records, content=content)
 
     def _delete_unread(self) -> None:
         self._deleted = True

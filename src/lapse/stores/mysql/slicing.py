@@ -16,11 +16,6 @@ Split = Callable[[KeyRange, int], Key | None]
 _WIDEST = 200
 """Stretches in one range at most, so that reading it stays short however few rows lapsed."""
 
-_FIRST = 10_000
-_LEAST = 500
-_AIM = 0.6
-"""Share of the target to aim at: transactions differ, and the target is for the longest."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lapsed:
@@ -118,25 +113,3 @@ def _split(cell: Cell, count: int, codes: tuple[int, ...], *, limit: Limit, spli
         rest, rows = KeyRange(at, rest.until), rows - allowed
     if rows > 0:
         yield rest
-
-
-class Learner:
-    """How many rows one transaction may have, learnt from how long the last ones took."""
-
-    def __init__(self) -> None:
-        self._rows = _FIRST
-
-    def learn(self, rows: int, seconds: float, *, target: float) -> None:
-        """Take note of a transaction that removed *rows* in *seconds*. Growth is cautious, shrinking is not."""
-        if rows < _LEAST and seconds < target:
-            return
-        wanted = int(rows * target * _AIM / max(seconds, 0.001))
-        self._rows = max(_LEAST, min(wanted, self._rows * 2))
-
-    def shrink(self) -> None:
-        """Take note of a transaction that was too long or in somebody's way."""
-        self._rows = max(_LEAST, self._rows // 2)
-
-    def limit(self, most: int) -> int:
-        """Rows for the next transaction, *most* at the utmost."""
-        return max(1, min(most, self._rows))

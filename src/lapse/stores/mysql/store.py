@@ -21,7 +21,9 @@ from lapse.model.selection import SKEW, Destination, Selection
 from lapse.model.timetext import check_zone
 from lapse.ports import Budget, Burden, Found, Part, RestoreCount, Sketch, Slice
 from lapse.sqlcore.fragments import Fragment
+from lapse.sqlcore.learning import Learner
 from lapse.sqlcore.markers import MARKER_TABLE
+from lapse.sqlcore.tallying import Running
 from lapse.stores.mysql import leasing, own, reclaiming, timewalk
 from lapse.stores.mysql.address import parse
 from lapse.stores.mysql.burdening import burden
@@ -32,13 +34,14 @@ from lapse.stores.mysql.finding import find
 from lapse.stores.mysql.identifying import has_returning, identify, refusal
 from lapse.stores.mysql.judging import Judge
 from lapse.stores.mysql.ranges import Key, KeyRange, KeyWalk
-from lapse.stores.mysql.slicing import Cell, Learner, Weights, cut
-from lapse.stores.mysql.surveying import Running, Surveyor
+from lapse.stores.mysql.slicing import Cell, Weights, cut
+from lapse.stores.mysql.surveying import Surveyor
 from lapse.stores.mysql.taking import Ground, MysqlTake
 from lapse.stores.mysql.times import read_format
 from lapse.stores.mysql.timewalk import Border
 
 Mark = Mapping[str, tuple[int, ...]]
+_LEAST = 500  # rows of a transaction
 
 
 class _Way(Enum):
@@ -74,8 +77,7 @@ class MysqlStore:
         self._read_only = read_only
         self._address = parse(dataset.store, shown=dataset.shown)
         self._opened: Connection | None = None
-        self._learner = Learner()
-        self._target = dataset.pace.transaction
+        self._learner = Learner(least=_LEAST)
         self._surveyed: _Surveyed | None = None
         self._formats: dict[Nanos, TimeFormat] = {}
         self._token: int | None = None
@@ -180,7 +182,7 @@ class MysqlStore:
         if not self._table.key:
             return
         judge, number = self._judge(selection), count()
-        self._target = budget.seconds
+        self._learner.target = budget.seconds
         for destination in selection.destinations():
             for way, keys in self._ranges(judge, destination, budget, mark):
                 yield Slice(
@@ -258,7 +260,6 @@ class MysqlStore:
             judge=self._judge(piece.selection, time_format),
             dependents=self._dependents,
             learner=self._learner,
-            target=self._target,
             returning=self.use_returning and has_returning(self._connection),
             token=self._token,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lapse.model.plan import Tally, merge
+from lapse.model.plan import Tally
 from lapse.stores.mysql.connection import Connection
 from lapse.stores.mysql.judging import Judge
 from lapse.stores.mysql.ranges import Key, KeyRange, KeyWalk
@@ -60,23 +60,3 @@ class Surveyor:
                 return
             after, walked = until, walked + rows
             rows = max(_CELL, min(_LARGEST_CELL, walked // (_CELLS // 10)))
-
-
-class Running:
-    """Tallies merged as they come."""
-
-    def __init__(self) -> None:
-        self._merged: tuple[Tally, ...] = ()
-        self._pending: list[Tally] = []
-
-    def add(self, tallies: tuple[Tally, ...]) -> None:
-        """Take in more tallies."""
-        self._pending += tallies
-        if len(self._pending) > 10_000 + len(self._merged):
-            self.merged()
-
-    def merged(self) -> tuple[Tally, ...]:
-        """All of them, one for each code and tenant."""
-        self._merged = merge([*self._merged, *self._pending])
-        self._pending = []
-        return self._merged

@@ -5,24 +5,25 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from typing import TypeVar
 
 from lapse import clock
 from lapse.errors import BusyError, ChangedError, LeaseError, ProofError, StoreError
-from lapse.model.disposal import Disposal, Method, Proof, Verified, Waiver
+from lapse.model.disposal import Disposal, Method, Proof, Waiver
 from lapse.model.plan import Tally, merge
 from lapse.ports import Part, RowBatch, Slice
 from lapse.sqlcore.fragments import Fragment
+from lapse.sqlcore.learning import Learner
+from lapse.sqlcore.proving import check_proof
 from lapse.stores.mysql import own
 from lapse.stores.mysql.connection import Connection, TooLongError
 from lapse.stores.mysql.dependents import Dependents
 from lapse.stores.mysql.judging import Judge
 from lapse.stores.mysql.reading import Form
 from lapse.stores.mysql.removing import NOTHING, Removal, Rows
-from lapse.stores.mysql.slicing import Learner
 
 _ATTEMPTS = 3
 _Result = TypeVar("_Result")
@@ -37,7 +38,6 @@ class Ground:
         judge: What decides.
         dependents: What depends on the table's rows.
         learner: Learns how long transactions last.
-        target: Seconds that a transaction should last.
         returning: Whether ``DELETE … RETURNING`` is there.
         token: Number of the run's lease. None where it has none.
     """
@@ -46,7 +46,6 @@ class Ground:
     judge: Judge
     dependents: Dependents
     learner: Learner
-    target: float
     returning: bool
     token: int | None
 
@@ -177,35 +176,20 @@ class MysqlTake:
             return disposal
         own.markers(self._ground.connection).add(disposal)
         self._ground.connection.commit(f"slice {self._piece.name}")
-        self._ground.learner.learn(disposal.records, clock.monotonic() - self._began, target=self._ground.target)
+        self._ground.learner.learn(disposal.records, clock.monotonic() - self._began)
         return disposal
 
     def _check(self, proof: Proof) -> None:
-        piece = self._piece
-        if isinstance(proof, Waiver):
-            if piece.destination.archives or proof.slice != piece.name:
-                raise ProofError(f"a waiver of slice {proof.slice} is no proof for slice {piece.name}", hint=NOTHING)
-            return
-        if not self._read or not piece.destination.archives:
-            raise ProofError(f"slice {piece.name} is not what the proof is for", hint=NOTHING)
+        complete = self._read and all(removal.is_complete for removal in self._removals)
+        if not isinstance(proof, Waiver) and not complete:
+            raise ProofError(f"slice {self._piece.name} was not read through before its commit", hint=NOTHING)
         found = [removal for removal in self._removals if removal.records]
-        if not found and not proof:
-            return
-        if tuple(sorted(verified.archive for verified in proof)) != piece.destination.archives:
-            raise ProofError(f"the proofs for slice {piece.name} are not of its archives", hint=NOTHING)
-        for verified in proof:
-            self._check_one(verified, found)
-
-    def _check_one(self, verified: Verified, found: Sequence[Removal]) -> None:
-        records = sum(segment.records for segment in verified.segments)
-        wanted = (self._piece.name, sum(removal.records for removal in found))
-        content = tuple(removal.content.digest() for removal in found)
-        is_complete = all(removal.is_complete for removal in self._removals)
-        if not is_complete or (verified.slice, records, verified.content) != (*wanted, content):
-            raise ProofError(
-                f"the proof from archive {verified.archive} is not for the records of slice {self._piece.name}",
-                hint=NOTHING,
-            )
+        check_proof(
+            proof,
+            self._piece,
+            records=sum(removal.records for removal in found),
+            content=tuple(removal.content.digest() for removal in found),
+        )
 
     def _disposal(self, proof: Proof, tallies: tuple[Tally, ...]) -> Disposal:
         piece = self._piece

@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import chain, count, groupby, pairwise
 from typing import cast
 
@@ -14,8 +15,8 @@ from lapse.model.plan import Tally
 from lapse.model.selection import Destination, Selection
 from lapse.ports import Budget, Slice
 from lapse.sqlcore.fragments import Fragment
+from lapse.sqlcore.learning import Learner
 from lapse.stores.postgresql.naming import escaped
-from lapse.stores.postgresql.pace import Learner
 from lapse.stores.postgresql.partitions import Inventory, inventory, lapsed_whole, partition_remarks
 from lapse.stores.postgresql.pieces import Bounds, OfPlaces, OfTimes, Whole, pack, unpack
 from lapse.stores.postgresql.places import Place, Stretch, within
@@ -25,6 +26,8 @@ from lapse.stores.postgresql.slicing import cut
 from lapse.stores.postgresql.surveying import Survey, Surveyor
 from lapse.stores.postgresql.timecuts import TimeCutter, is_worth_it
 
+_LEAST = 200  # rows of a transaction
+
 _UNREAD = 1_000_000
 """Rows of a slice that goes without a copy, at most."""
 
@@ -32,13 +35,18 @@ _FREE = Budget().rows
 """A smaller budget is somebody's wish."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Surveyed:
     """What the last survey counted, for cutting slices without counting again; what was taken since is left out."""
 
     selection: Selection
     mark: Mark | None
     survey: Survey
+
+    @cached_property
+    def numbers(self) -> Mapping[tuple[int, Place], int]:
+        """The number of each cell, by leaf and first place."""
+        return {(cell.range.leaf, cell.range.first): number for number, cell in enumerate(self.survey.cells)}
 
 
 class Cutter:
@@ -48,7 +56,7 @@ class Cutter:
         self._scene = scene
         self._surveyed: _Surveyed | None = None
         self._contested: set[int] = set()
-        self.pace = Learner()
+        self.pace = Learner(least=_LEAST)
 
     def survey(self, selection: Selection, mark: Mark | None) -> tuple[Tally, ...]:
         """Count every row."""
@@ -74,10 +82,13 @@ class Cutter:
     def taken(self, stretch: Stretch, destination: Destination) -> None:
         """Leave out what a commit took, where the slices are cut once more."""
         known = self._surveyed
-        if known is not None:
-            codes = known.selection.lapsed_codes(destination)
-            cells = known.survey.cells
-            cells[:] = [cell.without(codes) if cell.range.lies_in(stretch) else cell for cell in cells]
+        if known is None:
+            return
+        codes, cells = known.selection.lapsed_codes(destination), known.survey.cells
+        number = known.numbers.get((stretch.leaf, stretch.first), len(cells))
+        while number < len(cells) and cells[number].range.lies_in(stretch):
+            cells[number] = cells[number].without(codes)
+            number += 1
 
     def contested(self, leaf: int) -> None:
         """Take the rows of a partition one by one from now on: it changed while it was sealed."""
@@ -88,7 +99,8 @@ class Cutter:
         """Leave out a partition that is gone, where the slices are cut once more."""
         known = self._surveyed
         if known is not None:
-            known.survey.cells[:] = [cell for cell in known.survey.cells if cell.range.leaf != leaf]
+            left = [cell for cell in known.survey.cells if cell.range.leaf != leaf]
+            self._surveyed = replace(known, survey=replace(known.survey, cells=left))
 
     def slices(self, selection: Selection, facts: Facts, budget: Budget, mark: Mark | None) -> Iterator[Slice]:
         """Destination by destination: partitions that go whole, and else stretches that fit a transaction each."""

@@ -21,6 +21,7 @@ from lapse.model.plan import Tally, merge
 from lapse.ports import Part, RowBatch, Slice
 from lapse.segments.content import ContentDigest
 from lapse.sqlcore.fragments import Fragment
+from lapse.sqlcore.proving import check_proof
 from lapse.stores.postgresql.catalog import Table
 from lapse.stores.postgresql.connection import Connection
 from lapse.stores.postgresql.counting import Counts
@@ -29,7 +30,6 @@ from lapse.stores.postgresql.leasing import fence
 from lapse.stores.postgresql.naming import escaped
 from lapse.stores.postgresql.partitions import inventory
 from lapse.stores.postgresql.places import Leaf, Stretch, within
-from lapse.stores.postgresql.proving import check_proof
 from lapse.stores.postgresql.taking import Ground
 
 _TRIES = 5
@@ -180,8 +180,13 @@ class PartitionTake:
 
     def _decided(self, proof: Proof) -> Disposal:
         if self._disposal is None:
-            contents = [] if self._content is None else [self._content]
-            check_proof(proof, self._piece, contents)
+            known = self._content
+            check_proof(
+                proof,
+                self._piece,
+                records=0 if known is None else known.records,
+                content=() if known is None else (known.digest(),),
+            )
             self._disposal = self._piece.facts.disposal(
                 slice_name=self._piece.name,
                 dataset=self._piece.dataset.name,

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 from lapse import clock
 from lapse.errors import BusyError
-from lapse.model.plan import Tally, merge
+from lapse.model.plan import Tally
 from lapse.sqlcore.fragments import Fragment
+from lapse.sqlcore.tallying import Running
 from lapse.stores.postgresql.connection import Connection
 from lapse.stores.postgresql.judging import Judge
 from lapse.stores.postgresql.naming import escaped
@@ -25,7 +26,6 @@ from lapse.stores.postgresql.slicing import Cell
 
 _ROWS = 5_000  # so that a slice of few rows need not be cut out of one, which reads it twice
 _SECONDS = 0.2
-_MERGE_AT = 5_000  # tallies, so that memory does not grow with the table
 
 
 Found = list[tuple[int | None, Tally]]
@@ -72,8 +72,7 @@ class Surveyor:
     def count(self) -> Survey:
         """All rows by outcome and tenant, and where the lapsed ones lie."""
         lapsed = frozenset(self.judge.selection.lapsed_codes())
-        tallies: tuple[Tally, ...] = ()
-        pending: list[Tally] = []
+        running = Running()
         cells: list[Cell[Stretch]] = []
         divisions: Counter[tuple[int, int]] = Counter()
         for leaf in self.leaves:
@@ -83,10 +82,8 @@ class Surveyor:
                 for number, tally in going:
                     if number is not None:
                         divisions[number, tally.code] += tally.records
-                pending += [tally for _, tally in found]
-                if len(pending) >= _MERGE_AT:
-                    tallies, pending = merge([*tallies, *pending]), []
-        return Survey(tallies=merge([*tallies, *pending]), cells=cells, ruler=self.ruler, divisions=divisions)
+                running.add(tally for _, tally in found)
+        return Survey(tallies=running.merged(), cells=cells, ruler=self.ruler, divisions=divisions)
 
     def _stretches(self, leaf: Leaf) -> Iterator[tuple[Stretch, Found]]:
         """Each stretch with its tallies; the next one is as long as the last ones allow."""

@@ -15,6 +15,7 @@ from lapse.model.plan import Tally
 from lapse.ports import Part, RowBatch, Slice
 from lapse.segments.content import ContentDigest
 from lapse.sqlcore.fragments import Fragment
+from lapse.sqlcore.proving import NOTHING, check_proof
 from lapse.stores.postgresql.borrowing import locking
 from lapse.stores.postgresql.connection import Connection
 from lapse.stores.postgresql.counting import Counts
@@ -23,9 +24,6 @@ from lapse.stores.postgresql.encoding import COPY_OPTIONS, Decoded, Shape, read,
 from lapse.stores.postgresql.filing import Filing
 from lapse.stores.postgresql.judging import Judge
 from lapse.stores.postgresql.marking import Marking
-from lapse.stores.postgresql.proving import check_proof
-
-_NOTHING = "Nothing was removed. Run again."
 
 _LOCKED = "r.xmax = pg_current_xact_id()::xid"
 """The condition that a row ``r`` is locked FOR UPDATE by this transaction; nobody else can change it then."""
@@ -202,8 +200,13 @@ class PostgresTake:
         if self._disposal is None:
             tallies = self.tallies()
             if not self._read:
-                raise ProofError(f"slice {self._piece.name} was not read before its commit", hint=_NOTHING)
-            check_proof(proof, self._piece, self._contents)
+                raise ProofError(f"slice {self._piece.name} was not read before its commit", hint=NOTHING)
+            check_proof(
+                proof,
+                self._piece,
+                records=sum(content.records for content in self._contents),
+                content=tuple(content.digest() for content in self._contents),
+            )
             self._disposal = self._made(proof, tallies)
         return self._disposal
 

@@ -18,6 +18,7 @@ from lapse.model.selection import Selection
 from lapse.model.timetext import check_zone
 from lapse.ports import Budget, Found, Part, RestoreCount, Sketch, Slice
 from lapse.sqlcore.markers import MARKER_TABLE, Markers
+from lapse.sqlcore.tallying import Running
 from lapse.state import lease
 from lapse.stores.sqlite import reclaiming
 from lapse.stores.sqlite.database import Database
@@ -29,7 +30,7 @@ from lapse.stores.sqlite.ranges import Bound, Key, KeyRange, KeyWalk
 from lapse.stores.sqlite.schema import Table, load_table
 from lapse.stores.sqlite.seeing import Ground
 from lapse.stores.sqlite.slicing import Cell, Known, Pace, cut
-from lapse.stores.sqlite.surveying import Running, Surveyor
+from lapse.stores.sqlite.surveying import Surveyor
 from lapse.stores.sqlite.taking import SqliteTake
 from lapse.stores.sqlite.timecolumn import Layout, TimeReading
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lapse.instant import Nanos
-from lapse.model.plan import CHECKSUM_MODULUS, Tally, merge
+from lapse.model.plan import CHECKSUM_MODULUS, Tally
 from lapse.model.selection import Selection
 from lapse.stores.sqlite.database import Database
 from lapse.stores.sqlite.judging import Judge
@@ -86,23 +86,3 @@ def _tally(row: Any, row_size: int) -> Tally:
         newest=None if newest is None else Nanos(newest),
         checksum=checksum % CHECKSUM_MODULUS,
     )
-
-
-class Running:
-    """Tallies merged as they come."""
-
-    def __init__(self) -> None:
-        self._merged: tuple[Tally, ...] = ()
-        self._pending: list[Tally] = []
-
-    def add(self, tallies: list[Tally]) -> None:
-        """Take in more tallies."""
-        self._pending += tallies
-        if len(self._pending) > 10_000 + len(self._merged):
-            self.merged()
-
-    def merged(self) -> tuple[Tally, ...]:
-        """All of them, one for each code and tenant."""
-        self._merged = merge([*self._merged, *self._pending])
-        self._pending = []
-        return self._merged

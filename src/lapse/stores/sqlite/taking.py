@@ -9,19 +9,18 @@ from typing import TYPE_CHECKING
 
 from lapse import clock
 from lapse.errors import ChangedError, ProofError, StoreError
-from lapse.model.disposal import Disposal, Method, Proof, Verified, Waiver
+from lapse.model.disposal import Disposal, Method, Proof, Waiver
 from lapse.model.plan import Tally
 from lapse.ports import Part, RowBatch, Slice
 from lapse.segments.content import ContentDigest
 from lapse.sqlcore.markers import Markers
+from lapse.sqlcore.proving import NOTHING, check_proof
 from lapse.stores.sqlite.ranges import KeyRange
 from lapse.stores.sqlite.seeing import Ground, Page, SliceReader
 from lapse.stores.sqlite.slicing import Known
 
 if TYPE_CHECKING:
     from lapse.stores.sqlite.cells import Shape
-
-_NOTHING = "Nothing was removed. Run again."
 
 
 class SqliteTake:
@@ -87,30 +86,11 @@ class SqliteTake:
         return disposal
 
     def _check(self, proof: Proof) -> None:
-        piece = self._piece
-        if isinstance(proof, Waiver):
-            if piece.destination.archives or proof.slice != piece.name:
-                raise ProofError(f"a waiver of slice {proof.slice} is no proof for slice {piece.name}", hint=_NOTHING)
-            return
-        if not self._reader.seen.complete:
-            raise ProofError(f"slice {piece.name} was not read through before its commit", hint=_NOTHING)
-        if not piece.destination.archives:
-            raise ProofError(f"slice {piece.name} needs the waiver of its rules", hint=_NOTHING)
-        if not self._reader.seen.rows and not proof:
-            return
-        if tuple(sorted(verified.archive for verified in proof)) != piece.destination.archives:
-            raise ProofError(f"the proofs for slice {piece.name} are not of its archives", hint=_NOTHING)
-        for verified in proof:
-            self._check_one(verified)
-
-    def _check_one(self, verified: Verified) -> None:
-        records = sum(segment.records for segment in verified.segments)
-        content = (self._content.digest(),) if self._reader.seen.rows else ()
-        if (verified.slice, records, verified.content) != (self._piece.name, self._reader.seen.rows, content):
-            raise ProofError(
-                f"the proof from archive {verified.archive} is not for the records of slice {self._piece.name}",
-                hint=_NOTHING,
-            )
+        piece, seen = self._piece, self._reader.seen
+        if not isinstance(proof, Waiver) and not seen.complete:
+            raise ProofError(f"slice {piece.name} was not read through before its commit", hint=NOTHING)
+        content = (self._content.digest(),) if seen.rows else ()
+        check_proof(proof, piece, records=seen.rows, content=content)
 
     def _remove_what_is_there(self) -> None:
         """Somebody wrote since the rows were read: what this removes must be the same rows still."""
