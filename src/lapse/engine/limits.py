@@ -91,11 +91,15 @@ class Allowance:
 
     def ending(self) -> Ending | None:
         """Why the run is to end now. None if it may go on."""
+        if self._left == 0 and not self.stopped():
+            return Ending(reason=f"the budget of {self._limits.rows:,} records is spent")
+        return self.pressing()
+
+    def pressing(self) -> Ending | None:
+        """Why the run is to end and do nothing else either, such as to tidy up. None if it may."""
         if self.stopped():
             return Ending(reason="the run was asked to stop", ordered=False)
         limits = self._limits
-        if self._left == 0:
-            return Ending(reason=f"the budget of {limits.rows:,} records is spent")
         if limits.seconds is not None and clock.monotonic() - self._started >= limits.seconds:
             return Ending(reason=f"its time of {limits.seconds:,.0f} s is over")
         if limits.until is not None and clock.real_now() >= limits.until:

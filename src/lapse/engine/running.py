@@ -132,7 +132,7 @@ def run(session: Session, wishes: Wishes) -> RunReport:
         before = [allocated(store) for store in stores]
         outcomes = [purge(session, item, bench, names=names, manners=manners) for item in works]
         report = _end_record(session, name, outcomes, clock.monotonic() - started)
-        if wishes.tidy and allowance.ending() is None:
+        if wishes.tidy and allowance.pressing() is None:
             report = _tidied(report, outcomes, before)
         return replace(report, warnings=(*report.warnings, *allowance.left_behind()))
 
