@@ -330,6 +330,35 @@ def test_triggers_and_subscribers_are_named(calls: str) -> None:
     assert published == ["publication feed sends removals to its subscribers: the rows go there too"]
 
 
+@pytest.mark.parametrize(
+    ("identity_of_rows", "refused"),
+    [("DEFAULT", True), ("NOTHING", True), ("FULL", False), ("USING INDEX told_apart", False)],
+)
+def test_a_published_table_without_replica_identity_is_refused(
+    calls: str, identity_of_rows: str, refused: bool
+) -> None:
+    """The server would refuse each removal, half-way into a run; the same without the publication is fine."""
+    run(
+        calls,
+        "CREATE TABLE told (at timestamptz NOT NULL, note text)",
+        "CREATE UNIQUE INDEX told_apart ON told (at)",
+        f"ALTER TABLE told REPLICA IDENTITY {identity_of_rows}",
+        "INSERT INTO told VALUES ('2020-01-01Z', 'old')",
+    )
+    wanted = replace(dataset(calls), table="told", time="at", type=None, tenant=None, key=None, rules=())
+    with connected(calls) as connection:
+        before = identify(connection, find_table(connection, "told"), wanted)
+        run(calls, "CREATE PUBLICATION feed FOR TABLE told")
+        found = identify(connection, find_table(connection, "told"), wanted)
+    assert before.refusal is None
+    assert ("REPLICA IDENTITY FULL" in (found.refusal or "")) is refused
+    if refused:
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
+            run(calls, "DELETE FROM told")
+    else:
+        run(calls, "DELETE FROM told")
+
+
 class Pooled(Connection):
     """A session through a pooler, as libpq sees it: another process answers than logged in."""
 

@@ -20,8 +20,10 @@ _LOOK = 0.5
 """Seconds for which an answer of the store, and what the operator said, hold."""
 _SLOWEST_LOOK = 5.0
 """Seconds between two looks at a store that has made the run wait for long."""
-_AUTO_REST = 0.5
+_AUTO_REST = 0.8
 """Share of the time that a run rests while others are busy, where its pace says ``rest: auto``."""
+_BURST = 0.005
+"""Seconds of work in one go, where a store can take a slice in steps: about as long as others' statements take."""
 _PAUSED = "paused by `lapse pace --pause`"
 
 
@@ -32,7 +34,7 @@ class Idle:
     Attributes:
         waited: Seconds of waiting for others.
         waited_for: What the longest wait was for. None if there was none.
-        rested: Seconds of resting between slices, as the pace says.
+        rested: Seconds of resting between slices and inside of them, as the pace says.
     """
 
     waited: float = 0.0
@@ -79,6 +81,7 @@ class Pacer:
         self._look_after = _LOOK
         self._began = self._finished = clock.monotonic()
         self._records = 0
+        self._inside = self._rested_inside = 0.0
         self._waiting: _Waiting | None = None
         self._waited = self._rested = 0.0
         self._longest: tuple[float, str | None] = (0.0, None)
@@ -91,6 +94,19 @@ class Pacer:
     def did(self, records: int, *, began: float) -> None:
         """Note a slice that has just ended: what it removed, and when it began."""
         self._records, self._began, self._finished = records, began, clock.monotonic()
+        self._rested_inside, self._inside = self._inside, 0.0
+
+    def burst(self) -> float | None:
+        """Seconds that a step of a slice should last at most; see `lapse.ports.Breaks`."""
+        return _BURST if self._share() > 0 else None
+
+    def rest(self, seconds: float) -> None:
+        """Rest inside of a slice, after a step of so many *seconds*; the rest after the slice is shorter by that."""
+        due = clock.monotonic() + _rest_after(seconds, self._share())
+        while (left := due - clock.monotonic()) > 0:
+            napped = _nap(left)
+            self._inside += napped
+            self._rested += napped
 
     def goes_on(self) -> bool:
         """Hear what was said, without waiting. False if the run is to end.
@@ -133,9 +149,10 @@ class Pacer:
 
     def _free_at(self) -> float:
         """From when on the throttle and the rest after the last slice let the next one begin."""
-        rate, share = self.pace.rows_per_second, self._share()
+        rate = self.pace.rows_per_second
         paid = self._began + self._records / rate if rate is not None else self._began
-        return max(paid, self._finished + (self._finished - self._began) * share / (1 - share))
+        worked = self._finished - self._began - self._rested_inside
+        return max(paid, self._finished + _rest_after(worked, self._share()) - self._rested_inside)
 
     def _share(self) -> float:
         if self.pace.rest is not None:
@@ -194,6 +211,11 @@ def _burden(store: Burdened) -> Burden:
         return store.burden()
     except BusyError as error:
         return Burden(wait=f"the store does not say how others fare: {error}", busy=True)
+
+
+def _rest_after(seconds: float, share: float) -> float:
+    """Seconds of rest that make *share* of the time, after so many *seconds* of work."""
+    return seconds * share / (1 - share)
 
 
 def _nap(seconds: float) -> float:

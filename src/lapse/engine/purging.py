@@ -161,7 +161,9 @@ class _Purge:
         rows = budget.rows if pace.rows_per_second is None else min(budget.rows, _THROTTLED * pace.rows_per_second)
         allowance = self._manners.allowance
         whole = budget.whole and not allowance.counts
-        return replace(budget, rows=allowance.slice_rows(rows), seconds=pace.transaction, whole=whole)
+        return replace(
+            budget, rows=allowance.slice_rows(rows), seconds=pace.transaction, whole=whole, breaks=self.pacer
+        )
 
     def _pass(self, selection: Selection, budget: Budget) -> Iterator[Disposal]:
         """Work through fresh slices of that *budget*, until they end, it changes, or the run is to end."""

@@ -32,6 +32,7 @@ from lapse.ports.stores import (
 )
 from lapse.ports.work import (
     Batch,
+    Breaks,
     Budget,
     LineBlock,
     Part,
@@ -43,6 +44,7 @@ from lapse.ports.work import (
 __all__ = [
     "ArchiveTarget",
     "Batch",
+    "Breaks",
     "Budget",
     "Burden",
     "Burdened",

@@ -18,6 +18,18 @@ if TYPE_CHECKING:
 RowBatch: TypeAlias = "pa.RecordBatch"
 
 
+class Breaks(Protocol):
+    """When a slice lets others through before it is done; for stores that can take one in steps."""
+
+    def burst(self) -> float | None:
+        """Seconds that a step should last at most now. None: nobody is to be let through, so work on."""
+        ...
+
+    def rest(self, seconds: float) -> None:
+        """Rest after a step that took so many *seconds*, as the pace says now."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
     """How big a slice may be.
@@ -28,12 +40,14 @@ class Budget:
         seconds: How long its transaction should last at most. A store that can measures its slices and cuts
             the next ones to fit; others go by rows and size.
         whole: Whether what can only go whole, such as a partition, may be larger than all that.
+        breaks: When to let others through inside of a slice. None never does.
     """
 
     rows: int = 50_000
     size: int = 16 * 1024 * 1024
     seconds: float = 1.0
     whole: bool = True
+    breaks: Breaks | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

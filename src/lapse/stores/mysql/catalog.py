@@ -16,6 +16,9 @@ LEASE_TABLE = "lapse_leases"
 """Name of the table with the lease of a database; no dataset may use it."""
 
 OWN = (MARKER_TABLE, LEASE_TABLE)
+ASIDE = "lapse_aside_"
+"""What the names of tables begin with that hold the rows of a partition while it is dropped."""
+
 INTEGERS = ("tinyint", "smallint", "mediumint", "int", "bigint")
 TEXTS = ("char", "varchar", "tinytext", "text", "mediumtext", "longtext", "enum", "set", "json")
 BINARIES = ("binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob")
@@ -25,6 +28,11 @@ _WALKED = (
 )
 """Types of which a key's values can be written and compared again exactly."""
 _DIGITS = re.compile(r"\((?P<first>[0-9]+)(,(?P<second>[0-9]+))?\)")
+
+
+def is_own(name: str) -> bool:
+    """Whether a table of that name is Lapse's own."""
+    return name in OWN or name.startswith(ASIDE)
 
 
 def quote(name: str) -> str:
@@ -108,7 +116,7 @@ class Trigger:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """A table or view.
+    """A table or view, or one partition of a table: then its rows are those in the partition.
 
     Attributes:
         database: Its database.
@@ -124,6 +132,7 @@ class Table:
         automatic: The column that counts up by itself. None without.
         home: Whether it lies in the address's own database.
         reads_json: Whether the server finds every key of a JSON text, whichever way it is written.
+        partition: The partition. None for all of the table.
     """
 
     database: str
@@ -139,11 +148,13 @@ class Table:
     automatic: str | None
     home: bool
     reads_json: bool
+    partition: str | None = None
 
     @property
     def sql(self) -> str:
-        """Its name in a statement."""
-        return f"{quote(self.database)}.{quote(self.name)}"
+        """Its name in a statement that reads or removes rows."""
+        chosen = "" if self.partition is None else f" PARTITION ({quote(self.partition)})"
+        return f"{quote(self.database)}.{quote(self.name)}{chosen}"
 
     @property
     def place(self) -> tuple[str, str]:
@@ -183,7 +194,7 @@ def tables(connection: Connection) -> list[str]:
         "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() "
         "AND TABLE_TYPE <> 'VIEW' ORDER BY TABLE_NAME"
     )
-    return [str(name) for (name,) in found if name not in OWN]
+    return [str(name) for (name,) in found if not is_own(str(name))]
 
 
 def find_table(connection: Connection, name: str) -> Table:

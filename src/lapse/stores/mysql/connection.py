@@ -6,7 +6,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from lapse.errors import BusyError, CommitUnknownError, LapseError, StoreError, StoreMissingError, UnsupportedError
+from lapse.errors import (
+    BusyError,
+    ChangedError,
+    CommitUnknownError,
+    LapseError,
+    StoreError,
+    StoreMissingError,
+    UnsupportedError,
+)
 from lapse.sqlcore.fragments import Fragment
 from lapse.stores.mysql.address import Address
 from lapse.stores.mysql.driver import Driver
@@ -32,6 +40,7 @@ _UNSAFE = 1592  # for a log of statements; at READ COMMITTED rows are logged
 _GONE = (0, 2002, 2003, 2006, 2013, 2014, 2055, 4031, 1053, 1927)
 _DENIED = (1044, 1045, 1142, 1143, 1227, 1370)
 _MISSING = (1049, 1146, 1054)
+_PARTED = (1735, 1747)  # no such partition, or no partitions at all
 
 
 class TooLongError(BusyError):
@@ -147,6 +156,21 @@ class Connection:
         """Begin a transaction."""
         self.run("START TRANSACTION")
 
+    def begin_snapshot(self) -> None:
+        """Begin a transaction that only reads, and sees everything as it is now."""
+        self.run("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        self.run("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+
+    @contextmanager
+    def waiting(self, seconds: int) -> Iterator[None]:
+        """Wait so long at most for the lock of a table that others use."""
+        self.run(f"SET SESSION lock_wait_timeout = {seconds}")
+        try:
+            yield
+        finally:
+            if self.is_open:
+                self.run(f"SET SESSION lock_wait_timeout = {LOCK_WAIT}")
+
     def commit(self, what: str) -> None:
         """Commit; *what* is told where nobody knows whether it did.
 
@@ -206,6 +230,8 @@ class Connection:
             return UnsupportedError(text, hint="Check the user's rights with SHOW GRANTS.")
         if number in _MISSING:
             return StoreMissingError(text, hint="Check `store:` and `table:` in the policy.")
+        if number in _PARTED:
+            return ChangedError(text, hint="Somebody changed the partitions. Nothing of it was removed. Run again.")
         if number == 1792:
             return StoreError(f"{self._shown} is open for reading only", hint="Open it for writing.")
         return StoreError(text, hint="Nothing was removed by this statement.")

@@ -14,7 +14,7 @@ from lapse.model.plan import Fingerprint, Identity, Mark
 from lapse.model.policy import Dataset, TimeFormat
 from lapse.model.selection import SKEW
 from lapse.sqlcore.fields import field_path
-from lapse.stores.mysql.catalog import INTEGERS, OWN, Table, TableColumn
+from lapse.stores.mysql.catalog import INTEGERS, Table, TableColumn, is_own
 from lapse.stores.mysql.connection import Connection
 from lapse.stores.mysql.dependents import Dependents
 from lapse.stores.mysql.times import is_naive
@@ -112,7 +112,7 @@ def refusal(connection: Connection, dependents: Dependents) -> str | None:
 
 def _wrong_kind(table: Table) -> str | None:
     name = table.name
-    if name in OWN:
+    if is_own(name):
         return f"{name} is Lapse's own table"
     if table.kind == "SYSTEM VERSIONED":
         return f"{name} is system-versioned: removed rows would stay in its history"

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
+from lapse.errors import StoreError
 from lapse.instant import Nanos
 from lapse.model.plan import Tally
 from lapse.ports import RowBatch
 from lapse.sqlcore.fragments import Fragment, joined
+from lapse.stores.mysql.ahead import ahead
 from lapse.stores.mysql.catalog import Table
+from lapse.stores.mysql.connection import Connection
 from lapse.stores.mysql.encoding import Shape, parsed, text_field
 from lapse.stores.mysql.judging import Judge
 
+_BATCH = 10_000
+_BATCH_SIZE = 8 * 1024 * 1024
 _FACTS = {"code": pa.int32(), "instant": pa.int64(), "tenant": pa.string(), "size": pa.int64()}
 
 
@@ -24,10 +30,12 @@ class Read:
     """Lines as Arrow.
 
     Attributes:
+        records: How many.
         facts: Code, instant, tenant and size of each row, a table. None where the lines have none.
         rows: The rows. None where they were only counted.
     """
 
+    records: int
     facts: Any
     rows: RowBatch | None
 
@@ -54,7 +62,7 @@ class Form:
 
     @classmethod
     def of_lapsed(cls, judge: Judge, codes: Sequence[int], *, whole: bool) -> Form:
-        """Rows with one of *codes*, with what is known of them; *whole* with their columns."""
+        """Rows with one of *codes*, empty for any, with what is known of them; *whole* with their columns."""
         shape = Shape(judge.table) if whole else None
         return cls(table=judge.table.name, line=_line_of(judge, codes, shape), shape=shape, has_facts=True)
 
@@ -71,9 +79,9 @@ class Form:
             StoreError: If a value does not fit, with the column's name.
         """
         if self.shape is None:
-            return Read(facts=parsed(lines, _FACTS, self.table), rows=None)
+            return Read(records=len(lines), facts=parsed(lines, _FACTS, self.table), rows=None)
         facts, rows = self.shape.read(lines, _FACTS if self.has_facts else {})
-        return Read(facts=facts if self.has_facts else None, rows=rows)
+        return Read(records=len(lines), facts=facts if self.has_facts else None, rows=rows)
 
 
 def _line_of(judge: Judge, codes: Sequence[int], shape: Shape | None) -> Fragment:
@@ -128,3 +136,34 @@ def counted(facts: Any, size: int) -> list[Tally]:
         )
         for row in groups.to_pylist()
     ]
+
+
+def lines_of(connection: Connection, statement: Fragment, form: Form) -> Generator[Read, None, None]:
+    """What a statement yields whose one column is lines of *form*, as it comes, some at a time.
+
+    Raises:
+        StoreError: If a row is larger than the server can send, or a value does not fit its column.
+    """
+    with closing(ahead(_grouped(connection.texts(statement), form.table))) as groups:
+        for lines in groups:
+            yield form.read(lines)
+
+
+def _grouped(chunks: Iterator[list[bytes | None]], table: str) -> Iterator[list[bytes]]:
+    """Lines in groups of bounded rows and bytes."""
+    group: list[bytes] = []
+    size = 0
+    for chunk in chunks:
+        for text in chunk:
+            if text is None:
+                raise StoreError(
+                    f"{table}: a row is larger than the server's max_allowed_packet",
+                    hint="Nothing was removed. Raise max_allowed_packet on the server, or keep these records.",
+                )
+            group.append(text)
+            size += len(text)
+            if size >= _BATCH_SIZE or len(group) == _BATCH:
+                yield group
+                group, size = [], 0
+    if group:
+        yield group

@@ -18,13 +18,10 @@ from lapse.model.plan import Tally
 from lapse.ports import Part, RowBatch
 from lapse.segments.content import ContentDigest
 from lapse.sqlcore.fragments import Fragment
-from lapse.stores.mysql.ahead import ahead
 from lapse.stores.mysql.catalog import Table
 from lapse.stores.mysql.connection import Connection
-from lapse.stores.mysql.reading import Form
+from lapse.stores.mysql.reading import Form, lines_of
 
-_BATCH = 10_000
-_BATCH_SIZE = 8 * 1024 * 1024
 STATEMENT = 60
 """Seconds that the statement of a take may last."""
 NOTHING = "Nothing was removed. Run again."
@@ -91,19 +88,17 @@ class Removal:
             )
             self._delete()
             yield from batches
-        self._check_warnings()
+        check_warnings(self._connection, self._rows.table)
         self.is_complete = True
 
     def _read(self, statement: Fragment) -> Iterator[RowBatch]:
-        groups = _grouped(self._connection.texts(statement), self._rows.table.name)
-        with closing(ahead(groups)) as found_lines:
-            for lines in found_lines:
-                found = self._rows.form.read(lines)
+        with closing(lines_of(self._connection, statement, self._rows.form)) as read:
+            for found in read:
                 before = self.content.raw_size
                 if found.rows is not None:
                     self.content.update(found.rows)
                 self.tallies += found.tallies(self.content.raw_size - before)
-                self.records += len(lines)
+                self.records += found.records
                 if found.rows is not None:
                     yield found.rows
 
@@ -118,35 +113,16 @@ class Removal:
         if gone != self.records:
             raise ChangedError(f"{gone} rows went, but {self.records} were read", hint=NOTHING)
 
-    def _check_warnings(self) -> None:
-        """Nothing goes where the server was not sure of a value.
 
-        Raises:
-            StoreError: If it warned.
-        """
-        warned = self._connection.warnings()
-        if warned:
-            raise StoreError(
-                f"{self._rows.table.shown}: the server warned while it compared and removed rows: {warned[0]}",
-                hint="Nothing of it was removed. Change the value, the column's type or the trigger that it is about.",
-            )
+def check_warnings(connection: Connection, table: Table) -> None:
+    """Nothing goes where the server was not sure of a value.
 
-
-def _grouped(chunks: Iterator[list[bytes | None]], table: str) -> Iterator[list[bytes]]:
-    """Lines in groups of bounded rows and bytes."""
-    group: list[bytes] = []
-    size = 0
-    for chunk in chunks:
-        for text in chunk:
-            if text is None:
-                raise StoreError(
-                    f"{table}: a row is larger than the server's max_allowed_packet",
-                    hint="Nothing was removed. Raise max_allowed_packet on the server, or keep these records.",
-                )
-            group.append(text)
-            size += len(text)
-            if size >= _BATCH_SIZE or len(group) == _BATCH:
-                yield group
-                group, size = [], 0
-    if group:
-        yield group
+    Raises:
+        StoreError: If it warned in the statement before.
+    """
+    warned = connection.warnings()
+    if warned:
+        raise StoreError(
+            f"{table.shown}: the server warned while it compared and removed rows: {warned[0]}",
+            hint="Nothing of it was removed. Change the value, the column's type or the trigger that it is about.",
+        )

@@ -38,11 +38,13 @@ class Cell:
         keys: Where it lies.
         rows: All its rows.
         lapsed: Lapsed rows by code.
+        partition: The partition that it lies in, where the table was counted partition by partition. Else None.
     """
 
     keys: KeyRange
     rows: int
     lapsed: dict[int, Lapsed]
+    partition: str | None = None
 
     def count(self, codes: tuple[int, ...], most_size: int, most_rows: int) -> int:
         """Rows with one of *codes*, or as many as their bytes are worth, if they are heavy.

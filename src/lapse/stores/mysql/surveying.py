@@ -45,7 +45,12 @@ class Surveyor:
             if tally.code in self._lapsed:
                 have = lapsed.get(tally.code, Lapsed(rows=0, size=0))
                 lapsed[tally.code] = Lapsed(rows=have.rows + tally.records, size=have.size + tally.size)
-        return Cell(keys=keys, rows=sum(tally.records for tally in tallies), lapsed=lapsed)
+        return Cell(
+            keys=keys,
+            rows=sum(tally.records for tally in tallies),
+            lapsed=lapsed,
+            partition=self._judge.table.partition,
+        )
 
     def _stretches(self, end: Key | None) -> Iterator[KeyRange]:
         """Ranges that grow with the table, so that a bounded number of them covers it."""

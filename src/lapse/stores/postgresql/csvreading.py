@@ -15,12 +15,11 @@ from pyarrow import csv
 
 from lapse.errors import StoreError
 from lapse.ports import RowBatch
+from lapse.stores.postgresql.connection import BLOCK_ROWS, BLOCK_SIZE, Block
 
 NULL = "\\N"
 """How COPY writes NULL. A text that reads the same is quoted, and what is quoted is never NULL here."""
 
-_BLOCK = 4 * 1024 * 1024
-_ROWS = 50_000
 _PARSE = csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False)
 _PLACE = re.compile(r"column #([0-9]+)")
 _encode = msgspec.msgpack.Encoder().encode
@@ -63,12 +62,6 @@ class Decoded:
     odd: Any
 
 
-@dataclass(frozen=True, slots=True)
-class _Block:
-    data: bytes
-    rows: int
-
-
 class CsvReader:
     """Reads blocks of rows with the same fields."""
 
@@ -78,28 +71,28 @@ class CsvReader:
         # Columns whose odd cells have shown up: they will again, and reading them as text at once is cheaper.
         self._as_text: frozenset[int] = frozenset()
 
-    def read(self, chunks: Iterator[bytes]) -> Iterator[Decoded]:
-        """The cells of all rows; *chunks* are one row each, as libpq promises (``PQgetCopyData``).
+    def read(self, sent: Iterator[Block]) -> Iterator[Decoded]:
+        """The cells of all rows that were *sent*; small blocks are read together.
 
         Raises:
             StoreError: If the data is not what was asked for; no cell's content is in the message.
         """
         try:
-            for block in _blocks(chunks):
+            for block in _gathered(sent):
                 yield self._decode(block)
         finally:
             # A traceback would keep the COPY open, and the session could not even roll back.
-            if isinstance(chunks, Generator):
-                chunks.close()
+            if isinstance(sent, Generator):
+                sent.close()
 
-    def _decode(self, block: _Block) -> Decoded:
+    def _decode(self, block: Block) -> Decoded:
         odd: dict[int, dict[str, str]] = {}
         columns = self._columns(block)
         arrays = tuple(self._array(number, column, odd) for number, column in enumerate(columns))
         cells = [_encode(odd[row]) if row in odd else None for row in range(block.rows)] if odd else None
         return Decoded(arrays, pa.nulls(block.rows, pa.binary()) if cells is None else pa.array(cells, pa.binary()))
 
-    def _columns(self, block: _Block) -> list[Any]:
+    def _columns(self, block: Block) -> list[Any]:
         try:
             return self._parse(block, self._as_text)
         except pa.ArrowInvalid as error:
@@ -112,7 +105,7 @@ class CsvReader:
         self._as_text |= {number for number in self._doubtful if _misfits(columns[number], self._fields[number])}
         return columns
 
-    def _parse(self, block: _Block, as_text: frozenset[int]) -> list[Any]:
+    def _parse(self, block: Block, as_text: frozenset[int]) -> list[Any]:
         names = [str(number) for number in range(len(self._fields))]
         types = [pa.string() if n in as_text else each.parsed for n, each in enumerate(self._fields)]
         table = csv.read_csv(
@@ -181,18 +174,24 @@ def _misfits(column: Any, each: Field) -> bool:
     return bool(pc.any(pc.invert(pc.match_substring_regex(column, each.fits))).as_py())
 
 
-def _blocks(chunks: Iterator[bytes]) -> Iterator[_Block]:
-    """Rows gathered into blocks of a few megabytes; one row may be larger."""
-    rows: list[bytes] = []
-    size = 0
-    for row in chunks:
-        rows.append(row)
-        size += len(row)
-        if size >= _BLOCK or len(rows) >= _ROWS:
-            yield _Block(b"".join(rows), len(rows))
-            rows, size = [], 0
-    if rows:
-        yield _Block(b"".join(rows), len(rows))
+def _gathered(sent: Iterator[Block]) -> Iterator[Block]:
+    """Blocks of a few megabytes, made of smaller ones."""
+    pending: list[Block] = []
+    rows = size = 0
+    for block in sent:
+        if pending and (rows + block.rows > BLOCK_ROWS or size + len(block.data) > BLOCK_SIZE):
+            yield _joined(pending)
+            pending, rows, size = [], 0, 0
+        pending.append(block)
+        rows, size = rows + block.rows, size + len(block.data)
+    if pending:
+        yield _joined(pending)
+
+
+def _joined(blocks: Sequence[Block]) -> Block:
+    if len(blocks) == 1:
+        return blocks[0]
+    return Block(b"".join(block.data for block in blocks), sum(block.rows for block in blocks))
 
 
 def _unhexed(column: Any) -> Any:

@@ -15,18 +15,16 @@ from lapse.model.plan import Tally
 from lapse.model.selection import Destination, Selection
 from lapse.ports import Budget, Slice
 from lapse.sqlcore.fragments import Fragment
-from lapse.sqlcore.learning import Learner
 from lapse.stores.postgresql.naming import escaped
 from lapse.stores.postgresql.partitions import Inventory, inventory, lapsed_whole, partition_remarks
 from lapse.stores.postgresql.pieces import Bounds, OfPlaces, OfTimes, Whole, pack, unpack
-from lapse.stores.postgresql.places import Place, Stretch, within
+from lapse.stores.postgresql.places import RANGE_SCANS, Place, Stretch, within
 from lapse.stores.postgresql.rulers import ruler_for
 from lapse.stores.postgresql.scene import Mark, Scene
+from lapse.stores.postgresql.sizing import Kind, Sizes
 from lapse.stores.postgresql.slicing import cut
 from lapse.stores.postgresql.surveying import Survey, Surveyor
 from lapse.stores.postgresql.timecuts import TimeCutter, is_worth_it
-
-_LEAST = 200  # rows of a transaction
 
 _UNREAD = 1_000_000
 """Rows of a slice that goes without a copy, at most."""
@@ -56,7 +54,7 @@ class Cutter:
         self._scene = scene
         self._surveyed: _Surveyed | None = None
         self._contested: set[int] = set()
-        self.pace = Learner(least=_LEAST)
+        self.sizes = Sizes()
 
     def survey(self, selection: Selection, mark: Mark | None) -> tuple[Tally, ...]:
         """Count every row."""
@@ -104,7 +102,7 @@ class Cutter:
 
     def slices(self, selection: Selection, facts: Facts, budget: Budget, mark: Mark | None) -> Iterator[Slice]:
         """Destination by destination: partitions that go whole, and else stretches that fit a transaction each."""
-        self.pace.target = budget.seconds
+        self.sizes.target, self.sizes.breaks = budget.seconds, budget.breaks
         names = (f"{number:06d}" for number in count())
         for destination in selection.destinations():
             for bounds in self._pieces(selection, destination, budget, mark):
@@ -128,10 +126,13 @@ class Cutter:
         if not destination.archives and budget.whole and budget.rows >= _FREE:
             most = _UNREAD  # nothing is read, so only the time of a transaction counts
 
-        def limit() -> int:
-            return max(1, self.pace.limit(most) // weight)
+        by_time = is_worth_it(self._scene, survey, selection, codes)
 
-        if is_worth_it(self._scene, survey, selection, codes):
+        def limit() -> int:
+            kind = self.kind(destination, by_place=not by_time)
+            return max(1, self.sizes.learner(kind).limit(most) // weight)
+
+        if by_time:
             times = TimeCutter(self._scene, selection, codes)
             for span in cut(times.cells(survey), codes, limit=limit, split=times.split):
                 yield pack(OfTimes(highest, span))
@@ -143,6 +144,13 @@ class Cutter:
                 continue
             for stretch in cut(cells, codes, limit=limit, split=places.split):
                 yield pack(OfPlaces(highest, stretch))
+
+    def kind(self, destination: Destination, *, by_place: bool) -> Kind:
+        """What slices for that destination are now: those by places can rest inside, if they lock nothing before."""
+        scene = self._scene
+        alone = not (scene.dependents.locks or scene.table.loans or scene.filing is not None)
+        divisible = by_place and alone and scene.connection.version >= RANGE_SCANS
+        return self.sizes.kind(copied=bool(destination.archives), divisible=divisible and bool(destination.archives))
 
     def _weight(self, selection: Selection, codes: tuple[int, ...], survey: Survey) -> int:
         """How many rows of all tables are touched for each that is removed, where most of them lie."""

@@ -26,6 +26,7 @@ from lapse.ports import RowBatch
 from lapse.sqlcore.identifiers import quote
 from lapse.stores.postgresql import csvreading
 from lapse.stores.postgresql.catalog import TableColumn
+from lapse.stores.postgresql.connection import Block
 from lapse.stores.postgresql.csvreading import CsvReader, Field, with_odd
 
 COPY_OPTIONS = f"FORMAT csv, NULL '{csvreading.NULL}'"
@@ -117,23 +118,23 @@ class Shape:
         self.size = _doubled(_size(columns, alias))
 
 
-def read(chunks: Iterator[bytes], shape: Shape) -> Iterator[Decoded]:
+def read(sent: Iterator[Block], shape: Shape) -> Iterator[Decoded]:
     """The rows that COPY sends for a shape's columns followed by code, tenant and instant; bounded batches.
 
-    *chunks* is one row each. What it raises comes out as it is.
+    What *sent* raises comes out as it is.
 
     Raises:
         StoreError: If a value cannot be read; with the column's name.
     """
     width = len(shape.fields)
-    for decoded in CsvReader((*shape.fields, *_OWN)).read(chunks):
+    for decoded in CsvReader((*shape.fields, *_OWN)).read(sent):
         rows = with_odd(decoded, shape.names, shape.odd_column)
         yield Decoded(rows, *decoded.arrays[width:])
 
 
-def read_plain(chunks: Iterator[bytes], shape: Shape) -> Iterator[RowBatch]:
+def read_plain(sent: Iterator[Block], shape: Shape) -> Iterator[RowBatch]:
     """The rows that COPY sends for just a shape's columns; else as `read`."""
-    for decoded in CsvReader(shape.fields).read(chunks):
+    for decoded in CsvReader(shape.fields).read(sent):
         yield with_odd(decoded, shape.names, shape.odd_column)
 
 

@@ -90,7 +90,9 @@ def _reasons(connection: Connection, table: Table, oids: list[int], keys: Sequen
     if connection.value("SELECT pg_is_in_recovery()"):
         yield "the server is a hot standby, which cannot be written: name the primary in `store:`"
     yield from _parts(connection, table, oids)
-    yield from _vetoes(connection, [*oids, *_along(connection, keys)])
+    going = [*oids, *_along(connection, keys)]
+    yield from _vetoes(connection, going)
+    yield from _unnamed(connection, going)
     if connection.value("SELECT current_setting('row_security')") != "off":
         yield "settings of the session do not last: a pooler in transaction mode stands between; connect past it"
     yield from _rights(connection, table, oids, keys)
@@ -142,6 +144,27 @@ def _vetoes(connection: Connection, oids: list[int]) -> Iterator[str]:
     )
     if triggers:
         yield f"a trigger may veto the removal of a row: {_some(triggers)}"
+
+
+def _unnamed(connection: Connection, oids: list[int]) -> Iterator[str]:
+    """Tables whose removals are published while nothing tells their rows apart: the server refuses every DELETE."""
+    tables = _list(
+        connection,
+        "SELECT c.oid::regclass::text FROM pg_class c "
+        "WHERE c.oid = ANY(%s::oid[]) AND c.relkind = 'r' AND c.relpersistence = 'p' AND c.relreplident <> 'f' "
+        "AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND CASE c.relreplident "
+        "WHEN 'd' THEN i.indisprimary AND i.indimmediate WHEN 'i' THEN i.indisreplident ELSE false END) "
+        "AND EXISTS (SELECT FROM pg_publication p JOIN pg_publication_tables t ON t.pubname = p.pubname "
+        "JOIN pg_namespace n ON n.nspname = t.schemaname JOIN pg_class q ON q.relnamespace = n.oid "
+        "AND q.relname = t.tablename WHERE p.pubdelete AND (q.oid = c.oid "
+        "OR q.oid IN (SELECT relid FROM pg_partition_ancestors(c.oid)))) ORDER BY 1",
+        (oids,),
+    )
+    if tables:
+        yield (
+            f"removals from {_some(tables)} are published, and nothing tells its rows apart, so that the server "
+            f"refuses each: ALTER TABLE {tables[0]} REPLICA IDENTITY FULL; or take it out of the publication"
+        )
 
 
 def _along(connection: Connection, keys: Sequence[ForeignKey]) -> list[int]:

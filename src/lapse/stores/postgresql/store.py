@@ -34,7 +34,12 @@ from lapse.stores.postgresql.leasing import fence, lease
 from lapse.stores.postgresql.pieces import OfPlaces, OfTimes, Whole, highest_of, leaf_of, rows_of, unpack
 from lapse.stores.postgresql.restoring import restore
 from lapse.stores.postgresql.scene import Mark, Scene
+from lapse.stores.postgresql.sizing import Kind
+from lapse.stores.postgresql.stepping import Steps
 from lapse.stores.postgresql.taking import Ground, PostgresTake
+
+_RESTING = 0.5
+"""Share of a transaction's target after which it rests no more: what was taken is still to be sealed."""
 
 
 class PostgresStore:
@@ -109,7 +114,7 @@ class PostgresStore:
         except TooManyError:
             raise  # says nothing about how long slices take
         except BusyError:
-            self._cutter.pace.shrink()
+            self._cutter.sizes.learner(self._kind(piece)).shrink()
             raise
         except StoreError as error:
             if not still_referred_to(error):
@@ -123,13 +128,25 @@ class PostgresStore:
         began, scene = clock.monotonic(), self._scene
         ground.limit()
         fence(ground.connection, scene.table)
-        taken = PostgresTake(ground, piece, leaf_of(scene, found), rows_of(scene, piece.selection, found))
+        kind = self._kind(piece)
+        leaf, rows = leaf_of(scene, found), rows_of(scene, piece.selection, found)
+        taken = PostgresTake(ground, piece, leaf, rows, steps=self._steps(kind, found, began))
         yield taken
         if not taken.removed:
             return
-        self._cutter.pace.learn(taken.removed + taken.along, clock.monotonic() - began)
+        self._cutter.sizes.learner(kind).learn(taken.removed + taken.along, clock.monotonic() - began)
         if isinstance(found, OfPlaces):
             self._cutter.taken(found.stretch, piece.destination)
+
+    def _kind(self, piece: Slice) -> Kind:
+        return self._cutter.kind(piece.destination, by_place=isinstance(unpack(piece.bounds), OfPlaces))
+
+    def _steps(self, kind: Kind, found: OfPlaces | OfTimes, began: float) -> Steps | None:
+        sizes = self._cutter.sizes
+        if not kind.stepped or sizes.breaks is None or isinstance(found, OfTimes):
+            return None
+        leaf = self._scene.leaf(found.stretch.leaf)
+        return Steps(found.stretch, leaf, sizes.breaks, latest=began + sizes.target * _RESTING)
 
     def _taken_whole(self, ground: Ground, piece: Slice, found: Whole) -> Iterator[PartitionTake]:
         taken = PartitionTake(ground, piece, self._scene.table, self._scene.leaf(found.leaf))
@@ -157,7 +174,7 @@ class PostgresStore:
             marked=scene.marked,
             system=scene.system,
             row_size=scene.row_size,
-            limit=lambda: scene.connection.limit(self._cutter.pace.target),
+            limit=lambda: scene.connection.limit(self._cutter.sizes.target),
             filing=scene.filing,
         )
 

@@ -17,13 +17,15 @@ from lapse.segments.content import ContentDigest
 from lapse.sqlcore.fragments import Fragment
 from lapse.sqlcore.proving import NOTHING, check_proof
 from lapse.stores.postgresql.borrowing import locking
-from lapse.stores.postgresql.connection import Connection
+from lapse.stores.postgresql.connection import Block, Connection
 from lapse.stores.postgresql.counting import Counts
 from lapse.stores.postgresql.dependents import Dependent, Dependents
 from lapse.stores.postgresql.encoding import COPY_OPTIONS, Decoded, Shape, read, read_plain
 from lapse.stores.postgresql.filing import Filing
 from lapse.stores.postgresql.judging import Judge
 from lapse.stores.postgresql.marking import Marking
+from lapse.stores.postgresql.places import within
+from lapse.stores.postgresql.stepping import Steps
 
 _LOCKED = "r.xmax = pg_current_xact_id()::xid"
 """The condition that a row ``r`` is locked FOR UPDATE by this transaction; nobody else can change it then."""
@@ -63,8 +65,18 @@ class Ground:
 class PostgresTake:
     """The lapsed rows among some of a leaf, with what depends on them."""
 
-    def __init__(self, ground: Ground, piece: Slice, leaf: str, rows: Fragment) -> None:
+    def __init__(self, ground: Ground, piece: Slice, leaf: str, rows: Fragment, *, steps: Steps | None = None) -> None:
+        """Nothing is read yet.
+
+        Arguments:
+            ground: What it works on.
+            piece: The slice.
+            leaf: The table that has its rows, as it stands in a fragment.
+            rows: The condition that a row ``r`` belongs to the slice, lapsed or not.
+            steps: How to let others through while its rows are read. None reads them at once.
+        """
         self._ground = ground
+        self._steps = steps
         self._piece = piece
         self._leaf = leaf
         codes = piece.selection.lapsed_codes(piece.destination)
@@ -139,11 +151,22 @@ class PostgresTake:
     def _batches(self) -> Iterator[RowBatch]:
         judge, shape = self._ground.judge, self._ground.shape
         returning = f" RETURNING {shape.select}, " + judge.code + " AS lapse_code, " + judge.tenant
-        delete = f"DELETE FROM {self._leaf} AS r WHERE " + self.where + returning
-        delete += f" AS lapse_tenant, {judge.instant} AS lapse_instant"
-        chunks = self._ground.connection.copy_out(delete, COPY_OPTIONS)
-        for decoded in read(chunks, shape):
+        returning += f" AS lapse_tenant, {judge.instant} AS lapse_instant"
+        sent = self._sent(returning) if self._steps is None else self._sent_in_steps(returning, self._steps)
+        for decoded in read(sent, shape):
             yield self._counted(decoded)
+
+    def _sent(self, returning: Fragment) -> Iterator[Block]:
+        delete = f"DELETE FROM {self._leaf} AS r WHERE " + self.where + returning
+        return self._ground.connection.copy_out(delete, COPY_OPTIONS)
+
+    def _sent_in_steps(self, returning: Fragment, steps: Steps) -> Iterator[Block]:
+        for stretch in steps.stretches():
+            here = "(" + within(self._ground.connection, stretch) + ") AND "
+            delete = f"DELETE FROM {self._leaf} AS r WHERE " + here + self.where + returning
+            with steps.step():
+                sent = list(self._ground.connection.copy_out(delete, COPY_OPTIONS))
+            yield from sent
 
     def _counted(self, decoded: Decoded) -> RowBatch:
         self._counts.add(decoded.codes, decoded.tenants, decoded.instants)
