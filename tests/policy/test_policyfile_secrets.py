@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from policy_helpers import complaints, dataset, only, place, write
 
 from lapse.errors import PolicyError
+from lapse.model.masking import masked
+from lapse.model.policy import Dataset
 from lapse.policyfile import effective, load
-from lapse.policyfile.secrets import masked
 
 SECRET = "hunter2-never-show"
 
@@ -152,3 +154,12 @@ def test_a_password_in_a_wrong_place_is_masked_too(tmp_path: Path) -> None:
     assert len(caught.value.complaints) > 15
     shown = "".join(repr(each) for each in caught.value.complaints)
     assert SECRET not in shown + repr(caught.value) + repr(caught.value.__cause__) + repr(caught.value.__context__)
+
+
+@pytest.mark.parametrize("other", ["postgresql://lapse:new@db/logs", "postgresql://lapse:@db/logs"])
+def test_a_changed_password_is_no_other_store(other: str) -> None:
+    """What was journalled before a crash is settled after it, though the password was changed in between."""
+    one = Dataset(name="calls", store="postgresql://lapse:old@db/logs", shown="", time="at")
+
+    assert replace(one, store=other).store_id == one.store_id
+    assert replace(one, store="postgresql://lapse:old@db/other").store_id != one.store_id

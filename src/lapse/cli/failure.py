@@ -51,7 +51,7 @@ def _usage(error: typer.TyperException) -> tuple[str, str, str]:
 
 
 def _unexpected(error: BaseException) -> tuple[str, str, str]:
-    from lapse.policyfile.secrets import masked
+    from lapse.model.masking import masked
 
     kind = type(error).__name__
     hint = "This is a defect of lapse. Run again with --debug and report it with what that prints."

@@ -87,7 +87,7 @@ def print_page(blocks: Iterable[Block]) -> None:
 
 def print_traceback(error: BaseException) -> None:
     """Print where *error* came from on stderr, passwords in addresses masked."""
-    from lapse.policyfile.secrets import masked
+    from lapse.model.masking import masked
 
     _write(masked("".join(traceback.format_exception(error))), sys.stderr)
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from lapse.instant import rfc3339
+from lapse.model.masking import masked
 from lapse.model.match import Condition
 from lapse.model.period import Kind
 from lapse.model.policy import DOUBT_BEFORE_DEFAULT, Archive, Dataset, Policy, Rule, TimeFormat
-from lapse.policyfile.secrets import escaped, masked
+from lapse.policyfile.secrets import escaped
 
 _PLAIN = re.compile(r"(?!(?:true|false|null|yes|no|on|off|y|n|none)$)[A-Za-z_/.][\w./-]*( [\w/+-]+)*", re.ASCII | re.I)
 

@@ -10,6 +10,7 @@ from lapse.canonical import Digest, Json, digest_of, sha256
 from lapse.errors import Origin, PolicyError
 from lapse.instant import Nanos, rfc3339
 from lapse.model.files import RowFiles as RowFiles
+from lapse.model.masking import masked
 from lapse.model.match import Match
 from lapse.model.pace import Pace as Pace
 from lapse.model.period import Period
@@ -164,8 +165,8 @@ class Dataset:
 
     @property
     def store_id(self) -> str:
-        """A digest of the address: tells stores apart without giving a secret away."""
-        return sha256(self.store.encode())[:16]
+        """A digest of the address without its secrets: tells stores apart, and stays when a password changes."""
+        return sha256(masked(self.store).encode())[:16]
 
     @property
     def fields(self) -> tuple[str, ...]:

@@ -10,9 +10,10 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 from lapse.errors import Origin
+from lapse.model.masking import masked
 from lapse.model.policy import Dataset
 from lapse.policyfile import patterns
-from lapse.policyfile.secrets import AddressError, masked, reveal
+from lapse.policyfile.secrets import AddressError, reveal
 from lapse.policyfile.words import did_you_mean
 
 STORE_SCHEMES = ("sqlite", "duckdb", "postgresql", "mysql")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lapse.errors import Complaint, PolicyError
+from lapse.model.masking import masked
 from lapse.model.policy import Dataset, Policy
 from lapse.policyfile import build, conflicts, merge, references, scopes
 from lapse.policyfile.addresses import (
@@ -19,7 +20,7 @@ from lapse.policyfile.addresses import (
     target_address,
 )
 from lapse.policyfile.models import DatasetShape, PaceShape, PolicyShape
-from lapse.policyfile.secrets import AddressError, masked
+from lapse.policyfile.secrets import AddressError
 from lapse.policyfile.shape import misshapen, plain, shaped
 from lapse.policyfile.tree import Entry, Mapped, Node, Scalar, children, items
 

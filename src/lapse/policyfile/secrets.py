@@ -1,4 +1,4 @@
-"""Secrets stay out of the policy: ``${NAME}`` and ``file:PATH`` in addresses, and masks for messages.
+"""Secrets stay out of the policy: ``${NAME}`` and ``file:PATH`` in addresses.
 
 ``${NAME}`` stands for an environment variable, ``$${`` for the two characters ``${``. Both are
 understood in addresses (``store``, ``to``, ``ledger``) only; elsewhere a ``${`` is a complaint, since a value that
@@ -12,11 +12,6 @@ import re
 from pathlib import Path
 
 _REFERENCE = re.compile(r"\$\$\{|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}|\$\{")
-_PASSWORD = re.compile(r"(?P<head>[A-Za-z][A-Za-z0-9+.\-]*://[^\s/:@]*:)[^\s]*(?P<at>@)")
-_SETTING = re.compile(
-    r"(?P<head>[?&;][^=&;\s]*(?:pass|pwd|secret|token|key|credential|signature|sig)[^=&;\s]*=)[^&;\s]+", re.IGNORECASE
-)
-_MASK = "***"
 _SECRET_FILE_LIMIT = 64 * 1024
 
 
@@ -30,11 +25,6 @@ class AddressError(Exception):
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)
         self.hint = hint
-
-
-def masked(text: str) -> str:
-    """The text with passwords in URLs, and settings that look like secrets, replaced by ``***``."""
-    return _SETTING.sub(rf"\g<head>{_MASK}", _PASSWORD.sub(rf"\g<head>{_MASK}\g<at>", text))
 
 
 def is_file_reference(text: str) -> bool:

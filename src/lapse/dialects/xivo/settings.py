@@ -12,7 +12,7 @@ from lapse.dialects.xivo.layers import read_layers
 from lapse.dialects.xivo.tables import BY_NAME, DEFAULT
 from lapse.dialects.xivo.yamlfile import Mapped, plain
 from lapse.errors import Origin, PolicyError
-from lapse.policyfile.secrets import masked
+from lapse.model.masking import masked
 
 MOST_DAYS = 3_650_000
 """About 10,000 years: more days are a slip of the finger."""
