@@ -5,7 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from collections import Counter, defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree
@@ -16,12 +18,34 @@ from measure import machine
 RESULTS = Path(__file__).parent / "SOAK.md"
 
 
+@dataclass(slots=True)
+class Row:
+    """A line of the table: one test, all the cases it was run with.
+
+    Attributes:
+        results: How many cases ended how.
+        seconds: What they took together.
+    """
+
+    results: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        total = self.results.total()
+        ends = ", ".join(f"{count} {result}" for result, count in self.results.items())
+        return f"{ends if total > 1 else next(iter(self.results))} | {self.seconds:.0f} s"
+
+
 def rows(report: Path) -> Iterator[str]:
     """A line of the table for each test in a JUnit report."""
+    found: dict[str, Row] = defaultdict(Row)
     for case in ElementTree.parse(report).iter("testcase"):
         bad = next((child.tag for child in case if child.tag in ("failure", "error", "skipped")), None)
-        seconds = float(case.get("time", "0"))
-        yield f"| {case.get('classname')}.{case.get('name')} | {bad or 'passed'} | {seconds:.0f} s |"
+        row = found[f"{case.get('classname')}.{str(case.get('name')).partition('[')[0]}"]
+        row.results[bad or "passed"] += 1
+        row.seconds += float(case.get("time", "0"))
+    for name, row in sorted(found.items()):
+        yield f"| {name} | {row} |"
 
 
 def main() -> int:
