@@ -27,6 +27,7 @@ from lapse.stores.mysql.dependents import dependents_of
 from lapse.stores.mysql.dialect import MysqlDialect
 from lapse.stores.mysql.encoding import size_sql
 from lapse.stores.mysql.identifying import fingerprint, refusal
+from lapse.stores.mysql.partitions import inventory
 from lapse.stores.mysql.times import instant_sql, is_naive, is_number, is_text, read_format
 
 _SAMPLE = 500  # rows from each end
@@ -232,4 +233,6 @@ class _Look:
             (self._table.database, self._table.name),
         )
         if count:
-            yield f"{count} partitions by {str(method).lower()}; rows are removed from them one by one"
+            found = inventory(self._connection, self._table)
+            how = "what lapses as a whole is dropped" if found.partitions else f"no drops: {found.obstacle}"
+            yield f"{count} partitions by {str(method).lower()}; {how}"

@@ -50,6 +50,24 @@ class Ground:
     token: int | None
 
 
+def fence(connection: Connection, token: int | None, piece: Slice) -> None:
+    """Lock the row of the lease, in the open transaction.
+
+    Arguments:
+        connection: The session.
+        token: Number of the run's lease. None where it has none.
+        piece: What it is for.
+
+    Raises:
+        LeaseError: If another run has taken the lease over.
+    """
+    if token not in (None, own.locked_token(connection)):
+        raise LeaseError(
+            f"slice {piece.name}: another run has begun, as this one's connection was gone",
+            hint="Nothing of the slice was removed. Let the other run finish.",
+        )
+
+
 class MysqlTake:
     """The lapsed rows of a slice; `begin` begins its transaction, and the caller rolls it back."""
 
@@ -71,14 +89,8 @@ class MysqlTake:
         Raises:
             LeaseError: If another run has taken the lease over.
         """
-        connection = self._ground.connection
-        connection.begin()
-        token = own.locked_token(connection)
-        if self._ground.token not in (None, token):
-            raise LeaseError(
-                f"slice {self._piece.name}: another run has begun, as this one's connection was gone",
-                hint="Nothing of the slice was removed. Let the other run finish.",
-            )
+        self._ground.connection.begin()
+        fence(self._ground.connection, self._ground.token, self._piece)
 
     # What goes
 
