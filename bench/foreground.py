@@ -1,7 +1,9 @@
-"""What a foreground load feels of a purge: pgbench at a fixed rate on the same table, quiet and during purges.
+"""What a foreground load feels of a purge: pgbench at a fixed rate on tables of its own, quiet and during purges.
 
 Usage: python bench/foreground.py [--rows N] [--rounds N] [--rate N] [--quiet SECONDS] [--server MAJOR]
-A transaction's latency counts from the moment at which it was due, as pgbench's does at a fixed rate.
+The load is pgbench's own (TPC-B-like: five statements that write and read four tables, and a commit that waits for the
+disk), in the database that is purged. Its transactions are due at random moments of a fixed average rate, and their
+latency counts from the moment at which they were due; the rate must leave the machine mostly idle while nobody purges.
 """
 
 from __future__ import annotations
@@ -14,50 +16,44 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-from grounds import QUIET, Ground, fill_with_calls, ground, options, product
-from measure import heading, interleaved, measured, table, write_section
+from grounds import MASTER, QUIET, Ground, fill_with_calls, ground, options, product
+from measure import heading, measured, median, table, write_section
 
 Command = Callable[[Ground, Path], Sequence[str]]
 
-_INSERT = """\
-\\set call random(1, :calls)
-INSERT INTO cel (eventtype, eventtime, userdeftype, cid_name, cid_num, cid_ani, cid_rdnis, cid_dnid, exten, context,
-    channame, appname, appdata, amaflags, accountcode, peeraccount, uniqueid, linkedid, userfield, peer)
-    VALUES ('ANSWER', now(), '', 'Caller', '1001', '', '', '', '2001', 'internal', 'PJSIP/1', 'Dial', '', 3, '', '',
-    'bench-' || :call, 'bench-' || :call, '', '');
-"""
-_SELECT = """\
-\\set call random(:calls * 8 / 10, :calls)
-SELECT * FROM cel WHERE linkedid = 'call-' || :call ORDER BY eventtime;
-"""
-_SELECTS = 3
-"""Selects for each insert."""
-_CLIENTS = 8
-_WARM_UP = 5
+_SCALE = 10
+_CLIENTS = 4
+_WARM_UP = 1.5
 _LOG = "latencies"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """What the foreground felt.
+    """What the foreground felt of one purge, or of none.
 
     Attributes:
-        quiet_p50: Milliseconds within which half of the transactions were done before the purge.
-        quiet_p99: The same of 99 in 100.
-        p50: Milliseconds within which half of them were done during the purge.
+        p50: Milliseconds within which half of the transactions were done.
         p99: The same of 99 in 100.
-        worst: Milliseconds of the slowest one during the purge.
-        seconds: How long the purge took.
+        worst: Milliseconds of the slowest one.
+        ratio: The p99, by that of all quiet times of the same round.
+        seconds: How long it took.
     """
 
-    quiet_p50: float
-    quiet_p99: float
     p50: float
     p99: float
     worst: float
+    ratio: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Felt:
+    """Latencies in milliseconds, before a purge and during it, and how many seconds that took."""
+
+    before: list[float]
+    during: list[float]
     seconds: float
 
 
@@ -66,47 +62,45 @@ def _paced(archive: str, pace: str) -> Command:
 
 
 CONTENDERS: Mapping[str, Command] = {
-    "one `DELETE` (psql)": lambda place, _: place.psql(f"DELETE FROM cel WHERE eventtime < '{place.cutoff}'"),
-    "Lapse, `archive: none`, default pace": _paced("none", "{}"),
-    "Lapse, `archive: none`, `rest: none`": _paced("none", "{rest: none}"),
     "Lapse, verified archive, default pace": _paced("cold", "{}"),
+    "Lapse, `archive: none`, default pace": _paced("none", "{}"),
     "Lapse, verified archive, `rest: none`": _paced("cold", "{rest: none}"),
+    "Lapse, `archive: none`, `rest: none`": _paced("none", "{rest: none}"),
+    "one `DELETE` (psql)": lambda place, _: place.psql(f"DELETE FROM cel WHERE eventtime < '{place.cutoff}'"),
 }
 
 
-def felt(place: Ground, command: Command, *, calls: int, rate: int, quiet: float) -> Figures:
-    """Purge a fresh copy under load, and compare with the time just before."""
+def felt(place: Ground, command: Command, *, rate: int, quiet: float) -> _Felt:
+    """Purge a fresh copy under load, after a quiet time.
+
+    Raises:
+        RuntimeError: If the purge failed or left something, or the load could not go on.
+    """
     scratch = place.refresh()
     whole = command(place, scratch)
-    with _load(place, scratch, calls=calls, rate=rate):
+    with _load(place, scratch, rate=rate):
         time.sleep(_WARM_UP)
         began = time.time()
         time.sleep(quiet)
         purging = time.time()
         measured(whole, env=place.environment(scratch))
         ended = time.time()
-    before, during = _between(scratch, began, purging), _between(scratch, purging, ended)
-    return Figures(
-        quiet_p50=_share(before, 0.5),
-        quiet_p99=_share(before, 0.99),
-        p50=_share(during, 0.5),
-        p99=_share(during, 0.99),
-        worst=max(during),
+    if left := place.lapsed():
+        raise RuntimeError(f"{whole} left {left} rows")
+    return _Felt(
+        before=_between(scratch, began, purging),
+        during=_between(scratch, purging, ended),
         seconds=ended - purging,
     )
 
 
 @contextmanager
-def _load(place: Ground, scratch: Path, *, calls: int, rate: int) -> Iterator[None]:
+def _load(place: Ground, scratch: Path, *, rate: int) -> Iterator[None]:
     """Run pgbench until the block ends; it writes each latency into *scratch*."""
-    scripts = {"insert": (_INSERT, 1), "select": (_SELECT, _SELECTS)}
-    for name, (text, _) in scripts.items():
-        (scratch / name).write_text(text)
-    files = [part for name, (_, weight) in scripts.items() for part in ("-f", f"{scratch / name}@{weight}")]
     process = subprocess.Popen(
         [
             place.program("pgbench"), "-n", "-M", "prepared", "-c", str(_CLIENTS), "-j", "1", "-R", str(rate),
-            "-T", "86400", "-D", f"calls={calls}", "-l", f"--log-prefix={scratch / _LOG}", *files, place.url,
+            "-T", "86400", "-l", f"--log-prefix={scratch / _LOG}", place.url,
         ],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         env={**os.environ, "PGOPTIONS": QUIET},
@@ -143,22 +137,45 @@ def _share(latencies: Sequence[float], share: float) -> float:
     return statistics.quantiles(latencies, n=1000, method="inclusive")[round(share * 1000) - 1]
 
 
+def _figures(latencies: Sequence[float], seconds: float, *, quiet: float) -> Figures:
+    p99 = _share(latencies, 0.99)
+    return Figures(p50=_share(latencies, 0.5), p99=p99, worst=max(latencies), ratio=p99 / quiet, seconds=seconds)
+
+
+def one_round(place: Ground, *, rate: int, quiet: float) -> dict[str, Figures]:
+    """Every contender once, and all quiet times together, by name."""
+    found = {name: felt(place, command, rate=rate, quiet=quiet) for name, command in CONTENDERS.items()}
+    before = [latency for one in found.values() for latency in one.before]
+    base = _share(before, 0.99)
+    figures = {"quiet": _figures(before, quiet * len(found), quiet=base)}
+    figures |= {name: _figures(one.during, one.seconds, quiet=base) for name, one in found.items()}
+    for name, one in figures.items():
+        print(f"  {name}: p50 {one.p50:.2f}, p99 {one.p99:.2f}, ratio {one.ratio:.2f}, {one.seconds:.1f} s", flush=True)
+    return figures
+
+
 def main() -> None:
     """Build, measure, write the section."""
-    parser = options(__doc__, rows=2_000_000, rounds=5)
+    parser = options(__doc__, rows=250_000, rounds=5)
     parser.add_argument("--rate", type=int, default=200, help="transactions a second")
-    parser.add_argument("--quiet", type=float, default=20, help="seconds before each purge")
+    parser.add_argument("--quiet", type=float, default=3, help="seconds before each purge")
     chosen = parser.parse_args()
     with ground(chosen.server) as place:
         fill_with_calls(place, chosen.rows)
+        measured(
+            [place.program("pgbench"), "-i", "-q", "-s", str(_SCALE), place.server.url(MASTER)],
+            env={"PGOPTIONS": QUIET},
+        )
         place.refresh()
         lapsed = place.lapsed()
-        feel = partial(felt, place, calls=max(1, chosen.rows // 8), rate=chosen.rate, quiet=chosen.quiet)
-        figures = interleaved({name: partial(feel, each) for name, each in CONTENDERS.items()}, chosen.rounds)
+        rounds = [one_round(place, rate=chosen.rate, quiet=chosen.quiet) for _ in range(chosen.rounds)]
+        figures = {name: median([each[name] for each in rounds]) for name in rounds[0]}
         section = [
             *heading("foreground.py", chosen, product=product(place)),
             f"{chosen.rows:,} call events, {lapsed:,} lapsed; medians of {chosen.rounds}.",
-            f"{chosen.rate} transactions a second by {_CLIENTS} clients, {_SELECTS} selects of a call for each insert.",
+            f"pgbench's own load at scale {_SCALE}, on tables of its own in the same database.",
+            f"{chosen.rate} transactions a second by {_CLIENTS} clients; latencies count from when each was due.",
+            "A run of Lapse begins with a survey and ends with a `VACUUM (ANALYZE)`, whose times are in its figures.",
             "",
             *_latencies(figures, lapsed),
         ]
@@ -166,21 +183,17 @@ def main() -> None:
 
 
 def _latencies(figures: Mapping[str, Figures], lapsed: int) -> list[str]:
-    titles = ("purge", "p50 quiet", "p50 during", "p99 quiet", "p99 during", "ratio of p99", "slowest", "seconds",
-              "rows per second")  # fmt: skip
     return table(
-        titles,
+        ("meanwhile", "p50", "p99", "p99 by quiet", "slowest", "seconds", "rows per second"),
         (
             (
                 name,
-                f"{found.quiet_p50:.2f} ms",
                 f"{found.p50:.2f} ms",
-                f"{found.quiet_p99:.2f} ms",
                 f"{found.p99:.2f} ms",
-                f"{found.p99 / found.quiet_p99:.2f}",
+                f"{found.ratio:.2f}",
                 f"{found.worst:.0f} ms",
                 f"{found.seconds:.1f}",
-                f"{lapsed / found.seconds:,.0f}",
+                "" if name == "quiet" else f"{lapsed / found.seconds:,.0f}",
             )
             for name, found in figures.items()
         ),

@@ -22,7 +22,7 @@ from servers.processes import server_folder  # noqa: E402
 
 KEEP_DAYS = 365
 _FIXTURE = _TESTS / "xivo" / "xivo_fixture.sql"
-_MASTER, _COPY = "master", "contender"
+MASTER, _COPY = "master", "contender"
 _SETTINGS = {
     "shared_buffers": "512MB",
     "maintenance_work_mem": "256MB",
@@ -112,7 +112,7 @@ class Ground:
     def refresh(self) -> Path:
         """Make a fresh copy of the master, written to disk. Returns an empty scratch folder."""
         self.server.drop_database(_COPY)
-        self.server.execute(f"CREATE DATABASE {_COPY} TEMPLATE {_MASTER} STRATEGY file_copy")
+        self.server.execute(f"CREATE DATABASE {_COPY} TEMPLATE {MASTER} STRATEGY file_copy")
         self.server.execute("CHECKPOINT")
         scratch = self.folder / "scratch"
         shutil.rmtree(scratch, ignore_errors=True)
@@ -164,13 +164,13 @@ def ground(version: str, target: Target | None = None) -> Iterator[Ground]:
         tempfile.TemporaryDirectory(prefix="lapse-bench-") as scratch,
         PostgresServer.start(version, folder / "server", fsync=True, options=_SETTINGS) as server,
     ):
-        server.create_database(_MASTER)
+        server.create_database(MASTER)
         yield Ground(server=server, folder=Path(scratch), now=datetime.now(UTC), target=target or Target())
 
 
 def fill(place: Ground, *commands: list[str] | str) -> None:
     """Run psql in the master with *commands*, statements or arguments, then settle what was written."""
-    psql = [place.program("psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", place.server.url(_MASTER)]
+    psql = [place.program("psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", place.server.url(MASTER)]
     for command in commands:
         measured([*psql, *(["-c", command] if isinstance(command, str) else command)], env={"PGOPTIONS": QUIET})
     measured([*psql, "-c", "VACUUM ANALYZE"], env={"PGOPTIONS": QUIET})

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pacing_world import Desk, open_desk
 
 from lapse import clock
-from lapse.engine.asking import status
 from lapse.engine.limits import Allowance, Limits
+from lapse.engine.status import status
 from lapse.errors import ExitCode
 from lapse.instant import Nanos
 from lapse.model.report import Status

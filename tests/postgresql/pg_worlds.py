@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import psycopg
 
 from lapse.instant import Nanos, rfc3339
+from lapse.model.disposal import Facts
 from lapse.model.policy import Dataset, TimeFormat
+from lapse.model.selection import Selection
+from lapse.ports import Budget, Slice
 from lapse.stores.postgresql import PostgresStore
+from lapse.stores.postgresql.scene import Mark
 from lapse.testing.harness import Record, Traits, World
 
 _COLUMNS = '"id", "at", "kind", "tenant", "level", "body"'
@@ -137,6 +142,45 @@ class PostgresIndexedWorld(PostgresWorld):
     """An index on the time: where lapsed rows lie scattered they are found by it."""
 
     more = 'CREATE INDEX "by time" ON "log" ("at");'
+
+
+class Considerate:
+    """Others are always to be let through, after each page.
+
+    Attributes:
+        rests: Seconds of the steps after which somebody could rest.
+    """
+
+    def __init__(self) -> None:
+        self.rests: list[float] = []
+
+    def burst(self) -> float:
+        """Nothing is short enough."""
+        return 0.0
+
+    def rest(self, seconds: float) -> None:
+        """Take no time."""
+        self.rests.append(seconds)
+
+
+class SteppingStore(PostgresStore):
+    """The store while others are busy: it takes its slices in steps."""
+
+    breaks: ClassVar[Considerate] = Considerate()
+
+    def slices(self, selection: Selection, facts: Facts, budget: Budget, mark: Mark | None = None) -> Iterator[Slice]:
+        """As always, with breaks."""
+        yield from super().slices(selection, facts, replace(budget, breaks=self.breaks), mark)
+
+
+class PostgresBusyWorld(PostgresWorld):
+    """A plain table whose slices are taken in steps."""
+
+    store_class = SteppingStore
+
+    def lease_elsewhere(self) -> str:
+        """Another process does not have this module, and a lease has no steps."""
+        return PostgresWorld(self.address).lease_elsewhere()
 
 
 class PostgresBorrowingWorld(PostgresWorld):

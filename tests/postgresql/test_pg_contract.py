@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from pg_worlds import (
     PostgresBorrowingWorld,
+    PostgresBusyWorld,
     PostgresIndexedWorld,
     PostgresMillisWorld,
     PostgresNaiveWorld,
@@ -24,6 +25,7 @@ from servers.postgres import servers
 
 _SHAPES = [
     PostgresWorld,
+    PostgresBusyWorld,
     PostgresIndexedWorld,
     PostgresNaiveWorld,
     PostgresTextWorld,

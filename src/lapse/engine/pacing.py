@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from lapse import clock
 from lapse.engine.limits import Ending
 from lapse.errors import BusyError
-from lapse.model.pace import Pace, Tuning
+from lapse.model.pace import BURST, Pace, Tuning, rest_after
 from lapse.ports import Burden, Burdened, Store
 
 _STEP = 0.25
@@ -20,10 +20,6 @@ _LOOK = 0.5
 """Seconds for which an answer of the store, and what the operator said, hold."""
 _SLOWEST_LOOK = 5.0
 """Seconds between two looks at a store that has made the run wait for long."""
-_AUTO_REST = 0.8
-"""Share of the time that a run rests while others are busy, where its pace says ``rest: auto``."""
-_BURST = 0.005
-"""Seconds of work in one go, where a store can take a slice in steps: about as long as others' statements take."""
 _PAUSED = "paused by `lapse pace --pause`"
 
 
@@ -98,11 +94,11 @@ class Pacer:
 
     def burst(self) -> float | None:
         """Seconds that a step of a slice should last at most; see `lapse.ports.Breaks`."""
-        return _BURST if self._share() > 0 else None
+        return BURST if self._share() > 0 else None
 
     def rest(self, seconds: float) -> None:
         """Rest inside of a slice, after a step of so many *seconds*; the rest after the slice is shorter by that."""
-        due = clock.monotonic() + _rest_after(seconds, self._share())
+        due = clock.monotonic() + rest_after(seconds, self._share())
         while (left := due - clock.monotonic()) > 0:
             napped = _nap(left)
             self._inside += napped
@@ -152,12 +148,10 @@ class Pacer:
         rate = self.pace.rows_per_second
         paid = self._began + self._records / rate if rate is not None else self._began
         worked = self._finished - self._began - self._rested_inside
-        return max(paid, self._finished + _rest_after(worked, self._share()) - self._rested_inside)
+        return max(paid, self._finished + rest_after(worked, self._share()) - self._rested_inside)
 
     def _share(self) -> float:
-        if self.pace.rest is not None:
-            return self.pace.rest
-        return _AUTO_REST if self._burden.busy else 0.0
+        return self.pace.share(busy=self._burden.busy)
 
     def _reason(self) -> str | None:
         """Why to wait now; the store is asked more seldom the longer it makes the run wait."""
@@ -211,11 +205,6 @@ def _burden(store: Burdened) -> Burden:
         return store.burden()
     except BusyError as error:
         return Burden(wait=f"the store does not say how others fare: {error}", busy=True)
-
-
-def _rest_after(seconds: float, share: float) -> float:
-    """Seconds of rest that make *share* of the time, after so many *seconds* of work."""
-    return seconds * share / (1 - share)
 
 
 def _nap(seconds: float) -> float:

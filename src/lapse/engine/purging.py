@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,7 +15,7 @@ from lapse.engine.recovering import Recovered
 from lapse.engine.retrying import TRIES, Slices, Try, delay
 from lapse.engine.session import Session
 from lapse.errors import BusyError, ChangedError, LapseError
-from lapse.model.disposal import Disposal, Facts
+from lapse.model.disposal import Disposal, Facts, Share
 from lapse.model.pace import Tuning
 from lapse.model.plan import DatasetPlan
 from lapse.model.policy import Dataset
@@ -86,23 +87,36 @@ def purge(session: Session, item: Work, bench: Bench, *, names: Iterator[str], m
     )
     purging = _Purge(session, item, bench, names=names, manners=manners)
     done: list[Disposal] = []
+    shares: Counter[tuple[int, str | None]] = Counter()
     trouble: Trouble | None = None
     try:
         for disposal in purging.disposals():
-            done.append(disposal)
+            done.append(_counted(disposal, shares))
             session.tell(
                 "disposal.committed", dataset=item.dataset.name, slice=disposal.slice,
                 records=disposal.records, size=disposal.size,
             )  # fmt: skip
     except LapseError as error:
         if isinstance(error, UnrecordedError):
-            done.append(error.disposal)
+            done.append(_counted(error.disposal, shares))
             manners.allowance.spend(error.disposal.records)
-        trouble = Trouble(message=str(error), hint=error.hint)
+        trouble = Trouble(message=str(error), hint=error.hint, kind=type(error))
         session.tell("dataset.failed", dataset=item.dataset.name, error=str(error))
     files = remove_files(item.dataset, item.store, stopping=manners.allowance.stopped)
     report = _report(purging, done, trouble, files, seconds=clock.monotonic() - started)
+    report = replace(report, shares=tuple(Share(rule=r, tenant=t, records=n) for (r, t), n in shares.items()))
+    session.tell(
+        "dataset.ended", dataset=report.dataset, status=report.status.value, records=report.records, size=report.size,
+        remaining=report.remaining, seconds=round(report.seconds, 3), ended=report.ended,
+    )  # fmt: skip
     return Outcome(work=item, report=report, disposals=tuple(done))
+
+
+def _counted(disposal: Disposal, shares: Counter[tuple[int, str | None]]) -> Disposal:
+    """The disposal, its shares added to *shares* and left out of it: a run may have very many disposals."""
+    for share in disposal.shares:
+        shares[share.rule, share.tenant] += share.records
+    return replace(disposal, shares=())
 
 
 class _Purge:
@@ -190,7 +204,8 @@ class _Purge:
         try:
             disposal = work(replace(todo.piece, name=next(self._names)), self.item.store, self._bench)
         except BusyError as error:
-            self.pacer.did(0, began=began)
+            # It waited, mostly, which burdens nobody; and it comes again after a delay of its own.
+            self.pacer.did(0, began=clock.monotonic())
             self._tell_put_back(error)
             slices.failed(todo, error)
             return None
@@ -244,7 +259,7 @@ def _left_undone(purging: _Purge, remaining: int) -> Trouble | None:
     if purging.skipped:
         count = "a slice" if len(purging.skipped) == 1 else f"{len(purging.skipped)} slices"
         message = f"{count} had to be skipped, {remaining:,} records remain: {purging.skipped[-1]}"
-        return Trouble(message=message, hint=again)
+        return Trouble(message=message, hint=again, kind=BusyError)
     ended = purging.pacer.ended
     if purging.complete or ended is None or ended.ordered:
         return None

@@ -10,6 +10,11 @@ from lapse.canonical import Json
 from lapse.errors import PolicyError
 from lapse.model.span import parse_span, span_text
 
+AUTO_REST = 0.9
+"""Share of the time that a run rests while others are busy, where its pace says ``rest: auto``."""
+BURST = 0.001
+"""Seconds of work in one go, where it can be done in steps: less than systems let a process run before another one."""
+
 _NONE = "none"
 _SHARE = re.compile(r"(?P<number>[0-9]{1,2}(\.[0-9]{1,6})?) ?%")
 _LIMIT = 2**53  # the largest whole number of canonical JSON
@@ -22,8 +27,8 @@ class Pace:
     Attributes:
         transaction: Seconds that one transaction should last at most.
         rows_per_second: Records removed a second at most, on average. None does not throttle.
-        rest: Share of the time in which the run rests between slices, 0 to below 1. None rests only while the
-            store says that others are busy.
+        rest: Share of the time in which the run rests, 0 to below 1. None is `AUTO_REST` while the store says that
+            others are busy, and 0 while it does not.
         max_lag: Seconds by which a replica may be behind before the run waits. None asks no replica.
         pause_while: Query in the store's own language; the run waits while its first value is true or not zero.
             None asks nothing.
@@ -34,6 +39,12 @@ class Pace:
     rest: float | None = None
     max_lag: float | None = 10.0
     pause_while: str | None = None
+
+    def share(self, *, busy: bool) -> float:
+        """Share of the time to rest while others are *busy* or not, 0 to below 1."""
+        if self.rest is not None:
+            return self.rest
+        return AUTO_REST if busy else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +97,11 @@ class Tuning:
         """What `tuning_of` reads: only what was changed."""
         said: dict[str, Json] = {each.name: getattr(self, each.name) for each in fields(self)}
         return {name: value for name, value in said.items() if value not in (None, False)}
+
+
+def rest_after(seconds: float, share: float) -> float:
+    """Seconds of rest that make *share* of the time, after so many *seconds* of work."""
+    return seconds * share / (1 - share)
 
 
 def tuning_of(facts: object) -> Tuning:

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from lapse.canonical import Json
+from lapse.instant import Nanos
 from lapse.model.disposal import Proof
 from lapse.model.facts import DatabaseFacts, SmallTable
 from lapse.model.files import PendingFile
 from lapse.model.found import RestoreCount, Sketch
+from lapse.model.growth import Footprint
 from lapse.model.reclaim import Prediction, Progress, Space
+from lapse.model.rotation import Turn
 from lapse.model.selection import Selection
 from lapse.ports.work import Part, Slice
 
@@ -81,6 +85,21 @@ class Burdened(Protocol):
         Raises:
             StoreError: If it cannot tell, as where the query of ``pause while`` fails. Stops the dataset.
             BusyError: If it could not tell just now. The run waits and asks again.
+        """
+        ...
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """A store that needs not look at everything again, where it may keep notes of what it saw."""
+
+    def remember(self, folder: Path, name: str, *, rescan: bool) -> None:
+        """Use the notes that lie in Lapse's state folder, and keep them; a store that is read-only writes none.
+
+        Arguments:
+            folder: The state folder.
+            name: What the state folder calls the dataset.
+            rescan: Whether to look at everything nevertheless.
         """
         ...
 
@@ -178,6 +197,33 @@ class Reclaimable(Protocol):
         Raises:
             BusyError: If a lock was not to be had. Nothing was changed by the last step.
         """
+        ...
+
+
+@runtime_checkable
+class Rotatable(Protocol):
+    """A store of files to which others append. Nothing here removes a record."""
+
+    def due(self, now: Nanos, *, force: bool) -> Iterator[Turn]:
+        """What `rotate` would set aside. Writes nothing."""
+        ...
+
+    def rotate(self, now: Nanos, *, force: bool) -> Iterator[Turn]:
+        """Set aside, under other names, the files that the dataset's rotation says; the lease is held.
+
+        What an earlier rotation left to do is done first, whatever the dataset says now.
+
+        Arguments:
+            now: Decides what is due.
+            force: Whether every file that is not empty is set aside.
+
+        Raises:
+            StoreError: At the end, of the first file that could not be. No record is lost.
+        """
+        ...
+
+    def footprint(self) -> Footprint:
+        """How large the files are, and how fast they grow as far as a look at the newest one tells. Reads only."""
         ...
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from lapse.canonical import Digest
 from lapse.model.disposal import Disposal, Facts, Proof
 from lapse.model.manifest import Column
 from lapse.model.plan import Tally
@@ -41,6 +42,7 @@ class Budget:
             the next ones to fit; others go by rows and size.
         whole: Whether what can only go whole, such as a partition, may be larger than all that.
         breaks: When to let others through inside of a slice. None never does.
+        rewrite: Whether files are written anew even where lines could be removed in place.
     """
 
     rows: int = 50_000
@@ -48,6 +50,7 @@ class Budget:
     seconds: float = 1.0
     whole: bool = True
     breaks: Breaks | None = field(default=None, compare=False, repr=False)
+    rewrite: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +93,24 @@ class LineBlock:
 Batch: TypeAlias = "RowBatch | LineBlock"
 
 
+class Content(Protocol):
+    """What records are, whatever batches they come in."""
+
+    @property
+    def records(self) -> int:
+        """How many."""
+        ...
+
+    @property
+    def raw_size(self) -> int:
+        """Bytes of their content."""
+        ...
+
+    def digest(self) -> Digest:
+        """Their content digest (docs/format.md)."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """The records of one table or file in a take.
@@ -99,12 +120,15 @@ class Part:
         columns: Columns of the batches, in order, the odd column left out. Empty for lines.
         odd_column: Name of the binary column for cells that do not fit their column. None for lines.
         batches: The records, in store order; can be read once.
+        content: The store's own digest of what `batches` yields, complete once they are read through: what is read
+            back from an archive is compared with it. None: it is made of what arrives.
     """
 
     table: str
     columns: tuple[Column, ...]
     odd_column: str | None
     batches: Iterator[Batch] = field(compare=False)
+    content: Content | None = field(default=None, compare=False)
 
 
 class Take(Protocol):

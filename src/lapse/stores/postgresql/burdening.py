@@ -28,7 +28,7 @@ SELECT slot_name, pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::float8 FRO
 WHERE NOT active AND restart_lsn IS NOT NULL AND wal_status IS DISTINCT FROM 'lost' ORDER BY 1
 """
 _OTHERS = """
-SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname IS NOT NULL AND pid <> pg_backend_pid()
     AND (backend_type IS NULL OR backend_type = 'client backend' AND application_name <> 'lapse'
         AND (state = 'active' OR state_change > clock_timestamp() - interval '1 second')))
 """
@@ -66,7 +66,12 @@ def burden(connection: Connection, pace: Pace, seen: Seen | None = None) -> Burd
         BusyError: If that query took longer than a second.
     """
     wait = next(_reasons(connection, pace, seen or Seen()), None)
-    return Burden(wait=wait, busy=bool(connection.value(_OTHERS)))
+    return Burden(wait=wait, busy=is_busy(connection))
+
+
+def is_busy(connection: Connection) -> bool:
+    """Whether other sessions are at work. Those that this role cannot see count as such."""
+    return bool(connection.value(_OTHERS))
 
 
 def _reasons(connection: Connection, pace: Pace, seen: Seen) -> Iterator[str]:

@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import chain
 from typing import Any
 
 import psycopg
@@ -17,6 +18,7 @@ from psycopg import pq
 
 from lapse.errors import CommitUnknownError, StoreError
 from lapse.sqlcore.fragments import Fragment
+from lapse.stores.postgresql.ahead import ahead
 from lapse.stores.postgresql.failures import first_line, translated
 
 _SETTINGS = (
@@ -36,7 +38,7 @@ _SETTINGS = (
 )
 _CONNECT_SECONDS = 10
 BLOCK_SIZE = 4 * 1024 * 1024
-BLOCK_ROWS = 50_000
+BLOCK_ROWS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,11 @@ class Block:
 
     data: bytes
     rows: int
+
+    @property
+    def full(self) -> bool:
+        """Whether more rows may follow it."""
+        return self.rows >= BLOCK_ROWS or len(self.data) >= BLOCK_SIZE
 
 
 class Connection:
@@ -134,12 +141,12 @@ class Connection:
             if result.status != pq.ExecStatus.COPY_OUT:
                 raise psycopg.errors.error_from_result(result, encoding="utf-8")
             try:
-                yield from self._copied()
-            except GeneratorExit:  # nobody reads on: what the server still sends is thrown away
-                self._con.pgconn.get_cancel().cancel()
-                for _ in self._copied():
-                    pass
-                raise
+                blocks = self._copied()
+                first = next(blocks, None)
+                if first is not None and not first.full:
+                    yield first
+                elif first is not None:
+                    yield from ahead(chain((first,), blocks), cancel=self._con.pgconn.get_cancel().cancel)
             finally:
                 ended = self._results()
             for result in ended:

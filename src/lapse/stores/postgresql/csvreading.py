@@ -110,7 +110,8 @@ class CsvReader:
         types = [pa.string() if n in as_text else each.parsed for n, each in enumerate(self._fields)]
         table = csv.read_csv(
             pa.BufferReader(block.data),
-            read_options=csv.ReadOptions(column_names=names, block_size=len(block.data) + 1),
+            # One thread: the next block is read meanwhile, or others are to have the other processors.
+            read_options=csv.ReadOptions(column_names=names, block_size=len(block.data) + 1, use_threads=False),
             parse_options=_PARSE,
             convert_options=csv.ConvertOptions(
                 column_types=dict(zip(names, types, strict=True)),

@@ -66,6 +66,7 @@ class Cutter:
             leaves=scene.leaves,
             size=str(scene.row_size),
             where=scene.below(scene.highest(mark)),
+            breaks=scene.courtesy,
             ruler=ruler_for(scene, selection),
         )
         found = surveyor.count()
@@ -150,7 +151,7 @@ class Cutter:
         scene = self._scene
         alone = not (scene.dependents.locks or scene.table.loans or scene.filing is not None)
         divisible = by_place and alone and scene.connection.version >= RANGE_SCANS
-        return self.sizes.kind(copied=bool(destination.archives), divisible=divisible and bool(destination.archives))
+        return self.sizes.kind(copied=bool(destination.archives), divisible=divisible)
 
     def _weight(self, selection: Selection, codes: tuple[int, ...], survey: Survey) -> int:
         """How many rows of all tables are touched for each that is removed, where most of them lie."""

@@ -20,7 +20,7 @@ from lapse.stores.postgresql.connection import Connection
 from lapse.stores.postgresql.dialect import PostgresDialect
 from lapse.stores.postgresql.formats import read_format as read_format
 from lapse.stores.postgresql.naming import column as column_sql
-from lapse.stores.postgresql.timecolumns import record_time
+from lapse.stores.postgresql.timecolumns import check_zoned, record_time
 from lapse.stores.postgresql.times import OrderedTime, RecordTime
 
 
@@ -148,6 +148,8 @@ class Judge:
     def _time(self) -> RecordTime:
         dataset = self.selection.dataset
         time = self.table.column(dataset.time)
+        if dataset.zone_required:
+            check_zoned(time)
         return record_time(time, self.time_format, dataset.zone, empty=dataset.empty_time)
 
     @cached_property

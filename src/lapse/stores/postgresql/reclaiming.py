@@ -96,8 +96,14 @@ def _space(found: Sequence[Measure]) -> Space:
 # After a run
 
 
-def tidy(connection: Connection, tables: Sequence[Table]) -> tuple[str, ...]:
-    """Make the space of removed rows usable again; returns what should be known about it.
+_VACUUM_REST = 0.002
+"""Seconds of each of its rests, where VACUUM is to rest: what autovacuum does by default."""
+_VACUUM_COST = 1_000_000
+"""What a second of VACUUM's work costs by its own reckoning, about, on pages that are in memory."""
+
+
+def tidy(connection: Connection, tables: Sequence[Table], *, rest: float = 0.0) -> tuple[str, ...]:
+    """Make the space of removed rows usable again; returns what should be known about it. Rests for that share of it.
 
     Partitions without dead rows are left alone. Where replicas follow, the free end of the files is not cut off:
     that takes an exclusive lock, whose replay cancels the replicas' queries.
@@ -105,7 +111,7 @@ def tidy(connection: Connection, tables: Sequence[Table]) -> tuple[str, ...]:
     remarks: list[str] = []
     replicas = _replicas(connection)
     options = "ANALYZE, TRUNCATE FALSE" if replicas else "ANALYZE"
-    with _settings(connection, statement_timeout="0", lock_timeout="5s"):
+    with _settings(connection, statement_timeout="0", lock_timeout="5s", **_vacuum_rests(rest)):
         for table in tables:
             for leaf in _used(connection, table):
                 remarks += _vacuum(connection, leaf, options)
@@ -115,6 +121,15 @@ def tidy(connection: Connection, tables: Sequence[Table]) -> tuple[str, ...]:
             "there. New rows use the space again"
         )
     return tuple(remarks)
+
+
+def _vacuum_rests(share: float) -> dict[str, str]:
+    """The settings that let VACUUM rest for a share of the time. None are needed to let it not rest."""
+    if share == 0:
+        return {}
+    work = _VACUUM_REST * (1 - share) / share
+    cost = min(10_000, max(1, round(work * _VACUUM_COST)))
+    return {"vacuum_cost_delay": f"{_VACUUM_REST * 1000:g}ms", "vacuum_cost_limit": str(cost)}
 
 
 def _used(connection: Connection, table: Table) -> tuple[Leaf, ...]:

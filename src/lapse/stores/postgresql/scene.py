@@ -15,6 +15,7 @@ from lapse.sqlcore.fragments import Fragment
 from lapse.stores.postgresql.borrowing import with_borrowed
 from lapse.stores.postgresql.catalog import Table, find_table
 from lapse.stores.postgresql.connection import Connection
+from lapse.stores.postgresql.courtesy import Courtesy
 from lapse.stores.postgresql.dependents import Dependents, dependents_of
 from lapse.stores.postgresql.encoding import Shape
 from lapse.stores.postgresql.filing import Filing
@@ -88,6 +89,11 @@ class Scene:
         if found is None:
             raise StoreError(f"a partition of table {self.table.name} is gone", hint="Run again.")
         return found
+
+    @cached_property
+    def courtesy(self) -> Courtesy:
+        """When to let others through where no run says so."""
+        return Courtesy(self.connection, self.dataset.pace)
 
     @cached_property
     def shape(self) -> Shape:

@@ -31,15 +31,15 @@ from lapse.stores.postgresql.finding import find
 from lapse.stores.postgresql.identifying import identify
 from lapse.stores.postgresql.inspecting import sketches, without_secrets
 from lapse.stores.postgresql.leasing import fence, lease
-from lapse.stores.postgresql.pieces import OfPlaces, OfTimes, Whole, highest_of, leaf_of, rows_of, unpack
+from lapse.stores.postgresql.pieces import OfPlaces, OfTimes, Piece, Whole, highest_of, leaf_of, rows_of, unpack
 from lapse.stores.postgresql.restoring import restore
 from lapse.stores.postgresql.scene import Mark, Scene
 from lapse.stores.postgresql.sizing import Kind
 from lapse.stores.postgresql.stepping import Steps
 from lapse.stores.postgresql.taking import Ground, PostgresTake
 
-_RESTING = 0.5
-"""Share of a transaction's target after which it rests no more: what was taken is still to be sealed."""
+_RESTING = 0.8
+"""Share of a transaction's target after which it rests no more. Slices are cut to take less than that in all."""
 
 
 class PostgresStore:
@@ -103,18 +103,18 @@ class PostgresStore:
         """Delete the slice's lapsed rows in a transaction, or read a partition; leaving the block undoes it."""
         self._require_writing()
         connection, ground = self._scene.connection, self._ground(piece)
-        connection.run("BEGIN ISOLATION LEVEL " + _isolation(piece))
+        found, kind = unpack(piece.bounds), self._kind(piece)
+        connection.run("BEGIN ISOLATION LEVEL " + _isolation(found, kind))
         try:
-            found = unpack(piece.bounds)
             yield from (
                 self._taken_whole(ground, piece, found)
                 if isinstance(found, Whole)
-                else self._taken(ground, piece, found)
+                else self._taken(ground, piece, found, kind)
             )
         except TooManyError:
             raise  # says nothing about how long slices take
         except BusyError:
-            self._cutter.sizes.learner(self._kind(piece)).shrink()
+            self._cutter.sizes.learner(kind).shrink()
             raise
         except StoreError as error:
             if not still_referred_to(error):
@@ -124,11 +124,10 @@ class PostgresStore:
         finally:
             connection.roll_back()
 
-    def _taken(self, ground: Ground, piece: Slice, found: OfPlaces | OfTimes) -> Iterator[PostgresTake]:
+    def _taken(self, ground: Ground, piece: Slice, found: OfPlaces | OfTimes, kind: Kind) -> Iterator[PostgresTake]:
         began, scene = clock.monotonic(), self._scene
         ground.limit()
         fence(ground.connection, scene.table)
-        kind = self._kind(piece)
         leaf, rows = leaf_of(scene, found), rows_of(scene, piece.selection, found)
         taken = PostgresTake(ground, piece, leaf, rows, steps=self._steps(kind, found, began))
         yield taken
@@ -247,7 +246,7 @@ class PostgresStore:
 
     def tidy(self) -> tuple[str, ...]:
         """Make what was freed usable again, by ``VACUUM (ANALYZE)``."""
-        return reclaiming.tidy(self._scene.connection, self._tables)
+        return reclaiming.tidy(self._scene.connection, self._tables, rest=self._scene.courtesy.share())
 
     def prediction(self) -> Prediction:
         """What a rewrite would give back, and what it needs."""
@@ -280,8 +279,8 @@ class PostgresStore:
         return transaction(address)
 
 
-def _isolation(piece: Slice) -> str:
-    """A partition is read in one snapshot; where nothing is read, rows are counted and removed in one."""
-    if isinstance(unpack(piece.bounds), Whole):
+def _isolation(found: Piece, kind: Kind) -> str:
+    """A partition is read in one snapshot; where nothing is read, rows are counted and removed in one, or in steps."""
+    if isinstance(found, Whole):
         return "REPEATABLE READ READ ONLY"
-    return "READ COMMITTED" if piece.destination.archives else "REPEATABLE READ"
+    return "READ COMMITTED" if kind.copied or kind.stepped else "REPEATABLE READ"

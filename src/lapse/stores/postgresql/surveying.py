@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from lapse import clock
 from lapse.errors import BusyError
 from lapse.model.plan import Tally
+from lapse.ports import Breaks
 from lapse.sqlcore.fragments import Fragment
 from lapse.sqlcore.tallying import Running
 from lapse.stores.postgresql.connection import Connection
@@ -60,6 +61,7 @@ class Surveyor:
         size: SQL expression of a row's bytes.
         where: Rows that count at all: those below a high-water mark.
         ruler: Divides the times of lapsed rows that lie scattered. None where they do not.
+        breaks: Lets others through between two stretches.
     """
 
     connection: Connection
@@ -67,6 +69,7 @@ class Surveyor:
     leaves: tuple[Leaf, ...]
     size: str
     where: Fragment
+    breaks: Breaks
     ruler: Ruler | None = None
 
     def count(self) -> Survey:
@@ -99,8 +102,10 @@ class Surveyor:
                     raise
                 pages = max(1, pages // 2)
                 continue
+            seconds = clock.monotonic() - began
             yield stretch, found
-            rows, seconds = sum(tally.records for _, tally in found), clock.monotonic() - began
+            self.breaks.rest(seconds)
+            rows = sum(tally.records for _, tally in found)
             wished = min(2.0, _SECONDS / max(seconds, 0.001), _ROWS / max(rows, 1))
             pages, first = max(1, int((last - first) * wished)), last
 

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 
 from lapse import clock
 from lapse.canonical import Json
 from lapse.errors import ChangedError, ProofError, StoreError
 from lapse.model.disposal import Disposal, Method, Proof
-from lapse.model.plan import Tally
+from lapse.model.plan import Tally, merge
 from lapse.ports import Part, RowBatch, Slice
 from lapse.segments.content import ContentDigest
 from lapse.sqlcore.fragments import Fragment
@@ -149,24 +150,32 @@ class PostgresTake:
         yield from read_plain(self._ground.connection.copy_out(delete, COPY_OPTIONS), dependent.shape)
 
     def _batches(self) -> Iterator[RowBatch]:
-        judge, shape = self._ground.judge, self._ground.shape
-        returning = f" RETURNING {shape.select}, " + judge.code + " AS lapse_code, " + judge.tenant
-        returning += f" AS lapse_tenant, {judge.instant} AS lapse_instant"
+        shape = self._ground.shape
+        returning = f" RETURNING {shape.select}, " + self._decision
         sent = self._sent(returning) if self._steps is None else self._sent_in_steps(returning, self._steps)
         for decoded in read(sent, shape):
             yield self._counted(decoded)
 
     def _sent(self, returning: Fragment) -> Iterator[Block]:
-        delete = f"DELETE FROM {self._leaf} AS r WHERE " + self.where + returning
-        return self._ground.connection.copy_out(delete, COPY_OPTIONS)
+        return self._ground.connection.copy_out(self._delete + returning, COPY_OPTIONS)
 
     def _sent_in_steps(self, returning: Fragment, steps: Steps) -> Iterator[Block]:
         for stretch in steps.stretches():
-            here = "(" + within(self._ground.connection, stretch) + ") AND "
-            delete = f"DELETE FROM {self._leaf} AS r WHERE " + here + self.where + returning
+            delete = self._delete + " AND (" + within(self._ground.connection, stretch) + ")" + returning
             with steps.step():
                 sent = list(self._ground.connection.copy_out(delete, COPY_OPTIONS))
             yield from sent
+
+    @property
+    def _delete(self) -> Fragment:
+        return f"DELETE FROM {self._leaf} AS r WHERE (" + self.where + ")"
+
+    @property
+    def _decision(self) -> Fragment:
+        """What is decided of a row, as part of a select list."""
+        judge = self._ground.judge
+        named = judge.code + " AS lapse_code, " + judge.tenant
+        return named + f" AS lapse_tenant, {judge.instant} AS lapse_instant"
 
     def _counted(self, decoded: Decoded) -> RowBatch:
         self._counts.add(decoded.codes, decoded.tenants, decoded.instants)
@@ -188,12 +197,30 @@ class PostgresTake:
         self._lock()
         for dependent in ground.dependents.taken:
             ground.connection.query(dependent.deleting(self._leaf, self.where))
+        if self._steps is not None:
+            return merge(chain.from_iterable(self._removed_in_steps(self._steps)))
         size = str(ground.row_size)
         tallies = judge.tallies(ground.connection, self.where, size=size, from_=f"{self._leaf} AS r")
-        removed = ground.connection.change(f"DELETE FROM {self._leaf} AS r WHERE " + self.where)
+        removed = ground.connection.change(self._delete)
         if removed != sum(tally.records for tally in tallies):
             raise ChangedError(f"{removed} rows of slice {self._piece.name} went, another number was counted")
         return tallies
+
+    def _removed_in_steps(self, steps: Steps) -> Iterator[Iterator[Tally]]:
+        """Let the server count what it removes: no snapshot is held, that others' updates would make useless."""
+        ground = self._ground
+        for stretch in steps.stretches():
+            delete = self._delete + " AND (" + within(ground.connection, stretch) + ") RETURNING " + self._decision
+            counted = (
+                "WITH gone AS (" + delete + ") SELECT lapse_code, lapse_tenant, count(*), min(lapse_instant), "
+                "max(lapse_instant) FROM gone GROUP BY 1, 2"
+            )
+            with steps.step():
+                found = ground.connection.query(counted)
+            yield (
+                Tally(code=code, tenant=tenant, records=rows, size=rows * ground.row_size, oldest=oldest, newest=newest)
+                for code, tenant, rows, oldest, newest in found
+            )
 
     def pledge(self, proof: Proof) -> Mapping[str, Json] | None:
         """The transaction's number and the disposal, where this role may leave no marker."""

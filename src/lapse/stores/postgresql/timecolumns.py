@@ -75,6 +75,19 @@ def record_time(
     return ZonedTime(column=name, zone=place, dates=False, hashed=_hashed("timestamp", name))
 
 
+def check_zoned(column: TableColumn) -> None:
+    """See that the times of a column say by their type which instant they are.
+
+    Raises:
+        UnsupportedError: If they do not: then every row would be doubtful.
+    """
+    if column.base != _WITH_ZONE and not is_number(column):
+        raise UnsupportedError(
+            f"time column {column.name} is {column.type}, which says no zone, and `time zone: required`",
+            hint="Name the zone that its times are meant in, or make it a timestamp with time zone.",
+        )
+
+
 def _zone(zone: str | None) -> str | None:
     """The zone as a literal. None is UTC."""
     if zone is None or zone in _UTC:
