@@ -53,7 +53,7 @@ check: $(READY) ## Style, types, layers, and whether the generated docs are up t
 docs: $(READY) ## Write docs/reference from the program's own help
 	@$(BIN)/python tools/generate_docs.py
 
-services: ## Install PostgreSQL and MariaDB for the tests, where they are missing
+services: ## Install PostgreSQL, MariaDB and systemd's tools for the tests, where they are missing
 	@sh tools/services
 
 test: services check ## Everything CI runs: `check`, and every test with reduced counts
@@ -62,8 +62,9 @@ test: services check ## Everything CI runs: `check`, and every test with reduced
 soak: services $(READY) ## The full counts; takes long, and writes bench/SOAK.md
 	@$(BIN)/python bench/soak.py
 
-bench: services $(READY) ## Against the plain ways; needs sqlite3, percona-toolkit and postgresql-15-partman; hours
+bench: services $(READY) ## Against the plain ways; needs sqlite3, percona-toolkit, postgresql-15-partman, jq, mawk and zstd; hours
 	@$(BIN)/python bench/sqlite_purge.py
+	@$(BIN)/python bench/jsonl_purge.py
 	@$(BIN)/python bench/postgresql_purge.py
 	@$(BIN)/python bench/mariadb_purge.py
 	@$(BIN)/python bench/partitions.py

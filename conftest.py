@@ -8,9 +8,10 @@ from collections.abc import Generator, Iterator
 import pytest
 
 # Real servers, started when the first test asks for one.
-pytest_plugins = ["servers.fixtures"]
+pytest_plugins = ["servers.disks", "servers.fixtures"]
 
 _OF_A_RUN = ("LAPSE_STATE_DIR", "LAPSE_NOW")
+_RAN = "ran"
 _IN_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
 
 
@@ -46,3 +47,14 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     report = yield
     _never_skipped(report)
     return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """List what tests recorded as the property `ran`: modes of a test that a machine may not have."""
+    reports = [report for found in terminalreporter.stats.values() for report in found]
+    properties = (item for report in reports for item in getattr(report, "user_properties", ()))
+    ran = sorted({str(text) for name, text in properties if name == _RAN})
+    if ran:
+        terminalreporter.section("what ran")
+        for text in ran:
+            terminalreporter.write_line(text)

@@ -48,16 +48,24 @@ def rows(report: Path) -> Iterator[str]:
         yield f"| {name} | {row} |"
 
 
+def ran(report: Path) -> Iterator[str]:
+    """What tests recorded of themselves as the property `ran`: what was done, how often, and what was not here."""
+    properties = ElementTree.parse(report).iterfind(".//property[@name='ran']")
+    yield from sorted(f"- {each.get('value')}" for each in properties)
+
+
 def main() -> int:
     """Run them and write the page; returns pytest's exit code."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
-        command = [sys.executable, "-m", "pytest", "-n", "auto", "-m", "soak", f"--junitxml={report}"]
+        # Properties of tests have no place in the family that is the default.
+        into = ["-o", "junit_family=xunit1", f"--junitxml={report}"]
+        command = [sys.executable, "-m", "pytest", "-n", "auto", "-m", "soak", *into]
         code = subprocess.run(command, check=False).returncode
-        table = "\n".join(rows(report))
+        table, listed = "\n".join(rows(report)), "\n".join(ran(report))
     RESULTS.write_text(
         f"# Full counts\n\nWritten by `make soak` on {datetime.now(UTC):%Y-%m-%d} with Lapse {lapse.__version__}"
-        f" on {machine()}.\n\n| test | result | time |\n|---|---|---|\n{table}\n",
+        f" on {machine()}.\n\n| test | result | time |\n|---|---|---|\n{table}\n\n## What ran\n\n{listed}\n",
         encoding="utf-8",
     )
     return code

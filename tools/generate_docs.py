@@ -20,7 +20,9 @@ from lapse import errors
 from lapse.cli.helptext import MEANINGS
 from lapse.cli.main import app
 from lapse.cli.shapes import RESULTS, Complaint, Envelope, Failure
+from lapse.dialects.mxcp import exits as mxcp
 from lapse.dialects.xivo import exits as xivo
+from lapse.dialects.yuuvis import exits as yuuvis
 from lapse.errors import ExitCode, LapseError
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
@@ -66,12 +68,13 @@ def _exit_codes() -> Iterator[str]:
     yield from ("", "| class of error | code | when |", "|---|---|---|")
     for kind in _errors(LapseError):
         yield f"| `{kind.__name__}` | {kind.exit_code:d} | {summary(kind)} |"
-    yield from ("", "## lapse as xivo-purge-db", "", "The drop-in answers in the codes of the system it replaces.")
-    yield from ("", "| code | meaning |", "|---|---|")
-    yield from (f"| {code:d} | {meaning} |" for code, meaning in xivo.MEANINGS.items())
-    yield from ("", "| class of error | code |", "|---|---|")
-    yield from (f"| `{kind.__name__}` | {code:d} |" for kind, code in xivo.EXITS.items())
-    yield from ("", "The narrowest class counts.")
+    for name, drop_in in (("xivo-purge-db", xivo), ("mxcp", mxcp), ("yuuvis", yuuvis)):
+        yield from ("", f"## lapse as {name}", "", "The drop-in answers in the codes of the system it replaces.")
+        yield from ("", "| code | meaning |", "|---|---|")
+        yield from (f"| {code:d} | {meaning} |" for code, meaning in drop_in.MEANINGS.items())
+        yield from ("", "| class of error | code |", "|---|---|")
+        yield from (f"| `{kind.__name__}` | {code:d} |" for kind, code in drop_in.EXITS.items())
+        yield from ("", "The narrowest class counts.")
 
 
 def _errors(kind: type[LapseError]) -> Iterator[type[LapseError]]:
@@ -84,6 +87,7 @@ def _errors(kind: type[LapseError]) -> Iterator[type[LapseError]]:
 def _output() -> Iterator[str]:
     yield from (_NOTICE, "", "# What --json prints", "")
     yield "With `--json` every command prints exactly one JSON object on stdout, whatever happens."
+    yield "`lapse as mxcp` and `lapse as yuuvis` print objects of their own instead; their pages show them."
     yield "[output.schema.json](output.schema.json) is its JSON Schema; instants are RFC 3339 in UTC with up to nine"
     yield "fraction digits, sizes are bytes, and what has no value is null."
     yield from ("", "## The envelope", "", *_table(Envelope))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import time
+from datetime import UTC, tzinfo
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from lapse.errors import UsageError
 from lapse.instant import Nanos, parse_rfc3339, rfc3339
@@ -46,3 +49,15 @@ def monotonic() -> float:
 def sleep(seconds: float) -> None:
     """Do nothing for that long; a signal handler that raises ends it."""
     time.sleep(seconds)
+
+
+def local_zone() -> tzinfo:
+    """The machine's time zone, with its changes of the clock: ``TZ``, else ``/etc/localtime``, else UTC."""
+    try:
+        name = os.environ.get("TZ", "").removeprefix(":")
+        if name:
+            return ZoneInfo(name)
+        with Path("/etc/localtime").open("rb") as file:
+            return ZoneInfo.from_file(file)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return UTC

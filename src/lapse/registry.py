@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import importlib
-from importlib.metadata import entry_points
 from types import ModuleType
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from lapse.errors import MissingDriverError, PolicyError
 from lapse.model.policy import Archive, Dataset
 from lapse.ports import ArchiveTarget, Store
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoints
 
 STORES = {
     "sqlite": "lapse.stores.sqlite",
@@ -24,6 +26,12 @@ _STORE_PLUG_INS = "lapse.stores"
 _TARGET_PLUG_INS = "lapse.targets"
 
 
+def _plug_ins(group: str) -> EntryPoints:
+    from importlib.metadata import entry_points  # slow to import, and rarely asked
+
+    return entry_points(group=group)
+
+
 def scheme_of(address: str, *, default: str) -> str:
     """The scheme of *address*; *default* where it has none. A driver suffix (``mysql+x``) is cut."""
     scheme, separator, _ = address.partition("://")
@@ -32,13 +40,13 @@ def scheme_of(address: str, *, default: str) -> str:
 
 def database_schemes() -> tuple[str, ...]:
     """Schemes that the address of a database may have; text logs have a path instead."""
-    plug_ins = (point.name for point in entry_points(group=_STORE_PLUG_INS))
+    plug_ins = (point.name for point in _plug_ins(_STORE_PLUG_INS))
     return tuple(dict.fromkeys([*(scheme for scheme in STORES if scheme != "jsonl"), *plug_ins]))
 
 
 def target_schemes() -> tuple[str, ...]:
     """Schemes that the address of an archive may have."""
-    return tuple(dict.fromkeys([*TARGETS, *(point.name for point in entry_points(group=_TARGET_PLUG_INS))]))
+    return tuple(dict.fromkeys([*TARGETS, *(point.name for point in _plug_ins(_TARGET_PLUG_INS))]))
 
 
 def store_class(address: str) -> type[Store]:
@@ -89,7 +97,7 @@ def _imported(module: str) -> ModuleType:
 def _load(builtin: dict[str, str], group: str, scheme: str, name: str) -> object:
     if scheme in builtin:
         return getattr(_imported(builtin[scheme]), name)
-    for point in entry_points(group=group, name=scheme):
+    for point in _plug_ins(group).select(name=scheme):
         return point.load()
     raise PolicyError(
         f"nothing here understands {scheme}:// addresses",

@@ -78,7 +78,7 @@ def test_status_remembers_that_a_run_ended_early(world: CliWorld) -> None:
     """It is neither done nor in trouble."""
     world.call("run", "--rows", "4", "calls")
 
-    assert world.json("status")["result"]["datasets"][0]["last_status"] == "ended early"
+    assert world.json("status")["result"]["datasets"][0]["last"]["status"] == "ended early"
 
 
 def test_a_stop_file_ends_every_run(world: CliWorld) -> None:

@@ -12,7 +12,7 @@ from lapse.canonical import Digest
 from lapse.cli.page import lines
 from lapse.cli.values import as_json, as_text
 from lapse.cli.view import View
-from lapse.cli.views.asked import StatusView, WhyView
+from lapse.cli.views.asked import WhyView
 from lapse.cli.views.ledgers import LedgerVerifyView
 from lapse.cli.views.ran import RunView
 from lapse.engine.ledgering import LedgerVerdict
@@ -20,12 +20,10 @@ from lapse.errors import ExitCode
 from lapse.instant import Nanos
 from lapse.model.report import (
     DatasetReport,
-    DatasetStatus,
     Explanation,
     Layer,
     RunReport,
     Status,
-    StatusReport,
     Trouble,
 )
 from lapse.state.ledger import Head
@@ -76,26 +74,6 @@ def test_a_complete_run_tells_archived_from_waived() -> None:
     shown = text(RunView(replace(REPORT, datasets=(DONE,))))
 
     assert "1,234 records removed in 1 min 20 s; 1,200 of them archived, read back and verified." in shown
-
-
-def test_status_shows_what_is_unsettled_and_why() -> None:
-    """Trouble of the last run, slices that the next one settles, archives without a checkpoint."""
-    dataset = DatasetStatus(
-        dataset="calls", store="sqlite:///x", last_run="R1", last_status="incomplete", last_at="2026-11-01T10:00:00Z",
-        last_records=5, total_records=50, pending=3, trouble="disk full",
-    )  # fmt: skip
-    report = StatusReport(
-        policy="lapse.yaml", datasets=(dataset,), holds=(), ledger="L", ledger_entries=1, head="ab" * 32,
-        archives={"cold": None, "warm": 1}, warnings=("w",),
-    )  # fmt: skip
-
-    shown = text(StatusView(report))
-
-    assert "calls is incomplete: disk full" in shown
-    assert "Active holds: none" in shown
-    assert "Archive cold: no checkpoint yet, or out of reach" in shown
-    assert "Archive warm: checkpoint of 1 entry" in shown
-    assert StatusView(report).warnings == ("w",)
 
 
 def test_each_of_several_records_is_explained() -> None:

@@ -67,7 +67,7 @@ World(Path({str(folder)!r}), {kind!r}).run(500)
     killed = 0
     for _ in range(times):
         victim = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
-        time.sleep(chance.uniform(0.2, 2.0))
+        time.sleep(chance.uniform(0.1, 0.7))
         victim.kill()
         _, errors = victim.communicate()
         killed += victim.returncode == -signal.SIGKILL

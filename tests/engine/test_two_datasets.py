@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lapse.engine.asking import status
 from lapse.engine.running import Wishes, run
+from lapse.engine.status import status
 from lapse.ports import Budget
 from worlds import World, make
 

@@ -1,7 +1,9 @@
 """Kill the commit of one log at every step on the disk, recover, and say what is left; one JSON line a case.
 
-Usage: python crash_steps.py FOLDER KIND. KIND is ``exact``, ``glob``, ``gzip`` or ``removal``. The process
-forks for each case, so that what dies by SIGKILL is a real process with real files.
+Usage: python crash_steps.py FOLDER KIND. KIND is ``exact``, ``glob``, ``gzip``, ``removal``, ``collapse``, ``splice``
+or ``blanks``; with ``-live`` somebody has the log open for appending and writes to it after the kill, with ``-again``
+the purge is killed once it is decided, and what is killed at every step is its recovery. The process forks for each
+case, so that what dies by SIGKILL is a real process with real files.
 """
 
 from __future__ import annotations
@@ -19,22 +21,23 @@ from typing import Any
 
 from logs import NEW, OLD, Gone, line, opened, purge, selected, strays
 
-from lapse.stores.jsonl import settling
+from lapse.stores.jsonl import collapsing, settling
 
-_STEPS = ("open", "write", "fsync", "link", "rename", "unlink", "fchmod", "fchown", "utime", "ftruncate")
+_STEPS = ("open", "write", "pwrite", "fsync", "link", "rename", "unlink", "fchmod", "fchown", "utime", "ftruncate")
 
 
 class Bomb:
     """Kills its own process before or after the n-th step."""
 
-    def __init__(self, fuse: int) -> None:
+    def __init__(self, fuse: int, last: str = "") -> None:
         self.fuse = fuse
+        self.last = last
         self.moments: list[str] = []
 
     def tick(self, moment: str) -> None:
         """Count a moment."""
         self.moments.append(moment)
-        if len(self.moments) == self.fuse:
+        if len(self.moments) == self.fuse or moment == self.last:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def arm(self) -> None:
@@ -43,6 +46,8 @@ class Bomb:
             setattr(os, name, self._wrapped(name, getattr(os, name)))
         exchange = "exchange"
         setattr(settling, exchange, self._wrapped(exchange, getattr(settling, exchange)))
+        collapse = "collapse"
+        setattr(collapsing, collapse, self._wrapped(collapse, getattr(collapsing, collapse)))
 
     def _wrapped(self, name: str, step: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(step)
@@ -60,31 +65,79 @@ class World:
 
     def __init__(self, folder: Path, kind: str) -> None:
         self.folder = folder
-        self.kind = kind
+        self.kind, *ways = kind.split("-")
+        self.live, self.again = "live" in ways, "again" in ways
+        self.writer = -1
         self.log = folder / ("a.jsonl.gz" if kind == "gzip" else "a.jsonl")
         self.address = self.log if kind == "exact" else folder / "*.jsonl*"
-        kept = [] if kind == "removal" else [line(NEW, n=n) for n in range(5)] + [b"odd\n"]
-        self.lines = sorted([line(OLD, n=n) for n in range(5)] + kept)
+        self.lines = _LINES[self.kind]()
 
     def create(self) -> None:
         """Write the logs anew."""
+        if self.writer >= 0:
+            os.close(self.writer)
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         data = b"".join(self.lines)
         self.log.write_bytes(gzip.compress(data) if self.kind == "gzip" else data)
         os.utime(self.log, ns=(0, 0))
         (self.folder / "z.jsonl").write_bytes(line(NEW, other=True))
+        if self.live:
+            self.writer = os.open(self.log, os.O_WRONLY | os.O_APPEND)
+
+    def append(self) -> list[bytes]:
+        """Let the writer, if there is one, append a line."""
+        if self.live:
+            os.write(self.writer, _LATE)
+        return [_LATE] if self.live else []
 
     def content(self) -> list[bytes]:
         """What the log holds; nothing if it is gone."""
         if not self.log.exists():
             return []
         data = self.log.read_bytes()
-        return (gzip.decompress(data) if self.kind == "gzip" else data).splitlines(keepends=True)
+        return (gzip.decompress(data) if self.kind == "gzip" else data).lstrip(b" ").splitlines(keepends=True)
 
     def purge(self) -> list[Gone]:
         """Remove what has lapsed."""
         return purge(selected(self.address))
+
+
+_LATE = line(NEW, late=True)
+
+
+def _few() -> list[bytes]:
+    return sorted([line(OLD, n=n) for n in range(5)] + [line(NEW, n=n) for n in range(5)] + [b"odd\n"])
+
+
+def _lapsed() -> list[bytes]:
+    return [line(OLD, n=n) for n in range(5)]
+
+
+def _headed() -> list[bytes]:
+    return [line(OLD, n=n, x="x" * 700) for n in range(15)] + [line(NEW, n=n, x="y" * 900) for n in range(20)]
+
+
+def _mixed() -> list[bytes]:
+    old = [line(OLD, n=n, x="x" * 700) for n in range(15)]
+    new = [line(NEW, n=n, x="y" * 400) for n in range(15)]
+    both = [data for pair in zip(new, old, strict=True) for data in pair]
+    return both + [line(NEW, n=n, x="z" * 900) for n in range(50)]
+
+
+def _short() -> list[bytes]:
+    return [line(NEW, n=0), line(OLD, n=1), line(NEW, n=2), line(OLD, n=3), line(NEW, n=4)]
+
+
+_LINES: dict[str, Callable[[], list[bytes]]] = {
+    "exact": _few,
+    "glob": _few,
+    "gzip": _few,
+    "removal": _lapsed,
+    "collapse": _headed,
+    "splice": _mixed,
+    "blanks": _short,
+}
 
 
 def tell(facts: dict[str, object]) -> None:
@@ -106,24 +159,41 @@ def in_child(work: Callable[[], None]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
+def killed(world: World, fuse: int) -> int:
+    """Purge, killed at one moment; or killed once it is decided, and then its recovery at that moment."""
+    if not world.again:
+        return _armed(world.purge, Bomb(fuse))
+    _armed(world.purge, Bomb(0, "after rename"))
+
+    def recover() -> None:
+        store = opened(selected(world.address))
+        with store.lease():
+            list(store.recover(lambda _: True))
+
+    return _armed(recover, Bomb(fuse))
+
+
+def _armed(work: Callable[[], object], bomb: Bomb) -> int:
+    def armed() -> None:
+        bomb.arm()
+        work()
+
+    return in_child(armed)
+
+
 def case(world: World, fuse: int) -> bool:
     """Kill at one moment, recover, purge again. False if there is no such moment."""
     world.create()
-    bomb = Bomb(fuse)
-
-    def work() -> None:
-        bomb.arm()
-        world.purge()
-
-    ended = in_child(work)
+    ended = killed(world, fuse)
+    late = world.append()
     store = opened(selected(world.address))
     with store.lease():
         markers = list(store.recover(lambda _: True))
         again = list(store.recover(lambda _: True))
     left = world.content()
     went = [data for data in world.lines if OLD.encode() in data]
-    stays = [data for data in world.lines if OLD.encode() not in data]
-    first_half = left == (stays if markers else world.lines)
+    stays = [data for data in world.lines if OLD.encode() not in data] + late
+    first_half = left == (stays if markers else world.lines + late)
     second = world.purge()
     facts = {
         "fuse": fuse,
@@ -132,6 +202,7 @@ def case(world: World, fuse: int) -> bool:
         "all_or_none": first_half and [m.records for m in markers] == [len(went)] * len(markers),
         "same_again": again == markers,
         "then_done": world.content() == stays and len(markers) + len(second) == 1,
+        "methods": sorted({item.disposal.method.value for item in second} | {m.method.value for m in markers}),
         "strays": strays(world.folder),
         "beside": (world.folder / "z.jsonl").read_bytes() == line(NEW, other=True),
     }

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from logs import NEW, OLD, dataset, line, opened, selected
 
 from lapse.errors import StoreError, StoreMissingError
-from lapse.model.policy import TimeFormat
+from lapse.model.policy import Reopen, TimeFormat
 from lapse.model.selection import Verdict
 from lapse.ports import Inspectable, Restorable, Sketch
 from lapse.stores.jsonl import STORE, JsonlStore
@@ -75,19 +77,57 @@ def test_times_that_need_a_word_in_the_policy_are_noted(
     """Naive texts and bare numbers, with the option that settles them."""
     (tmp_path / "a.jsonl").write_bytes(written)
 
-    notes = opened(selected(tmp_path / "a.jsonl", **overrides)).identity().notes
+    _, *notes = opened(selected(tmp_path / "a.jsonl", **overrides)).identity().notes  # the first says how lines leave
 
-    assert (notes == ()) if note is None else (note in " ".join(notes))
+    assert (notes == []) if note is None else (note in " ".join(notes))
 
 
-def test_a_file_that_is_open_for_writing_is_noted(tmp_path: Path) -> None:
-    """The plan can say what will stay."""
-    log = tmp_path / "a.jsonl"
+@pytest.mark.parametrize(
+    ("mode", "overrides", "note"),
+    [
+        (None, {}, "nobody writes to it; lines leave in place where they are at its head, else by a new file"),
+        ("ab", {}, "it is written to by appending, and lines leave in place"),
+        ("r+b", {}, "its lines stay: pid {pid} writes to it without O_APPEND"),
+        (
+            "r+b",
+            {"reopen": Reopen("HUP", Path("/x.pid"))},
+            "which its writers are told to open (pid {pid} writes to it",
+        ),
+    ],
+)
+def test_the_way_in_which_lines_leave_is_noted(
+    collapsing: Path, mode: str | None, overrides: dict[str, Any], note: str
+) -> None:
+    """By who writes to the file, and by what its file system can; nothing is written to find out."""
+    log = collapsing / "a.jsonl"
+    log.write_bytes(line())
+    before = sorted(path.name for path in collapsing.iterdir())
 
-    with log.open("wb"):
-        notes = opened(selected(log), read_only=True).identity().notes
+    with log.open(mode) if mode else contextlib.nullcontext():
+        (found,) = opened(selected(log, **overrides), read_only=True).identity().notes
 
-    assert "is open for writing" in " ".join(notes)
+    assert found.startswith("a.jsonl: ")
+    assert note.format(pid=os.getpid()) in found
+    assert sorted(path.name for path in collapsing.iterdir()) == before
+
+
+def test_files_with_the_same_way_are_noted_together(in_memory: Path) -> None:
+    """And compressed ones apart; of very many only the newest are looked at."""
+    for number in range(60):
+        path = in_memory / f"{number:02d}.jsonl"
+        path.write_bytes(gzip.compress(line()) if number == 59 else line())
+        os.utime(path, ns=(0, number * 10**9))
+
+    notes = opened(selected(in_memory / "*"), read_only=True).identity().notes
+
+    assert notes == (
+        "59.jsonl: nobody writes to it; it is compressed, so that lines leave by a new file",
+        (
+            "58.jsonl and 48 more: nobody writes to it; this file system cannot cut a file's head,"
+            " so that lines leave by a new file"
+        ),
+        "10 older files were not looked at for writers yet; a run does, one by one",
+    )
 
 
 @pytest.mark.parametrize("spelling", ["{path}:3", "x/a.jsonl:3", "a.jsonl:3", "seven"])

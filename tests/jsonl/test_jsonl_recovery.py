@@ -233,12 +233,13 @@ def test_an_announced_move_that_was_done_is_not_done_again(log: Path) -> None:
     with old.open("ab") as writer:
         writer.write(line(NEW, late=1) + line(NEW, late=2))
 
-    def die(folder: Path, redo: Redo, data: bytes) -> Redo:
+    def die(folder: Path, redo: Redo, data: bytes, new: int | None = None) -> Redo:
         with log.open("ab") as target:
             target.write(data[: len(data) - 4])
         raise OSError(5, "Input/output error")
 
     (redo,) = journals(log.parent)
+    assert isinstance(redo, Redo)
     original, settling._append_late = settling._append_late, die
     try:
         with pytest.raises(OSError, match="Input"):

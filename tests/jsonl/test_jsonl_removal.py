@@ -265,21 +265,21 @@ def test_a_file_that_was_replaced_since_it_was_cut_is_not_taken(tmp_path: Path) 
         pass
 
 
-def test_a_file_that_somebody_writes_to_is_refused_by_its_writers_pid(tmp_path: Path) -> None:
+def test_a_file_that_somebody_writes_to_without_appending_is_refused_by_its_writers_pid(tmp_path: Path) -> None:
     """Before anything is sealed; the hint says what to do; once it is closed the purge works."""
     log = _write(tmp_path / "a.jsonl", line())
 
-    with log.open("ab"), pytest.raises(StoreError, match=f"pid {os.getpid()}") as caught:
+    with log.open("r+b"), pytest.raises(StoreError, match=f"pid {os.getpid()}") as caught:
         purge(selected(log))
 
-    assert "Rotate the file, or stop the writer" in (caught.value.hint or "")
+    assert "rotate the file, or stop the writer" in (caught.value.hint or "")
     assert log.read_bytes() == line()
     purge(selected(log))
     assert log.read_bytes() == b""
 
 
 def test_a_writer_that_comes_while_a_slice_is_sealed_is_noticed_at_the_commit(tmp_path: Path) -> None:
-    """Nothing is removed from a file that is open for writing at that moment."""
+    """Nothing is removed from a file that is open at that moment for writing anywhere."""
     log = _write(tmp_path / "a.jsonl", line())
     selection = selected(log)
     store = opened(selection)
@@ -287,7 +287,7 @@ def test_a_writer_that_comes_while_a_slice_is_sealed_is_noticed_at_the_commit(tm
 
     with store.take(piece) as taken:
         drained = drain(taken.parts())
-        with log.open("ab"), pytest.raises(StoreError, match="open for writing"):
+        with log.open("r+b"), pytest.raises(StoreError, match="open for writing"):
             taken.commit(prove(piece, drained))
 
     assert log.read_bytes() == line()

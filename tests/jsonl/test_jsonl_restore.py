@@ -124,3 +124,27 @@ def test_what_a_killed_restore_left_is_cleared_by_recovery(tmp_path: Path) -> No
     list(opened(selected(tmp_path / "*.jsonl")).recover(lambda _: True))
 
     assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
+
+
+def test_blanks_that_a_removal_left_are_no_part_of_a_line_nor_a_torn_one(tmp_path: Path) -> None:
+    """What stands behind them is there; a log of blanks only takes lines back."""
+    log = tmp_path / "a.jsonl"
+    log.write_bytes(b"  " + line(n=1))
+    store = opened(selected(log))
+
+    assert store.restore(_part(line(n=1) + line(n=2))) == RestoreCount(restored=1, present=1)
+    log.write_bytes(b" " * 5000)
+    assert store.restore(_part(line(n=1))) == RestoreCount(restored=1, present=0)
+    assert log.read_bytes() == b" " * 5000 + line(n=1)
+
+
+def test_lines_come_back_into_a_log_that_is_written_to(tmp_path: Path) -> None:
+    """Appended, as its writer does."""
+    log = tmp_path / "a.jsonl"
+    log.write_bytes(line(n=1))
+    with log.open("ab", buffering=0) as writer:
+        writer.write(line(n=2))
+        opened(selected(log)).restore(_part(line(n=3)))
+        writer.write(line(n=4))
+
+    assert log.read_bytes() == b"".join(line(n=n) for n in (1, 2, 3, 4))

@@ -194,6 +194,11 @@ def test_every_key_of_a_dataset_has_its_place(tmp_path: Path) -> None:
     assert found.writers == "none"
 
 
+def test_a_policy_can_promise_that_writers_append(tmp_path: Path) -> None:
+    """Where Lapse cannot see them."""
+    assert read(tmp_path, "writers: append-only").writers == "append-only"
+
+
 def test_doubt_can_be_given_up(tmp_path: Path) -> None:
     """`doubt before: never` believes every age."""
     assert read(tmp_path, "doubt before: never").doubt_before is None

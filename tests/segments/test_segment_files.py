@@ -25,6 +25,7 @@ from lapse.segments import (
     ContentDigest,
     Measure,
     SegmentWriter,
+    content_digest,
     file_digest,
     format_of,
     open_writer,
@@ -252,6 +253,39 @@ def test_a_measure_states_all_that_a_manifest_needs() -> None:
 
     assert measure.contents().content == content.digest()
     assert (measure.contents().records, measure.contents().raw_size) == (3, 5)
+
+
+def test_what_a_store_says_of_its_records_is_what_must_be_read_back(tmp_path: Path) -> None:
+    """A store's own digest goes into the manifest as it is, so a file that holds anything else does not match it."""
+    said = ContentDigest()
+    said.update(LineBlock(b"yielded\n", 1))
+    measure = Measure(bytes(32), said)
+    measure.add(LineBlock(b"another\n", 1))
+
+    with written(tmp_path / "s", LINES, LineBlock(b"another\n", 1)).open("rb") as file:
+        assert content_digest(JSONL_ZST, file) != measure.contents().content == said.digest()
+
+
+def test_records_that_get_lost_on_their_way_are_noticed() -> None:
+    """As many as the store says it yielded must have come."""
+    said = ContentDigest()
+    said.update(LineBlock(b"a\nb\n", 2))
+    measure = Measure(bytes(32), said)
+    measure.add(LineBlock(b"a\n", 1))
+
+    with pytest.raises(StoreError, match="1 records came, and 2 were said to come"):
+        measure.contents()
+
+
+@pytest.mark.parametrize("format_name", [JSONL_ZST, PARQUET])
+def test_the_content_of_a_file_has_the_digest_of_its_records(tmp_path: Path, format_name: str) -> None:
+    """However large it is: a small one is read by its caller alone, and others by two threads."""
+    rows = pa.record_batch([pa.array(range(1000))], ["x"])
+    pieces: list[Any] = [rows] * 5 if format_name == PARQUET else [LineBlock(b"12345678\n" * 100_000, 100_000)] * 5
+    part = rows_part(rows) if format_name == PARQUET else LINES
+    for count in (1, 5):
+        with written(tmp_path / "s", part, *pieces[:count]).open("rb") as file:
+            assert content_digest(format_name, file) == digest(pieces[:count])
 
 
 def test_text_logs_import_no_pyarrow(tmp_path: Path) -> None:

@@ -20,7 +20,6 @@ from lapse.state.files import (
 )
 from lapse.state.folders import StateFolders, state_root
 from lapse.state.pins import Pins
-from lapse.state.runs import LastRuns
 
 
 def test_a_new_folder_and_its_parents_are_for_their_owner_only(tmp_path: Path) -> None:
@@ -208,18 +207,3 @@ def test_pins_that_cannot_be_read_are_not_taken_for_none(tmp_path: Path, content
     (tmp_path / "pins.json").write_bytes(content)
     with pytest.raises(StateError):
         Pins(tmp_path).pinned("calls")
-
-
-def test_the_last_report_of_each_dataset_is_kept(tmp_path: Path) -> None:
-    """Processes that save reports of different datasets do not lose each other's."""
-    script = """if True:
-        import sys
-        from pathlib import Path
-        from lapse.state.runs import LastRuns
-        for count in range(10):
-            LastRuns(Path(sys.argv[1])).save(sys.argv[2], {"removed": count})
-    """
-    for process in [start_python(script, tmp_path, name) for name in ("calls", "audit", "tools")]:
-        finished(process)
-    assert [LastRuns(tmp_path).load(name) for name in ("calls", "audit", "tools")] == [{"removed": 9}] * 3
-    assert LastRuns(tmp_path).load("other") is None

@@ -113,8 +113,18 @@ class World:
         (self.folder / "lapse.yaml").write_text(text, encoding="utf-8")
 
     def snapshot(self) -> dict[str, str | bytes | None]:
-        """Everything in the folder: bytes of files, targets of links, None for the rest."""
-        return {str(path.relative_to(self.folder)): _content(path) for path in sorted(self.folder.rglob("*"))}
+        """Everything in the folder: bytes of files, targets of links, None for the rest.
+
+        What Lapse remembers by itself is left out: `lapse status` is to show a run that was refused, and what was
+        found in log files while it looked stays true.
+        """
+        paths = (path for path in sorted(self.folder.rglob("*")) if not self._is_memory(path))
+        return {str(path.relative_to(self.folder)): _content(path) for path in paths}
+
+    def _is_memory(self, path: Path) -> bool:
+        memories = (self.state / "runs", self.state / "file-index")
+        own = (self.state, self.state / "state.lock", *memories)
+        return path in own or any(memory in path.parents for memory in memories)
 
     def execute(self, *statements: str) -> None:
         """Run SQL in the call log."""

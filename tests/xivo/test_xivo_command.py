@@ -11,7 +11,7 @@ import pytest
 from xivo_world import FULL, PURGED, XivoWorld
 from xivo_world import world_fixture as world_fixture
 
-from lapse.cli.commands.dialects import called_as
+from lapse.cli.links import called_as
 
 
 @pytest.mark.parametrize(

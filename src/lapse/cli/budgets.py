@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import secrets
+from collections.abc import Callable
 from datetime import datetime, time, timedelta
 from pathlib import Path
 
+from lapse import clock
 from lapse.engine.limits import Limits
 from lapse.errors import PolicyError, UsageError
 from lapse.instant import SECOND, Nanos, parse_rfc3339, rfc3339, to_datetime
@@ -31,17 +34,40 @@ def limits_of(
     """
     return Limits(
         rows=rows,
-        seconds=None if lasting is None else _span(lasting),
+        seconds=None if lasting is None else span_of("--for", lasting),
         until=None if until is None else _until(until, real_now),
         stop_file=stop_file,
     )
 
 
-def _span(text: str) -> float:
+def wait_at_random(jitter: str | None, *, stopping: Callable[[], bool]) -> None:
+    """Wait for up to the span of ``--jitter``, so that many machines do not begin at once; a signal ends it.
+
+    Raises:
+        UsageError: If it is no span.
+    """
+    if jitter is None:
+        return
+    begin = clock.monotonic() + random_share(span_of("--jitter", jitter))
+    while not stopping() and (left := begin - clock.monotonic()) > 0:
+        clock.sleep(min(1.0, left))
+
+
+def random_share(seconds: float) -> float:
+    """A random part of *seconds*, to the millisecond."""
+    return secrets.randbelow(round(seconds * 1000) + 1) / 1000
+
+
+def span_of(option: str, text: str) -> float:
+    """Seconds of a span that was written on the command line.
+
+    Raises:
+        UsageError: If it is none.
+    """
     try:
         return parse_span(text)
     except PolicyError as error:
-        raise UsageError(f"--for: {error.message}", hint=error.hint) from error
+        raise UsageError(f"{option}: {error.message}", hint=error.hint) from error
 
 
 def _until(text: str, real_now: Nanos) -> Nanos:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import io
-import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, NoReturn
@@ -12,21 +9,37 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 import lapse
-from lapse.cli.commands import archives, demos, dialects, holds, ledgers, paces, policies, reclaims, runs
+from lapse.cli.commands import (
+    archives,
+    daemons,
+    demos,
+    dialects,
+    holds,
+    ledgers,
+    paces,
+    policies,
+    reclaims,
+    rotations,
+    runs,
+    schedules,
+    statuses,
+)
 from lapse.cli.helptext import Group, epilog
 from lapse.cli.invocation import (
     DebugOption,
     Invocation,
     JsonOption,
+    LogFormatOption,
+    LogLevelOption,
     PolicyOption,
     QuietOption,
     current,
     raise_without_command,
 )
+from lapse.cli.links import called_as
 from lapse.cli.output import print_traceback
+from lapse.cli.process import prepare
 from lapse.errors import LapseError, UsageError
-
-_STDOUT, _STDERR = 1, 2
 
 _HELP = """Keep logs and audit trails for as long as a policy says, and no longer.
 
@@ -119,20 +132,26 @@ def _root(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
     debug: DebugOption = False,
+    log_format: LogFormatOption = None,
+    log_level: LogLevelOption = None,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
     call = current(ctx)
-    call.note(policy=policy, as_json=as_json, quiet=quiet, debug=debug)
+    call.note(policy=policy, as_json=as_json, quiet=quiet, debug=debug, log_format=log_format, log_level=log_level)
     if ctx.invoked_subcommand is None:
         raise_without_command(call, ctx)
 
 
 policies.add_to(app)
 runs.add_to(app)
+statuses.add_to(app)
+schedules.add_to(app)
+daemons.add_to(app)
 paces.add_to(app)
 reclaims.add_to(app)
+rotations.add_to(app)
 holds.add_to(app)
 archives.add_to(app)
 ledgers.add_to(app)
@@ -142,27 +161,6 @@ dialects.add_to(app)
 
 
 def main() -> None:
-    """The console script. What a terminal's character set lacks is written as an escape, not as an error."""
-    _keep_memory_low()
-    _occupy_standard_streams()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    app(dialects.called_as(sys.argv))
-
-
-def _occupy_standard_streams() -> None:
-    """Where the caller closed a standard stream, no file may get its number: a message would go into that file."""
-    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
-        os.set_inheritable(descriptor, True)
-    os.close(descriptor)
-    sys.stdout = sys.stdout or os.fdopen(_STDOUT, "w", closefd=False)
-    sys.stderr = sys.stderr or os.fdopen(_STDERR, "w", closefd=False)
-
-
-def _keep_memory_low() -> None:
-    """Settings of the process that a library must not touch; measured in bench/."""
-    # Arrow's own pool holds on to what slices have freed: 50 MB more at the peak, and no faster.
-    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
-    # A slice is many tuples at once and no cycles: looking for them again and again costs a tenth of a run.
-    gc.set_threshold(100_000, 20, 20)
+    """The whole program, without the short way that `lapse.cli.entry` has."""
+    prepare()
+    app(called_as(sys.argv))

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from lapse.cli.failure import failure_of
 from lapse.cli.page import Block, Line, lines
 from lapse.cli.view import View
 from lapse.cli.wording import plain
@@ -18,7 +17,9 @@ from lapse.errors import ExitCode
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from lapse.cli.shapes import Failure
+    from lapse.canonical import Json
+    from lapse.cli.shapes import Envelope, Failure
+    from lapse.observe.logs import JsonLog
 
 _UNWRITTEN = "Hint: Make room, or send it elsewhere. The command itself has done its work: see `lapse status`."
 _WIDEST = 120
@@ -38,16 +39,26 @@ class Output(Protocol):
 
 
 class TextOutput:
-    """For people: pages on stdout; warnings, errors and hints on stderr."""
+    """For people: pages on stdout; warnings, errors and hints on stderr, or into the log where there is one."""
+
+    def __init__(self, log: JsonLog | None = None) -> None:
+        self._log = log
 
     def show(self, command: str, view: View) -> None:
         """Print the page on stdout, then the warnings on stderr."""
         print_page(view.page())
+        if self._log is not None:
+            for text in view.warnings:
+                self._log.say("command.warning", "warning", {"command": command, "message": text})
+            return
         _print((Line(f"Warning: {plain(text)}", "warning") for text in view.warnings), sys.stderr)
 
     def fail(self, command: str, error: BaseException, code: int) -> None:
         """Print what, where and what next on stderr."""
-        _print(_told(failure_of(error)), sys.stderr)
+        if self._log is not None:
+            self._log.say("command.failed", "error", {"command": command, "exit": code, **_facts(_failure_of(error))})
+            return
+        _print(_told(_failure_of(error)), sys.stderr)
 
 
 class JsonOutput:
@@ -55,23 +66,34 @@ class JsonOutput:
 
     def show(self, command: str, view: View) -> None:
         """Print the envelope with a result."""
-        from lapse.cli.shapes import Envelope
-
-        _print_json(
-            Envelope(
-                command=command,
-                exit=int(view.exit_code),
-                result=view.result(),
-                warnings=view.warnings,
-                error=None,
-            )
-        )
+        _print_json(answer(command, view))
 
     def fail(self, command: str, error: BaseException, code: int) -> None:
         """Print the envelope with an error."""
-        from lapse.cli.shapes import Envelope
+        _print_json(no_answer(command, error, code))
 
-        _print_json(Envelope(command=command, exit=code, result=None, warnings=(), error=failure_of(error)))
+
+def answer(command: str, view: View) -> Envelope:
+    """The envelope of what *command* found or did."""
+    from lapse.cli.shapes import Envelope
+
+    return Envelope(command=command, exit=int(view.exit_code), result=view.result(), warnings=view.warnings, error=None)
+
+
+def no_answer(command: str, error: BaseException, code: int) -> Envelope:
+    """The envelope of why *command* could not answer."""
+    from lapse.cli.shapes import Envelope
+
+    return Envelope(command=command, exit=code, result=None, warnings=(), error=_failure_of(error))
+
+
+def encoded(envelope: Envelope, *, indent: int | None = None) -> str:
+    """One JSON object in ASCII: no locale and no half character of a file name can spoil it."""
+    import json
+
+    import msgspec
+
+    return json.dumps(msgspec.to_builtins(envelope), indent=indent, allow_nan=False) + "\n"
 
 
 def print_help(text: str) -> None:
@@ -104,6 +126,14 @@ def print_log_line(text: str, *, on_stderr: bool) -> None:
     _flush(stream)
 
 
+def print_object(value: object) -> None:
+    """Print the object that a drop-in answers with, as its system does."""
+    import json
+
+    _write(json.dumps(value, indent=2) + "\n", sys.stdout)
+    _flush(sys.stdout)
+
+
 def print_at_once(text: str) -> None:
     """Tell people something from within a signal handler, where buffered streams must not be touched."""
     os.write(2, f"{text}\n".encode())
@@ -119,6 +149,19 @@ def console(stream: TextIO) -> Console:
 def is_terminal(stream: TextIO) -> bool:
     """Whether a person looks at *stream*."""
     return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def _failure_of(error: BaseException) -> Failure:
+    from lapse.cli.failure import failure_of  # it knows the errors of the parser of options, which is slow to import
+
+    return failure_of(error)
+
+
+def _facts(failure: Failure) -> dict[str, Json]:
+    """An error as a log line has it."""
+    complaints = [{"where": each.where, "message": each.message, "hint": each.hint} for each in failure.complaints]
+    told: dict[str, Json] = {"kind": failure.kind, "message": failure.message, "hint": failure.hint}
+    return {**told, "where": failure.where, "complaints": complaints}
 
 
 def _told(failure: Failure) -> Iterator[Line]:
@@ -166,14 +209,8 @@ def _print_styled(texts: Iterable[Line], stream: TextIO) -> None:
             _write(f"{line.text}\n", stream)
 
 
-def _print_json(envelope: object) -> None:
-    """One object in ASCII: no locale and no half character of a file name can spoil it."""
-    import json
-
-    import msgspec
-
-    indent = 2 if is_terminal(sys.stdout) else None
-    _write(json.dumps(msgspec.to_builtins(envelope), indent=indent, allow_nan=False) + "\n", sys.stdout)
+def _print_json(envelope: Envelope) -> None:
+    _write(encoded(envelope, indent=2 if is_terminal(sys.stdout) else None), sys.stdout)
     _flush(sys.stdout)
 
 

@@ -13,10 +13,13 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def stopping() -> Iterator[Callable[[], bool]]:
+def stopping(say: Callable[[str], None] = print_at_once) -> Iterator[Callable[[], bool]]:
     """Within the block, SIGINT and SIGTERM only ask: the callable answers whether one came.
 
     A second signal interrupts as usual; the slice under way is put back.
+
+    Arguments:
+        say: Told from within the signal handler that the run is stopping.
     """
     asked = False
     before = {number: signal.getsignal(number) for number in _SIGNALS}
@@ -26,7 +29,7 @@ def stopping() -> Iterator[Callable[[], bool]]:
         asked = True
         for each in _SIGNALS:
             signal.signal(each, _interrupt)
-        print_at_once("Stopping after the slice under way. Once more ends it now, and the slice is put back.")
+        say("Stopping after the slice under way. Once more ends it now, and the slice is put back.")
 
     for number in _SIGNALS:
         signal.signal(number, ask)

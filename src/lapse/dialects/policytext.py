@@ -40,6 +40,7 @@ def policy_text(policy: Policy, *, head: Sequence[str], variable: str) -> Policy
         variable: How the variables begin that stand for the secrets in addresses.
     """
     variables: dict[str, str] = {}
+    addresses: dict[str, str] = {}
     lines = [*(f"# {line}".rstrip() for line in head), "version: 1"]
     if policy.ledger is not None:
         lines.append(f"ledger: {_word(escaped(policy.ledger))}")
@@ -47,7 +48,9 @@ def policy_text(policy: Policy, *, head: Sequence[str], variable: str) -> Policy
         lines += ["archives:", *(f"  {line}" for each in policy.archives.values() for line in _archive(each))]
     lines.append("datasets:" if policy.datasets else "datasets: {}")
     for dataset in policy.datasets.values():
-        address = _address(dataset.store, variable, variables)
+        if dataset.store not in addresses:
+            addresses[dataset.store] = _address(dataset.store, variable, variables)
+        address = addresses[dataset.store]
         lines += [f"  {dataset.name}:", *(f"    {line}" for line in _dataset(dataset, address))]
     return PolicyText("\n".join(lines) + "\n", variables)
 
@@ -62,13 +65,16 @@ def _dataset(dataset: Dataset, address: str) -> Iterator[str]:
         "table": dataset.table,
         "time": dataset.time,
         "time format": None if dataset.time_format is TimeFormat.AUTO else dataset.time_format.value,
-        "time zone": dataset.zone,
+        "time zone": "required" if dataset.zone_required else dataset.zone,
         "type": dataset.type,
         "tenant": dataset.tenant,
         "key": dataset.key,
         "expect": dataset.expect,
+        "writers": dataset.writers,
     }
     yield from (f"{key}: {_word(value)}" for key, value in keys.items() if value is not None)
+    if dataset.require:
+        yield f"require: [{', '.join(map(_word, dataset.require))}]"
     if dataset.doubt_before != DOUBT_BEFORE_DEFAULT:
         yield f"doubt before: {'never' if dataset.doubt_before is None else _word(rfc3339(dataset.doubt_before))}"
     if dataset.empty_is_oldest:
@@ -104,6 +110,7 @@ def _destination(rule: Rule) -> str:
 
 def _values(condition: Condition) -> str:
     found = [_word(text) for text in (*condition.values, *map(str, condition.globs))]
+    found += map(str, condition.numbers)
     return found[0] if len(found) == 1 else f"[{', '.join(found)}]"
 
 
@@ -114,12 +121,18 @@ def _address(address: str, variable: str, variables: dict[str, str]) -> str:
     password = urlsplit(address).password
     user, found, rest = address.partition(f":{password}@")
     if found and masked(f"{user}@{rest}") == f"{user}@{rest}":
-        name = f"{variable}_PASSWORD"
+        name = _unused(f"{variable}_PASSWORD", variables)
         variables[name] = "the password, as it stands in the address"
         return f"{escaped(user)}:${{{name}}}@{escaped(rest)}"
-    name = f"{variable}_ADDRESS"
+    name = _unused(f"{variable}_ADDRESS", variables)
     variables[name] = "the address of the database"
     return f"${{{name}}}"
+
+
+def _unused(name: str, variables: Mapping[str, str]) -> str:
+    """The name, with a number where another address has it."""
+    names = (name, *(f"{name}_{number}" for number in range(2, len(variables) + 2)))
+    return next(each for each in names if each not in variables)
 
 
 def _quoted(text: str) -> str:

@@ -1,22 +1,15 @@
-"""Questions: why is this record still here, and how does everything stand."""
+"""Why a record is still here, or what becomes of it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from lapse.engine.blaming import blaming
-from lapse.engine.holding import checked_holds, lost_holds
-from lapse.engine.remembered import remember
-from lapse.engine.retuning import pace_warnings, stop_warnings
+from lapse.engine.holding import checked_holds
 from lapse.engine.session import Session
-from lapse.errors import LapseError, UsageError
+from lapse.errors import UsageError
 from lapse.instant import Nanos, rfc3339
-from lapse.model.report import DatasetStatus, Explanation, Layer, StatusReport
+from lapse.model.report import Explanation, Layer
 from lapse.model.selection import Bound, Selection, resolve
 from lapse.ports import Found
-from lapse.state.checkpoints import latest
-from lapse.state.journal import unsettled
-from lapse.state.runs import LastRuns
 
 
 def why(session: Session, name: str, key: str) -> tuple[Explanation, ...]:
@@ -111,79 +104,3 @@ def _deadline(session: Session, selection: Selection, record: Found) -> Nanos | 
             periods.append(floor.at_least)
     deadlines = [period.deadline(record.instant) for period in periods]
     return None if None in deadlines else max(moment for moment in deadlines if moment is not None)
-
-
-def status(session: Session) -> StatusReport:
-    """How everything stands between runs, from Lapse's own state; the stores are not opened."""
-    past = remember(session.ledger)
-    pending: dict[str, int] = {}
-    for piece in unsettled(session.folders.root):
-        name = piece.intent.dataset
-        mine = session.policy.datasets.get(name)
-        if mine is not None and mine.store_id == piece.intent.store:
-            pending[name] = pending.get(name, 0) + 1
-    head = session.ledger.head()
-    archives = _checkpoints(session)
-    return StatusReport(
-        policy=session.policy.file,
-        datasets=tuple(
-            _dataset_status(session, name, past.totals.get(name, 0), pending.get(name, 0))
-            for name in session.policy.datasets
-        ),
-        holds=tuple(hold.matter for hold in session.holds() if hold.active(session.now)),
-        ledger=session.ledger.ledger_id,
-        ledger_entries=0 if head is None else head.n + 1,
-        head=None if head is None else head.hash,
-        archives=archives,
-        warnings=_status_warnings(session, archives, pending),
-    )
-
-
-def _dataset_status(session: Session, name: str, total: int, pending: int) -> DatasetStatus:
-    last = LastRuns(session.folders.root).load(session.state_name(name)) or {}
-    return DatasetStatus(
-        dataset=name,
-        store=session.policy.datasets[name].shown,
-        last_run=last.get("run"),
-        last_status=last.get("status"),
-        last_at=last.get("at"),
-        last_records=last.get("records", 0),
-        total_records=total,
-        pending=pending,
-        trouble=last.get("trouble"),
-    )
-
-
-def _checkpoints(session: Session) -> Mapping[str, int | None]:
-    found: dict[str, int | None] = {}
-    for name, target in session.targets.items():
-        try:
-            newest = latest(target, session.ledger.ledger_id) if session.ledger.ledger_id else None
-        except LapseError:
-            newest = None
-        found[name] = None if newest is None else newest.n
-    return found
-
-
-def _status_warnings(
-    session: Session, archives: Mapping[str, int | None], pending: Mapping[str, int]
-) -> tuple[str, ...]:
-    warnings = []
-    head = session.ledger.head()
-    count = 0 if head is None else head.n + 1
-    for name, n in archives.items():
-        if count and n is None:
-            warnings.append(f"archive {name} has no checkpoint that can be read: a cut tail could not be detected")
-        elif n is not None and n < count:
-            warnings.append(f"archive {name} has a checkpoint of {n} entries, the ledger has {count}: run again")
-        elif n is not None and n > count:
-            warnings.append(f"archive {name} remembers {n} ledger entries, here are {count}: the tail was cut")
-    if count and not archives:
-        warnings.append("the policy has no archive: a cut tail of the ledger could not be detected")
-    warnings += [
-        f"{name}: {n} {'slice' if n == 1 else 'slices'} of an interrupted run; the next run settles what is open"
-        for name, n in pending.items()
-    ]
-    lost = lost_holds(session, session.holds())
-    warnings += [f"hold {hold.matter} is recorded but not found as it was: the next run will stop" for hold in lost]
-    return (*warnings, *pace_warnings(session), *stop_warnings(session))

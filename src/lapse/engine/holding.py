@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+from lapse import policyfile
 from lapse.canonical import Json, canonical
 from lapse.engine.checkpointing import check_anchor
 from lapse.engine.remembered import RecordedHold, remember
@@ -15,7 +16,6 @@ from lapse.errors import HoldsError, LapseError, UsageError
 from lapse.model.ledger_entry import EntryKind
 from lapse.model.policy import Hold
 from lapse.model.selection import Selection
-from lapse.policyfile import remove_hold, write_hold
 from lapse.state import holdlock
 
 _PATIENCE = 60.0
@@ -98,7 +98,7 @@ def add_hold(session: Session, hold: Hold) -> None:
     check_anchor(session)
     session.folders.prepare()
     with holdlock.exclusive(session.folders.root, seconds=_PATIENCE):
-        write_hold(session.holds_folder, hold)
+        policyfile.write_hold(session.holds_folder, hold)
         session.writable_ledger.append(EntryKind.HOLD_ADDED, _facts(session, hold), at=session.real_now)
 
 
@@ -124,7 +124,7 @@ def release_hold(session: Session, matter: str) -> None:
             body = {"matter": matter, "scope": scope}
             session.writable_ledger.append(EntryKind.HOLD_RELEASED, body, at=session.real_now)
         if in_folder:
-            remove_hold(session.holds_folder, matter)
+            policyfile.remove_hold(session.holds_folder, matter)
 
 
 def holds_unchanged(session: Session) -> Callable[[Selection], AbstractContextManager[None]]:

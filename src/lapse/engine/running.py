@@ -9,20 +9,22 @@ from itertools import count
 from pathlib import Path
 
 from lapse import clock
-from lapse.canonical import Json
 from lapse.engine.blaming import blaming
 from lapse.engine.checkpointing import check_anchor, checkpoint
 from lapse.engine.filing import check_files
+from lapse.engine.growth import footprint
 from lapse.engine.holding import checked_holds, holds_unchanged, record_new_holds
 from lapse.engine.limits import STOP_FILE, Allowance, Limits
+from lapse.engine.outcomes import Seen, remember_report, remembered_failure
 from lapse.engine.planning import check_drift, read_sealed
 from lapse.engine.purging import Manners, Outcome, Work, purge
 from lapse.engine.reclaiming import Tidied, allocated, tidy
 from lapse.engine.recovering import Recovered, recover
 from lapse.engine.remembered import remember
 from lapse.engine.retuning import pace_warnings, tuning
+from lapse.engine.rotating import due, tend
 from lapse.engine.session import Session, run_id
-from lapse.errors import GuardError, LapseError, StateError, UnsupportedError
+from lapse.errors import GuardError, LapseError, UnsupportedError
 from lapse.instant import rfc3339
 from lapse.model.disposal import Facts, Owner
 from lapse.model.ledger_entry import EntryKind
@@ -32,13 +34,13 @@ from lapse.model.report import DatasetReport, RunReport, Status, Trouble
 from lapse.model.sealed_plan import SealedDataset
 from lapse.model.selection import Selection, Verdict
 from lapse.ports import Budget, Burdened, Store
-from lapse.registry import open_store, store_class
+from lapse.registry import store_class
 from lapse.slicework import Bench
 from lapse.stages.guarding import check_clock, check_fingerprint, check_limits
 from lapse.stages.planning import plan_dataset
 from lapse.state.journal import Journal, finish
 from lapse.state.pins import Pins
-from lapse.state.runs import LastRuns
+from lapse.state.working import at_work
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,10 +81,11 @@ def dry_run(session: Session, wishes: Wishes) -> RunReport:
     for dataset in _chosen(session, _names(wishes, sealed)):
         selection = session.selection(dataset, holds)
         with blaming(dataset), session.reading(dataset) as store:
-            planned = _planned(session, store, selection, wishes, sealed.get(dataset.name))
+            planned = _planned(session, store, selection, wishes, sealed.get(dataset.name), Seen())
         going = planned.records(Verdict.LAPSED)
         status = Status.DONE if going else Status.NOTHING
-        reports.append(DatasetReport(dataset=dataset.name, status=status, remaining=going, plan=planned))
+        turns = due(session, dataset)
+        reports.append(DatasetReport(dataset=dataset.name, status=status, remaining=going, turns=turns, plan=planned))
     return RunReport(
         run=run_id(session.real_now), now=session.now, dry=True, datasets=tuple(reports),
         seconds=clock.monotonic() - started,
@@ -100,17 +103,31 @@ def run(session: Session, wishes: Wishes) -> RunReport:
         GuardError: Exit 3, nothing removed.
         LeaseError: Exit 4, nothing touched.
     """
+    name = run_id(session.real_now)
+    with remembered_failure(session, name) as seen:
+        seen.datasets = tuple(each for each in session.datasets(()) if not wishes.names or each.name in wishes.names)
+        report = _run(session, wishes, name, seen)
+    session.tell(
+        "run.ended", run=name, exit=int(report.exit_code), records=report.records, remaining=report.remaining,
+        seconds=round(report.seconds, 3), ended=report.ended,
+    )  # fmt: skip
+    return report
+
+
+def _run(session: Session, wishes: Wishes, name: str, seen: Seen) -> RunReport:
     session, sealed = _follow(session, wishes)
-    started, name = clock.monotonic(), run_id(session.real_now)
+    started = clock.monotonic()
     check_clock(session.real_now, session.ledger.last_at())
-    datasets = _chosen(session, _names(wishes, sealed))
+    datasets = seen.datasets = _chosen(session, _names(wishes, sealed))
+    session.tell("run.started", run=name, datasets=", ".join(each.name for each in datasets))
     with ExitStack() as stack:
-        stores = [_leased(stack, dataset) for dataset in datasets]
+        stores = [_leased(stack, session, dataset) for dataset in datasets]
+        stack.enter_context(at_work(session.folders.root, name))
         holds = checked_holds(session)
         check_anchor(session)
         recovered = [_recovered(session, dataset, store) for dataset, store in zip(datasets, stores, strict=True)]
         plans = [
-            _planned(session, store, session.selection(dataset, holds), wishes, sealed.get(dataset.name))
+            _planned(session, store, session.selection(dataset, holds), wishes, sealed.get(dataset.name), seen)
             for dataset, store in zip(datasets, stores, strict=True)
         ]
         works = [
@@ -129,12 +146,18 @@ def run(session: Session, wishes: Wishes) -> RunReport:
             wishes.limits, stop_file=session.folders.root / STOP_FILE, stopping=wishes.stopping, started=started
         )
         manners = Manners(budget=wishes.budget, allowance=allowance, tuning=lambda: tuning(session))
-        before = [allocated(store) for store in stores]
+        before, sizes = [allocated(store) for store in stores], [footprint(store) for store in stores]
         outcomes = [purge(session, item, bench, names=names, manners=manners) for item in works]
+        tended = [
+            tend(session, outcome, before=size, stopped=wishes.stopping())
+            for outcome, size in zip(outcomes, sizes, strict=True)
+        ]
+        outcomes = [each.outcome for each in tended]
         report = _end_record(session, name, outcomes, clock.monotonic() - started)
         if wishes.tidy and allowance.pressing() is None:
             report = _tidied(report, outcomes, before)
-        return replace(report, warnings=(*report.warnings, *allowance.left_behind()))
+        of_files = [warning for each in tended for warning in each.warnings]
+        return replace(report, warnings=(*report.warnings, *of_files, *allowance.left_behind()))
 
 
 def _tidied(report: RunReport, outcomes: Sequence[Outcome], before: Sequence[int | None]) -> RunReport:
@@ -172,10 +195,10 @@ def _chosen(session: Session, names: Sequence[str]) -> tuple[Dataset, ...]:
     return datasets
 
 
-def _leased(stack: ExitStack, dataset: Dataset) -> Store:
+def _leased(stack: ExitStack, session: Session, dataset: Dataset) -> Store:
     """Open a store for writing under its lease; both end with *stack*."""
     with blaming(dataset):
-        store = open_store(dataset, read_only=False)
+        store = session.opened(dataset, read_only=False)
         stack.callback(store.close)
         stack.enter_context(store.lease())
         return store
@@ -187,9 +210,9 @@ def _recovered(session: Session, dataset: Dataset, store: Store) -> Recovered:
 
 
 def _planned(
-    session: Session, store: Store, selection: Selection, wishes: Wishes, sealed: SealedDataset | None
+    session: Session, store: Store, selection: Selection, wishes: Wishes, sealed: SealedDataset | None, seen: Seen
 ) -> DatasetPlan:
-    """Plan one dataset and let every guard look at it.
+    """Plan one dataset and let every guard look at it; what was found is noted in *seen* before they do.
 
     Raises:
         GuardError: If one refuses.
@@ -200,6 +223,11 @@ def _planned(
     _check_pace(dataset)
     with blaming(dataset):
         planned = plan_dataset(store, selection, budget=wishes.budget, mark=sealed.mark if sealed else None)
+    seen.plans[dataset.name] = planned
+    session.tell(
+        "dataset.planned", dataset=dataset.name, lapsed=planned.records(Verdict.LAPSED),
+        held=planned.records(Verdict.HELD), doubtful=planned.records(Verdict.DOUBTFUL), records=planned.records(),
+    )  # fmt: skip
     check_fingerprint(
         dataset, planned.identity.fingerprint, Pins(session.folders.root).pinned(session.state_name(dataset.name))
     )
@@ -277,12 +305,12 @@ def _end_record(session: Session, name: str, outcomes: Sequence[Outcome], second
         warnings = _record_run(session, name, outcomes, reports)
     except LapseError as error:
         reports, warnings = tuple(_unrecorded(report, error) for report in reports), []
-    warnings += [*_remember_reports(session, name, reports), *pace_warnings(session)]
     head = session.ledger.head()
-    return RunReport(
+    report = RunReport(
         run=name, now=session.now, dry=False, datasets=reports, warnings=tuple(warnings), seconds=seconds,
         ledger_entries=None if head is None else head.n + 1, head=None if head is None else head.hash,
     )  # fmt: skip
+    return replace(report, warnings=(*report.warnings, *remember_report(session, report), *pace_warnings(session)))
 
 
 def _record_run(
@@ -310,21 +338,6 @@ def _unrecorded(report: DatasetReport, error: LapseError) -> DatasetReport:
         return report
     trouble = Trouble(message=f"the record of this run is not complete: {error}", hint=error.hint)
     return replace(report, status=Status.INCOMPLETE, trouble=trouble)
-
-
-def _remember_reports(session: Session, name: str, reports: Sequence[DatasetReport]) -> list[str]:
-    """Keep what `lapse status` shows of the last run; a warning if that fails, since nothing else needs it."""
-    runs, at = LastRuns(session.folders.root), rfc3339(clock.real_now())
-    for report in reports:
-        trouble = None if report.trouble is None else report.trouble.message
-        facts: dict[str, Json] = {
-            "run": name, "at": at, "status": report.status.value, "records": report.records, "trouble": trouble,
-        }  # fmt: skip
-        try:
-            runs.save(session.state_name(report.dataset), facts)
-        except StateError as error:
-            return [f"`lapse status` will not show this run: {error}"]
-    return []
 
 
 def _prune(session: Session, outcomes: Sequence[Outcome]) -> list[str]:

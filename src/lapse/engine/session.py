@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,13 +10,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from lapse import clock
+from lapse import clock, policyfile
 from lapse.errors import UsageError
 from lapse.instant import Nanos, to_datetime
 from lapse.model.policy import Dataset, Hold, Policy
 from lapse.model.selection import Selection, select
-from lapse.policyfile import load, load_holds
-from lapse.ports import ArchiveTarget, Event, Hook, Store
+from lapse.ports import ArchiveTarget, Event, Hook, Remembering, Store
 from lapse.registry import database_schemes, open_store, open_target, target_schemes
 from lapse.state.folders import StateFolders, state_root
 from lapse.state.keys import load_signer
@@ -35,6 +35,7 @@ class Session:
         hooks: Who watches.
         planned_at: Real time of the sealed plan that is followed: what was doubtful then is doubtful now. None
             without one.
+        rescan: Whether stores look at everything, whatever they remember of earlier runs.
     """
 
     policy: Policy
@@ -43,6 +44,7 @@ class Session:
     folders: StateFolders
     hooks: tuple[Hook, ...] = ()
     planned_at: Nanos | None = None
+    rescan: bool = False
 
     @property
     def scope(self) -> str:
@@ -79,7 +81,9 @@ class Session:
         Raises:
             HoldsError: If one cannot be read.
         """
-        return (*self.policy.holds, *load_holds(self.holds_folder, datasets=self.policy.datasets))
+        if not os.path.lexists(self.holds_folder):
+            return self.policy.holds
+        return (*self.policy.holds, *policyfile.load_holds(self.holds_folder, datasets=self.policy.datasets))
 
     def datasets(self, names: Sequence[str]) -> tuple[Dataset, ...]:
         """The datasets of those names in policy order; all without a name.
@@ -109,10 +113,22 @@ class Session:
             held_at=(self.real_now, clock.real_now()),
         )
 
+    def opened(self, dataset: Dataset, *, read_only: bool) -> Store:
+        """The store of *dataset*, which may use what it remembers of earlier runs.
+
+        Raises:
+            PolicyError: If no adapter understands its address.
+            StoreError: If it cannot be opened.
+        """
+        store = open_store(dataset, read_only=read_only)
+        if isinstance(store, Remembering):
+            store.remember(self.folders.root, self.state_name(dataset.name), rescan=self.rescan)
+        return store
+
     @contextmanager
     def reading(self, dataset: Dataset) -> Iterator[Store]:
         """The store of *dataset*, opened so that nothing can be written."""
-        store = ReadOnly(open_store(dataset, read_only=True))
+        store = ReadOnly(self.opened(dataset, read_only=True))
         try:
             yield store  # type: ignore[misc]  # the wrapper is opened from a store, not from a dataset
         finally:
@@ -125,7 +141,7 @@ class Session:
             hook.on(event)
 
 
-def open_session(policy_file: str, *, hooks: Sequence[Hook] = ()) -> Session:
+def open_session(policy_file: str, *, hooks: Sequence[Hook] = (), rescan: bool = False) -> Session:
     """Read the policy and the clock. Writes nothing.
 
     Raises:
@@ -133,10 +149,17 @@ def open_session(policy_file: str, *, hooks: Sequence[Hook] = ()) -> Session:
         UsageError: If ``LAPSE_NOW`` makes no sense.
     """
     _require_text(str(Path(policy_file).absolute()))
-    policy = load(policy_file, schemes=database_schemes(), target_schemes=target_schemes())
+    policy = policyfile.load(policy_file, schemes=database_schemes(), target_schemes=target_schemes())
     ledger = None if policy.ledger is None else Path(policy.ledger)
     folders = StateFolders(state_root(), ledger_folder=ledger)
-    return Session(policy=policy, now=clock.run_now(), real_now=clock.real_now(), folders=folders, hooks=tuple(hooks))
+    return Session(
+        policy=policy,
+        now=clock.run_now(),
+        real_now=clock.real_now(),
+        folders=folders,
+        hooks=tuple(hooks),
+        rescan=rescan,
+    )
 
 
 def _require_text(path: str) -> None:

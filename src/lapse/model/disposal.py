@@ -103,6 +103,21 @@ Proof = tuple[Verified, ...] | Waiver
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """The records of a disposal that went under one rule and belonged to one tenant.
+
+    Attributes:
+        rule: The rule's index.
+        tenant: The tenant. None where the dataset or the record has none.
+        records: How many.
+    """
+
+    rule: int
+    tenant: str | None
+    records: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Disposal:
     """A committed take: these records are gone from their store.
 
@@ -128,6 +143,8 @@ class Disposal:
         waiver: Texts of the rules that waived the archive. None if there is an archive.
         earlier: Paths of segments that were restored into this store before and may hold some of these records,
             by their times. So a record in two committed segments is explained.
+        shares: Records by rule and tenant, for reports; neither markers nor the ledger have them, so that it is
+            empty where the disposal was read back from one.
     """
 
     owner: Owner
@@ -150,6 +167,7 @@ class Disposal:
     segments: tuple[SealedSegment, ...]
     waiver: tuple[str, ...] | None
     earlier: tuple[str, ...] = ()
+    shares: tuple[Share, ...] = field(default=(), compare=False, repr=False)
 
     def to_json(self) -> dict[str, Json]:
         """Everything, as a marker carries it."""
@@ -311,4 +329,5 @@ class Facts:
             segments=() if isinstance(proof, Waiver) else tuple(s for verified in proof for s in verified.segments),
             waiver=proof.rules if isinstance(proof, Waiver) else None,
             earlier=tuple(segment.path for segment in self.came_back if segment.meets(oldest, newest)),
+            shares=tuple(Share(rule=rule_of[t.code], tenant=t.tenant, records=t.records) for t in tallies),
         )

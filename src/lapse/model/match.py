@@ -55,26 +55,31 @@ class Condition:
         values: Texts, any of which matches.
         globs: Patterns, any of which matches too.
         role: What the policy called the field: ``type``, ``tenant`` or the field itself. For messages.
+        numbers: Whole numbers, any of which matches too; the same digits as text do not. Drop-ins say so of text
+            logs, policies cannot.
     """
 
     field: str
     values: tuple[str, ...]
     globs: tuple[Glob, ...] = ()
     role: str = ""
+    numbers: tuple[int, ...] = ()
 
     def matches(self, value: object) -> bool:
         """Whether a record's *value* of this field is one of those."""
+        if isinstance(value, int) and not isinstance(value, bool) and value in self.numbers:
+            return True
         text = text_of(value)
         return text is not None and (text in self.values or any(glob.matches(text) for glob in self.globs))
 
     def excludes(self, other: Condition) -> bool:
-        """Whether no value could match both. Two patterns are taken to meet."""
-        if self.globs and other.globs:
+        """Whether no value could match both. Two patterns are taken to meet, and so is a number with anything."""
+        if (self.globs and other.globs) or self.numbers or other.numbers:
             return False
         return not any(map(self.matches, other.values)) and not any(map(other.matches, self.values))
 
     def __str__(self) -> str:
-        shown = ", ".join([*self.values, *map(str, self.globs)])
+        shown = ", ".join([*self.values, *map(str, self.numbers), *map(str, self.globs)])
         return f"{self.role or self.field} {shown}"
 
 

@@ -11,9 +11,12 @@ from lapse.errors import Origin, PolicyError
 from lapse.instant import Nanos, rfc3339
 from lapse.model.files import RowFiles as RowFiles
 from lapse.model.masking import masked
-from lapse.model.match import Match
+from lapse.model.match import Condition, Match
 from lapse.model.pace import Pace as Pace
 from lapse.model.period import Period
+from lapse.model.reopening import Reopen as Reopen
+from lapse.model.rotation import Rotation as Rotation
+from lapse.model.schedule import Schedule as Schedule
 
 DOUBT_BEFORE_DEFAULT = Nanos(631_152_000 * 1_000_000_000)
 """1990-01-01T00:00:00Z: an earlier record time is more likely an error than a fact (hazard SR 1)."""
@@ -115,6 +118,7 @@ class Dataset:
         time: Column or key of the record time.
         time_format: How that column is written.
         zone: IANA zone of naive times. None reads them as UTC, and reports it.
+        zone_required: Whether naive times are doubtful instead; for text logs, SQLite and PostgreSQL.
         type: Column or key of the record's type. None if it has none.
         tenant: Column or key of its tenant. None if it has none.
         key: Column or key that names a record for `why`. None takes the store's own.
@@ -123,7 +127,12 @@ class Dataset:
         doubt_before: Earlier record times are doubtful. None doubts none for their age.
         empty_is_oldest: Whether an empty text as time counts as the oldest that is believed; else it is doubtful.
         expect: Store fingerprint this policy was written for. None pins the first one seen.
-        writers: ``none`` promises that nothing writes to the log files. None lets Lapse find out.
+        writers: What is promised of who writes to the log files: ``none`` that nobody does, ``append-only`` that they
+            do it by ``O_APPEND``. None lets Lapse find out.
+        reopen: How a writer of the log files is told to open them anew. None if nobody tells it. No part of what the
+            policy decides, so no part of its hash; nor are *rotation* and *warn_at*.
+        rotation: When the logs that writers append to are rotated. None leaves that to others.
+        warn_at: Bytes of its files from which a warning is wanted. None wants none.
         pace: How gently it is treated. No part of what the policy decides, so no part of its hash.
         files: Files that go after their rows. None if the rows have none.
         apart: Tables of other datasets of the policy in the same store: their rows go by their own rules and holds,
@@ -138,6 +147,7 @@ class Dataset:
     time: str
     time_format: TimeFormat = TimeFormat.AUTO
     zone: str | None = None
+    zone_required: bool = False
     type: str | None = None
     tenant: str | None = None
     key: str | None = None
@@ -147,6 +157,9 @@ class Dataset:
     empty_is_oldest: bool = False
     expect: str | None = None
     writers: str | None = None
+    reopen: Reopen | None = None
+    rotation: Rotation | None = None
+    warn_at: int | None = None
     pace: Pace = field(default_factory=Pace)
     files: RowFiles | None = None
     apart: tuple[str, ...] = ()
@@ -190,6 +203,7 @@ class Dataset:
             "doubt_before": None if self.doubt_before is None else rfc3339(self.doubt_before),
             # What is not said leaves the hash as it always was.
             **({"empty_time": "oldest"} if self.empty_is_oldest else {}),
+            **({"zone_required": True} if self.zone_required else {}),
             **({} if self.files is None else {"files": self.files.facts()}),
         }
 
@@ -300,6 +314,19 @@ class Guards:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Notify:
+    """Commands that are told how a run ended, each a program and its arguments.
+
+    Attributes:
+        on_failure: Called after a run that did not end with exit 0, nor with 4. Empty calls none.
+        on_success: Called after a run that ended with exit 0. Empty calls none.
+    """
+
+    on_failure: tuple[str, ...] = ()
+    on_success: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """One policy file with its ``conf.d``, merged.
 
@@ -312,6 +339,8 @@ class Policy:
         holds: Those written in the policy; ``holds/`` is read separately.
         guards: Limits of a run.
         ledger: Ledger folder, absolute. None keeps it in the state folder.
+        schedule: When runs are to happen. None leaves that open.
+        notify: Who is told how a run ended.
     """
 
     file: str
@@ -322,6 +351,8 @@ class Policy:
     holds: tuple[Hold, ...] = ()
     guards: Guards = field(default_factory=Guards)
     ledger: str | None = None
+    schedule: Schedule | None = None
+    notify: Notify = field(default_factory=Notify)
 
     @property
     def digest(self) -> Digest:
@@ -337,4 +368,10 @@ class Policy:
 
 
 def _match_facts(match: Match) -> Json:
-    return [[c.field, sorted(c.values), sorted(glob.pattern for glob in c.globs)] for c in match.conditions]
+    return [_condition_facts(condition) for condition in match.conditions]
+
+
+def _condition_facts(condition: Condition) -> Json:
+    facts: list[Json] = [condition.field, sorted(condition.values), sorted(glob.pattern for glob in condition.globs)]
+    # What is not said leaves the hash as it always was.
+    return [*facts, sorted(map(str, condition.numbers))] if condition.numbers else facts

@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from lapse.errors import ExitCode
+from lapse.errors import ExitCode, LapseError
 from lapse.instant import Nanos
+from lapse.model.disposal import Share
+from lapse.model.growth import Growth
 from lapse.model.plan import DatasetPlan
 from lapse.model.reclaim import Space
+from lapse.model.rotation import Turn
 
 
 class Status(Enum):
@@ -28,10 +31,12 @@ class Trouble:
     Attributes:
         message: What and where.
         hint: What to do next. None if nothing can be said.
+        kind: The class of the error. None if there was no error as such.
     """
 
     message: str
     hint: str | None = None
+    kind: type[LapseError] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +49,7 @@ class DatasetReport:
         records: Records removed.
         size: Bytes of their content.
         rules: Records removed by rule text.
+        shares: Records removed by rule and tenant.
         segments: Segments written, over all archives.
         slices: Committed slices.
         waived: Records removed without a copy, as the policy says.
@@ -57,6 +63,8 @@ class DatasetReport:
         waited_for: What the longest of these waits was for. None if there was none.
         rested: Seconds in which the run rested between slices, as the pace says.
         space: What the store's files hold afterwards. None if nothing was removed, or the store cannot tell.
+        turns: Steps of rotations, in order; of a dry run those that are due.
+        growth: How its files grow. None if its store has none, or they could not be looked at.
         seconds: Wall time.
         trouble: Why it is incomplete. None if it is not.
         plan: What was planned.
@@ -67,6 +75,7 @@ class DatasetReport:
     records: int = 0
     size: int = 0
     rules: Mapping[str, int] = field(default_factory=dict)
+    shares: tuple[Share, ...] = field(default=(), repr=False)
     segments: int = 0
     slices: int = 0
     waived: int = 0
@@ -80,6 +89,8 @@ class DatasetReport:
     waited_for: str | None = None
     rested: float = 0.0
     space: Space | None = None
+    turns: tuple[Turn, ...] = ()
+    growth: Growth | None = None
     seconds: float = 0.0
     trouble: Trouble | None = None
     plan: DatasetPlan | None = field(default=None, repr=False)
@@ -169,55 +180,3 @@ class Explanation:
     lapses: Nanos | None
     layers: tuple[Layer, ...]
     values: Mapping[str, str | None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DatasetStatus:
-    """What is known of a dataset between runs.
-
-    Attributes:
-        dataset: Its name.
-        store: Its address, secrets masked.
-        last_run: Run id of the last run that touched it. None if there was none.
-        last_status: How that ended. None if there was none.
-        last_at: When it ended, RFC 3339. None if there was none.
-        last_records: Records it removed.
-        total_records: Records removed in all runs, by the ledger.
-        pending: Slices of an interrupted run that the next run settles.
-        trouble: Why the last run was incomplete. None if it was not.
-    """
-
-    dataset: str
-    store: str
-    last_run: str | None
-    last_status: str | None
-    last_at: str | None
-    last_records: int
-    total_records: int
-    pending: int
-    trouble: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StatusReport:
-    """What is known between runs.
-
-    Attributes:
-        policy: Policy file.
-        datasets: In policy order.
-        holds: Matters of active holds.
-        ledger: Ledger id. None if there is no ledger yet.
-        ledger_entries: Number of entries.
-        head: Hash of the last entry. None without a ledger.
-        archives: By name, the number of the newest checkpoint there; None if there is none or it is out of reach.
-        warnings: What someone should look at.
-    """
-
-    policy: str
-    datasets: tuple[DatasetStatus, ...]
-    holds: tuple[str, ...]
-    ledger: str | None
-    ledger_entries: int
-    head: str | None
-    archives: Mapping[str, int | None]
-    warnings: tuple[str, ...]

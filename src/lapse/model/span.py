@@ -45,3 +45,13 @@ def _seconds(value: object) -> float | None:
 def span_text(seconds: float) -> str:
     """The span as a policy could write it: ``500 ms``, ``10 s``."""
     return f"{seconds * 1000:g} ms" if seconds < 1 else f"{seconds:g} s"
+
+
+def days_and_hours(seconds: float) -> str:
+    """A long span for people, in its two largest units: ``3 d 4 h``, ``5 h 12 min``, ``40 s``."""
+    left, parts = int(seconds), []
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s")):
+        number, left = divmod(left, size)
+        if number:
+            parts.append(f"{number} {unit}")
+    return " ".join(parts[:2]) or "0 s"

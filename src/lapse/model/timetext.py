@@ -12,7 +12,7 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from lapse.errors import PolicyError
-from lapse.instant import DAY, SECOND, Nanos, from_datetime
+from lapse.instant import DAY, MAX, MIN, SECOND, Nanos, from_datetime
 from lapse.model.policy import TimeFormat
 
 _TIME = re.compile(
@@ -20,6 +20,13 @@ _TIME = re.compile(
     r"(?:[T ]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:[.,]([0-9]{1,9}))?"
     r"(?:([Zz])|([+-])([0-9]{2}):?([0-9]{2})?)?)?"
 )
+
+_ZONED = re.compile(r"(?:[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)$")
+
+
+def is_naive(text: str) -> bool:
+    """Whether a time text says no zone; a date alone says none either."""
+    return _ZONED.search(text[10:]) is None
 
 
 def parse_time_text(text: str, zone: str | None) -> Nanos | None:
@@ -34,7 +41,7 @@ def parse_time_text(text: str, zone: str | None) -> Nanos | None:
 
     Returns:
         The instant, exactly; of a wall clock time that came twice or never, the later reading. None if the
-        text is anything else, or no time of the calendar (24:00 and leap seconds included).
+        text is anything else, or no time of the calendar (24:00 and leap seconds included; in UTC, too).
 
     Raises:
         PolicyError: If *zone* is unknown.
@@ -54,8 +61,13 @@ def parse_time_text(text: str, zone: str | None) -> Nanos | None:
         return Nanos(from_datetime(wall) + nanos)
     if sign:
         offset = _offset(sign, off_hour, off_minute)
-        return None if offset is None else Nanos(from_datetime(wall) - offset + nanos)
-    return Nanos(_in_zone(wall, zone) + nanos)
+        return None if offset is None else _in_calendar(from_datetime(wall) - offset + nanos)
+    return _in_calendar(_in_zone(wall, zone) + nanos)
+
+
+def _in_calendar(instant: int) -> Nanos | None:
+    """The instant, if it lies in the years 1 to 9999 in UTC, too."""
+    return Nanos(instant) if MIN <= instant < MAX + SECOND else None
 
 
 def _offset(sign: str, hours: str, minutes: str | None) -> int | None:

@@ -18,7 +18,7 @@ from lapse.policyfile.words import did_you_mean
 
 STORE_SCHEMES = ("sqlite", "duckdb", "postgresql", "mysql")
 TARGET_SCHEMES = ("file", "s3")
-_FILE_SCHEMES = ("sqlite", "duckdb")
+FILE_SCHEMES = ("sqlite", "duckdb")
 _SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]*)://(?P<rest>.*)", re.DOTALL)
 _WHERE = ("host", "hostaddr", "port", "unix_socket", "service", "dbname", "database")
 
@@ -60,7 +60,7 @@ def store_address(text: str, folder: Path, schemes: Iterable[str] = STORE_SCHEME
         local = _absolute(full, folder)
         return Address(full=local, shown=shown, local=local)
     scheme = _known(found["scheme"], shown, schemes)
-    if scheme not in _FILE_SCHEMES:
+    if scheme not in FILE_SCHEMES:
         return Address(full=full, shown=shown, local=None, is_database=True)
     path = _database_file(found["rest"], scheme, shown)
     local = _absolute(path, folder)
@@ -104,7 +104,7 @@ def place_of(dataset: Dataset) -> tuple[str, ...]:
     found = _SCHEME.fullmatch(dataset.store)
     if found is None:
         return ()
-    if found["scheme"] in _FILE_SCHEMES:
+    if found["scheme"] in FILE_SCHEMES:
         return (found["scheme"], os.path.realpath(found["rest"][1:]))
     url = urlsplit(dataset.store)
     options = dict(parse_qsl(url.query))

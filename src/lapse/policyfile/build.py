@@ -23,7 +23,7 @@ from lapse.policyfile.models import (
 )
 from lapse.policyfile.references import WAIVER
 from lapse.policyfile.tree import Entry, Node, children, items
-from lapse.policyfile.words import NEVER
+from lapse.policyfile.words import NEVER, REQUIRED
 
 
 def archive_of(entry: Entry, shape: ArchiveShape, to: Address) -> Archive:
@@ -51,7 +51,8 @@ def dataset_of(entry: Entry, shape: DatasetShape, store: Address, *, pace: PaceS
         table=shape.table,
         time=shape.time,
         time_format=TimeFormat(shape.time_format),
-        zone=shape.time_zone,
+        zone=None if shape.time_zone == REQUIRED else shape.time_zone,
+        zone_required=shape.time_zone == REQUIRED,
         type=shape.type,
         tenant=shape.tenant,
         key=shape.key,

@@ -10,7 +10,7 @@ from pathlib import Path
 from lapse.errors import Complaint, PolicyError
 from lapse.model.masking import masked
 from lapse.model.policy import Dataset, Policy
-from lapse.policyfile import build, conflicts, merge, references, scopes
+from lapse.policyfile import build, conflicts, merge, references, rotating, scheduling, scopes
 from lapse.policyfile.addresses import (
     STORE_SCHEMES,
     TARGET_SCHEMES,
@@ -155,6 +155,7 @@ class _Draft:
             scopes.stray_references(self._tree),
             scopes.bad_floors(self._tree, names),
             scopes.bad_holds(holds, names),
+            scheduling.bad_schedule(self._tree),
             conflicts.overlapping(sound),
             conflicts.folders_in_stores(self._targets, self._ledger, self._stores),
             conflicts.twin_targets(self._targets),
@@ -176,7 +177,8 @@ class _Draft:
         under = self._unders.get(entry.key)
         if under is not None and conflicts.is_root(under):
             under = None  # there is a complaint about it
-        return build.dataset_of(entry, shape, self._stores[entry.key], pace=pace, under=under)
+        dataset = build.dataset_of(entry, shape, self._stores[entry.key], pace=pace, under=under)
+        return rotating.with_logs_kept(dataset, shape, self._folder)
 
     def _formats(self) -> Mapping[str, str]:
         archives = children(self._tree.get("archives"))
@@ -201,4 +203,6 @@ class _Draft:
             holds=tuple(build.hold_of(each, node.origin) for each, node in zip(shape.holds, holds, strict=True)),
             guards=build.guards_of(shape.guards),
             ledger=self._ledger.local if self._ledger else None,
+            schedule=None if shape.schedule is None else scheduling.schedule_of(shape.schedule),
+            notify=scheduling.notify_of(shape.notify),
         )

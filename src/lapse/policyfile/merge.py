@@ -9,7 +9,7 @@ from lapse.errors import Complaint, Origin, PolicyError
 from lapse.policyfile.tree import Entry, Listing, Mapped, Node, Scalar, parse
 
 FOLDER = "conf.d"
-_ADD_UP = ("datasets", "archives", "guards", "pace")
+_ADD_UP = ("datasets", "archives", "guards", "pace", "schedule", "notify")
 _UNREADABLE = "Run as a user who may read it."
 
 

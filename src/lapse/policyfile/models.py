@@ -14,15 +14,10 @@ from pydantic_core import core_schema
 from lapse.instant import rfc3339
 from lapse.model.policy import DOUBT_BEFORE_DEFAULT
 from lapse.policyfile import words
+from lapse.policyfile.rotation import Amount, ReopenShape, RotateShape
+from lapse.policyfile.unattended import NotifyShape, ScheduleShape
 
-_STRICT = ConfigDict(
-    extra="forbid",
-    strict=True,
-    frozen=True,
-    hide_input_in_errors=True,
-    use_attribute_docstrings=True,
-    arbitrary_types_allowed=True,
-)
+_STRICT = words.STRICT
 _DOUBT_BEFORE = rfc3339(DOUBT_BEFORE_DEFAULT).removesuffix("T00:00:00Z")
 
 
@@ -71,7 +66,7 @@ class PaceShape(BaseModel):
     """Records removed a second at most, on average. Without it, `none`: as fast as it goes."""
 
     rest: words.Rest | None = None
-    """Share of the time in which a run rests between slices. Without it, `auto`: half of it while others are busy."""
+    """Share of the time in which a run rests. Without it, `auto`: nine tenths of it while others are busy."""
 
     max_lag: words.Lag | None = Field(default=None, alias="max lag")
     """The run waits while a replica is further behind, or does not answer. Without it, `10 s`; `none` asks none."""
@@ -126,8 +121,9 @@ class DatasetShape(BaseModel):
     key: words.RecordField | None = None
     """Column or key that names a record, for `lapse why`. Without it, the store's own."""
 
-    time_zone: words.Zone | None = Field(default=None, alias="time zone")
-    """Time zone of times that carry none. Without it they are read as UTC, and reported."""
+    time_zone: words.ZoneOrRequired | None = Field(default=None, alias="time zone")
+    """Time zone of times that carry none. Without it they are read as UTC, and reported. `required`, in log files,
+    SQLite and PostgreSQL, takes them for doubtful, so that they are kept."""
 
     keep: (
         Annotated[
@@ -163,7 +159,18 @@ class DatasetShape(BaseModel):
     decide. Without it, `doubtful`: it is kept."""
 
     writers: words.Writers | None = None
-    """`none` promises that nothing writes to these log files."""
+    """A promise where Lapse cannot see who writes to these log files: `none` that nothing does, `append-only` that
+    whoever does opens them with `O_APPEND`, so that lines may go from under it."""
+
+    reopen: ReopenShape | None = None
+    """How a writer of these log files is told to open them anew, once a file has taken the place of the old one."""
+
+    rotate: RotateShape | None = None
+    """When the log that a writer appends to is set aside under another name, and a new one begun. Without it, that is
+    left to others."""
+
+    warn_at: Amount | None = Field(default=None, alias="warn at")
+    """Size of all these log files from which `lapse status` and runs warn, like `1 GB`."""
 
     pace: DatasetPaceShape = Field(default_factory=DatasetPaceShape)
     """How gently runs treat it, where that differs from the policy's own `pace`."""
@@ -270,15 +277,25 @@ class PolicyShape(BaseModel):
     pace: PaceShape = Field(default_factory=PaceShape)
     """How gently runs treat the stores."""
 
+    schedule: ScheduleShape | None = None
+    """When runs are to happen, for `lapse schedule`, `lapse daemon` and `lapse status`. Without it, nobody says."""
+
+    notify: NotifyShape = Field(default_factory=NotifyShape)
+    """Programs that are told how a run ended."""
+
 
 _SHAPES: dict[tuple[str, ...], type[BaseModel]] = {
     (): PolicyShape,
     ("guards",): GuardsShape,
     ("pace",): PaceShape,
+    ("schedule",): ScheduleShape,
+    ("notify",): NotifyShape,
     ("archives", "*"): ArchiveShape,
     ("datasets", "*"): DatasetShape,
     ("datasets", "*", "pace"): DatasetPaceShape,
     ("datasets", "*", "files"): FilesShape,
+    ("datasets", "*", "rotate"): RotateShape,
+    ("datasets", "*", "reopen"): ReopenShape,
     ("datasets", "*", "keep", "#"): RuleShape,
     ("floors", "#"): FloorShape,
     ("holds", "#"): HoldShape,

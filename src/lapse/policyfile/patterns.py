@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import PurePosixPath
 
-_WILD = re.compile(r"[*?\[\]]")
+_WILD = re.compile(r"[*?\[\]]|\{segments\}")
 
 
 def is_pattern(path: str) -> bool:
@@ -57,9 +57,14 @@ def _meet(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
 
 def _names_meet(one: str, other: str) -> bool:
     if not is_pattern(one):
-        return fnmatchcase(one, other) if is_pattern(other) else one == other
+        return fnmatchcase(one, _glob(other)) if is_pattern(other) else one == other
     if not is_pattern(other):
-        return fnmatchcase(other, one)
+        return fnmatchcase(other, _glob(one))
     heads = sorted((_WILD.split(one)[0], _WILD.split(other)[0]), key=len)
     tails = sorted((_WILD.split(one)[-1], _WILD.split(other)[-1]), key=len)
     return heads[1].startswith(heads[0]) and tails[1].endswith(tails[0])
+
+
+def _glob(name: str) -> str:
+    """The name with `*` for ``{segments}``, which stands for less."""
+    return name.replace("{segments}", "*")

@@ -12,15 +12,17 @@ from lapse.errors import Complaint
 from lapse.policyfile.addresses import Address
 from lapse.policyfile.fields import ROLES, bad_fields, covers, match_of
 from lapse.policyfile.models import DatasetShape, RuleShape, keys_of
+from lapse.policyfile.rotating import bad_logs
 from lapse.policyfile.shape import shaped
 from lapse.policyfile.tree import Entry, Listing, Mapped, Node, Scalar, children, items
-from lapse.policyfile.words import NEVER, did_you_mean, nearest
+from lapse.policyfile.words import NEVER, REQUIRED, did_you_mean, nearest
 
 WAIVER = "none"
 _NO_TIME = "no time"
 _WAIVER_HINT = "Add `archive: NAME`, or `archive: none` to remove them without a copy."
 
 _READS_EMPTY_TIMES = ("postgresql://", "postgresql+")
+_REQUIRES_ZONES = (*_READS_EMPTY_TIMES, "sqlite://")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,9 @@ def bad_dataset(dataset: Entry, known: Known) -> Iterator[Complaint]:
         yield from _bad_table(dataset, node, address)
         yield from _bad_pace(node, address)
         yield from _bad_files(node, address)
+        yield from bad_logs(node, address)
         yield from _bad_empty_time(node, address)
+        yield from _bad_zone(node, address)
 
 
 def is_word(node: Node | None, word: str) -> bool:
@@ -187,3 +191,11 @@ def _bad_empty_time(dataset: Mapped, address: Address) -> Iterator[Complaint]:
     if empty is not None and is_word(empty.node, "oldest") and not address.full.startswith(_READS_EMPTY_TIMES):
         what = f"`empty time: oldest` means nothing here: in {address.shown} an empty time is doubtful"
         yield Complaint(empty.origin, what, "Remove it; only PostgreSQL's tables can have it.")
+
+
+def _bad_zone(dataset: Mapped, address: Address) -> Iterator[Complaint]:
+    zone = dataset.entry("time zone")
+    is_deaf = address.is_database and not address.full.startswith(_REQUIRES_ZONES)
+    if zone is not None and is_deaf and is_word(zone.node, REQUIRED):
+        what = f"`time zone: required` means nothing here: {address.shown} cannot tell times with a zone from others"
+        yield Complaint(zone.origin, what, "Name the zone that its times are meant in, like Europe/Paris.")

@@ -52,6 +52,11 @@ def has_reference(text: str) -> bool:
     return any(found[0] != "$${" for found in _REFERENCE.finditer(text))
 
 
+def variables_in(text: str) -> tuple[str, ...]:
+    """The names of the environment variables that *text* refers to, each once."""
+    return tuple(dict.fromkeys(found["name"] for found in _REFERENCE.finditer(text) if found["name"]))
+
+
 def unescaped(text: str) -> str:
     """The text with ``$${`` turned into ``${``."""
     return text.replace("$${", "${")

@@ -6,13 +6,12 @@ path to the value, and the JSON Schema.
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import Discriminator, Field, PlainValidator, Tag, WithJsonSchema
+from pydantic import ConfigDict, Discriminator, Field, PlainValidator, Tag, WithJsonSchema
 from pydantic_core import PydanticCustomError
 from whenever import Instant, TimeZoneNotFoundError
 
@@ -22,9 +21,21 @@ from lapse.model.match import Glob, text_of
 from lapse.model.pace import parse_lag, parse_rate, parse_rest, parse_transaction
 from lapse.model.period import Period, parse_period
 from lapse.model.policy import TimeFormat
+from lapse.policyfile.similar import did_you_mean as did_you_mean
+from lapse.policyfile.similar import nearest as nearest
 
+STRICT = ConfigDict(
+    extra="forbid",
+    strict=True,
+    frozen=True,
+    hide_input_in_errors=True,
+    use_attribute_docstrings=True,
+    arbitrary_types_allowed=True,
+)
+"""How every shape of a policy reads: no unknown key, no value bent into another type."""
 GLOB = "glob:"
 NEVER = "never"
+REQUIRED = "required"
 ONE, MANY = "<one>", "<many>"
 """Names of the two forms a value may have, as pydantic puts them into the path of an error."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -38,22 +49,6 @@ _LIMIT = 2**53  # the ledger's canonical JSON writes no larger whole number
 def wrong(what: str, hint: str | None = None) -> PydanticCustomError:
     """A complaint about one value, to raise from a validator."""
     return PydanticCustomError("lapse", "{what}", {"what": what, "hint": hint})
-
-
-def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """The word of *known* that *word* was likely meant to be. None if nothing is near."""
-    plain = {name.lower().replace("_", " ").replace("-", " "): name for name in known}
-    found = difflib.get_close_matches(word.lower().replace("_", " ").replace("-", " "), plain, n=1, cutoff=cutoff)
-    return plain[found[0]] if found else None
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A hint: the nearest right spelling, or all of them."""
-    names = list(known)
-    near = nearest(word, names)
-    if near is not None:
-        return f"Did you mean `{near}`?"
-    return "Known: " + ", ".join(f"`{name}`" for name in names) + "." if names else "There is none."
 
 
 def kind_of(value: object) -> str:
@@ -187,6 +182,11 @@ def zone(value: Any) -> str:
     return found
 
 
+def zone_or_required(value: Any) -> str:
+    """An IANA time zone, or ``required``."""
+    return REQUIRED if value == REQUIRED else zone(value)
+
+
 def share(value: Any) -> float:
     """A share of all records with its percent sign, as a fraction of 1."""
     hint = "Write it with its sign, like 90%; more than 0% and at most 100%."
@@ -268,6 +268,9 @@ DoubtText = Annotated[
     DoubtBefore, PlainValidator(doubt_before), _schema(type="string", examples=["1990-01-01", "never"])
 ]
 Zone = Annotated[str, PlainValidator(zone), _schema(type="string", examples=["Europe/Paris"])]
+ZoneOrRequired = Annotated[
+    str, PlainValidator(zone_or_required), _schema(type="string", examples=["Europe/Paris", "required"])
+]
 Share = Annotated[float, PlainValidator(share), _schema(type="string", pattern=r"^[0-9]{1,3}(\.[0-9]{1,6})? ?%$")]
 Count = Annotated[int, PlainValidator(count), _schema(type="integer", minimum=1)]
 Transaction = Annotated[
@@ -288,7 +291,7 @@ SegmentFormat = Annotated[
     PlainValidator(one_of("auto", "parquet", "jsonl.zst")),
     _schema(enum=["auto", "parquet", "jsonl.zst"]),
 ]
-Writers = Annotated[str, PlainValidator(one_of("none")), _schema(const="none")]
+Writers = Annotated[str, PlainValidator(one_of("none", "append-only")), _schema(enum=["none", "append-only"])]
 EmptyTime = Annotated[str, PlainValidator(one_of("doubtful", "oldest")), _schema(enum=["doubtful", "oldest"])]
 Allowed = Annotated[str, PlainValidator(one_of("no time")), _schema(const="no time")]
 Everything = Annotated[str, PlainValidator(one_of("all")), _schema(const="all")]

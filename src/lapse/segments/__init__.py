@@ -5,7 +5,6 @@ The formats are specified in docs/format.md. Text logs import no pyarrow.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +12,11 @@ from types import TracebackType
 from typing import BinaryIO, Protocol, Self
 
 from lapse.canonical import Digest
-from lapse.errors import MissingDriverError, UsageError
-from lapse.ports import Batch, Part
-from lapse.segments.content import ContentDigest
+from lapse.errors import MissingDriverError, StoreError, UsageError
+from lapse.ports import Batch, Content, Part
+from lapse.segments.content import ContentDigest, pieces_digest
 from lapse.segments.merkle import MerkleTree
+from lapse.segments.overlapping import ahead
 from lapse.segments.records import leaf_hashes, record_bytes
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "Measure",
     "MerkleTree",
     "SegmentWriter",
+    "content_digest",
     "file_digest",
     "format_of",
     "leaf_hashes",
@@ -98,6 +99,23 @@ def read_segment(format_name: str, file: BinaryIO) -> Iterator[Batch]:
     return read_rows(file)
 
 
+def content_digest(format_name: str, file: BinaryIO) -> Digest:
+    """The content digest of what a segment holds, as `ContentDigest` makes it of the records. Two threads share it.
+
+    Raises:
+        MissingDriverError: If the format's library is not installed.
+        VerificationError: If the file is damaged.
+    """
+    if format_name == JSONL_ZST:
+        from lapse.segments.jsonl_zst import content as read_content
+
+        return pieces_digest(ahead(read_content(file)))
+    content = ContentDigest()
+    for batch in ahead(read_segment(format_name, file)):
+        content.update(batch)
+    return content.digest()
+
+
 def _require_parquet(format_name: str) -> None:
     if format_name != PARQUET:
         raise UsageError(f"{format_name!r} is no segment format", hint=f"The formats are {PARQUET} and {JSONL_ZST}.")
@@ -109,10 +127,7 @@ def _require_parquet(format_name: str) -> None:
 
 def file_digest(file: BinaryIO) -> Digest:
     """SHA-256 over a file from where it stands to its end, as ``sha256sum`` prints it."""
-    hasher = hashlib.sha256()
-    while piece := file.read(_PIECE):
-        hasher.update(piece)
-    return Digest(hasher.hexdigest())
+    return pieces_digest(iter(lambda: file.read(_PIECE), b""))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,9 +150,17 @@ class Contents:
 class Measure:
     """Takes the measure of records while they pass: counts, content digest and Merkle root."""
 
-    def __init__(self, salt: bytes) -> None:
+    def __init__(self, salt: bytes, content: Content | None = None) -> None:
+        """A measure whose leaves have that *salt*.
+
+        Arguments:
+            salt: Of the segment.
+            content: What whoever yields the records says they are; what is read back from an archive is compared with
+                it. None: they are digested here.
+        """
         self._salt = salt
-        self._content = ContentDigest()
+        self._said = content
+        self._own = ContentDigest()
         self._tree = MerkleTree()
 
     def add(self, batch: Batch) -> None:
@@ -146,14 +169,26 @@ class Measure:
         Raises:
             StoreError: If they cannot stand in a segment.
         """
-        self._content.update(batch)
-        self._tree.add_leaves(leaf_hashes(batch, self._salt))
+        if self._said is None:
+            self._own.update(batch)
+        for leaves in leaf_hashes(batch, self._salt):
+            self._tree.add_leaves(leaves)
 
     def contents(self) -> Contents:
-        """The measure of all records so far."""
+        """The measure of all records so far.
+
+        Raises:
+            StoreError: If they are not as many as was said.
+        """
+        content = self._own if self._said is None else self._said
+        if content.records != self._tree.size:
+            raise StoreError(
+                f"{self._tree.size:,} records came, and {content.records:,} were said to come",
+                hint="Nothing was removed. Report this as a bug.",
+            )
         return Contents(
-            records=self._content.records,
-            raw_size=self._content.raw_size,
-            content=self._content.digest(),
+            records=content.records,
+            raw_size=content.raw_size,
+            content=content.digest(),
             merkle_root=Digest(self._tree.root().hex()),
         )

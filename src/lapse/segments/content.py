@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from typing import Protocol
 
 from lapse.canonical import Digest
@@ -56,6 +57,14 @@ def _content_for(batch: Batch) -> _Content:
     from lapse.segments.rows import RowContent
 
     return RowContent(batch.schema)
+
+
+def pieces_digest(pieces: Iterable[bytes]) -> Digest:
+    """SHA-256 over *pieces*, one after the other; of lines, that is their content digest."""
+    hasher = hashlib.sha256()
+    for piece in pieces:
+        hasher.update(piece)
+    return Digest(hasher.hexdigest())
 
 
 class _LineContent:

@@ -12,20 +12,24 @@ from typing import BinaryIO
 from lapse.errors import StoreError, VerificationError
 from lapse.ports import Batch, LineBlock, Part
 from lapse.segments.disk import create, give_up, target_error
+from lapse.segments.overlapping import Behind
 
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
 
-BLOCK = 1024 * 1024
+BLOCK = 256 * 1024
 """Bytes of a block that is read, about; a longer line makes a longer block."""
 
 _LEVEL = 3
 
 
 class LineWriter:
-    """Writes one part to a file; closing it makes the file last."""
+    """Writes one part to a file; closing it makes the file last.
+
+    A block is compressed and written by a thread of its own while its caller goes on; an error comes with a later call.
+    """
 
     def __init__(self, path: Path, part: Part) -> None:
         self._table = part.table
@@ -35,6 +39,7 @@ class LineWriter:
             options={zstd.CompressionParameter.compression_level: _LEVEL, zstd.CompressionParameter.checksum_flag: 1}
         )
         self._file = create(path)
+        self._thread = Behind(self._append)
 
     def __enter__(self) -> LineWriter:
         return self
@@ -53,7 +58,10 @@ class LineWriter:
         if not self._ended:
             raise StoreError(f"{self._table}: a line without a line end is not the last one")
         self._ended = batch.data.endswith(b"\n")
-        self._put(self._zstd.compress(batch.data))
+        self._thread.take(batch.data)
+
+    def _append(self, data: bytes) -> None:
+        self._put(self._zstd.compress(data))
 
     def _put(self, data: bytes) -> None:
         try:
@@ -65,6 +73,7 @@ class LineWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
+            self._thread.__exit__(kind, error, trace)
             if kind is None:
                 self._finish()
         finally:
@@ -86,13 +95,13 @@ def read(file: BinaryIO) -> Iterator[LineBlock]:
         VerificationError: If the file is not one whole zstd stream.
     """
     waiting: list[bytes] = []
-    for piece in _decompressed(file):
-        head, line_end, tail = piece.rpartition(b"\n")
-        if not line_end:
+    for piece in content(file):
+        end = piece.rfind(b"\n") + 1
+        if not end:
             waiting.append(piece)
             continue
-        yield _block(b"".join([*waiting, head, line_end]))
-        waiting = [tail] if tail else []
+        yield _block(b"".join([*waiting, memoryview(piece)[:end]]))
+        waiting = [piece[end:]] if end < len(piece) else []
     if waiting:
         yield _block(b"".join(waiting))
 
@@ -101,7 +110,12 @@ def _block(data: bytes) -> LineBlock:
     return LineBlock(data, data.count(b"\n") + (not data.endswith(b"\n")))
 
 
-def _decompressed(file: BinaryIO) -> Iterator[bytes]:
+def content(file: BinaryIO) -> Iterator[bytes]:
+    """The lines of a segment one after the other, in pieces that end anywhere.
+
+    Raises:
+        VerificationError: If the file is not one whole zstd stream.
+    """
     stream = zstd.ZstdDecompressor()
     try:
         while not stream.eof:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
 
+from lapse.segments.hashing import digests
+
 LEAF = b"\x00"
 NODE = b"\x01"
 
@@ -48,8 +50,7 @@ class MerkleTree:
             nodes.insert(0, waiting)
         self._unpaired[level] = nodes.pop() if len(nodes) % 2 else None
         left = iter(nodes)
-        # The hash is written out: a call for each node would cost as much as the hash itself.
-        return [sha256(NODE + one + other).digest() for one, other in zip(left, left, strict=True)]
+        return digests([NODE + one + other for one, other in zip(left, left, strict=True)])
 
     def root(self) -> bytes:
         """The tree hash of the leaves so far; SHA-256 of nothing if there are none."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
+from collections.abc import Iterator
 
 from lapse.ports import Batch, LineBlock
+from lapse.segments.hashing import chunks, digests, line_chunks
 from lapse.segments.merkle import LEAF
 
 
@@ -21,10 +22,17 @@ def record_bytes(batch: Batch) -> list[bytes]:
     return row_bytes(batch)
 
 
-def leaf_hashes(batch: Batch, salt: bytes) -> list[bytes]:
-    """The Merkle leaf of each record: SHA-256 over 0x00, the segment's salt and the record's bytes."""
-    prefix = LEAF + salt
-    return [sha256(prefix + record).digest() for record in record_bytes(batch)]
+def leaf_hashes(batch: Batch, salt: bytes) -> Iterator[list[bytes]]:
+    """The Merkle leaf of each record: SHA-256 over 0x00, the segment's salt and the record's bytes.
+
+    They come in lists of bounded length: leaves of short records are larger than these.
+
+    Raises:
+        StoreError: If a column's type may not stand in a segment.
+    """
+    found = line_chunks(batch.data) if isinstance(batch, LineBlock) else chunks(record_bytes(batch))
+    for entries in found:
+        yield digests(entries, LEAF + salt)
 
 
 def split_lines(data: bytes) -> list[bytes]:

@@ -16,6 +16,7 @@ from lapse.model.plan import Tally
 from lapse.ports import ArchiveTarget, Batch, LineBlock, Part, Slice, Take
 from lapse.segments import Contents, Measure, file_digest, format_of, open_writer
 from lapse.segments.disk import create, target_error
+from lapse.segments.overlapping import Behind
 from lapse.state.journal import Journal
 from lapse.state.journal_record import ObjectKind, SegmentIntent
 
@@ -103,16 +104,16 @@ def _stage(
             *(SegmentIntent(archive=archive, kind=ObjectKind.SEGMENT, staged=name) for archive in targets),
         )
     salt = secrets.token_bytes(32)
-    measure = Measure(salt)
+    measure = Measure(salt, part.content)
     batches = filter(_has_records, part.batches)
     first = next(batches, None)
     if first is None:
         return None
     path = next(iter(targets.values())).staging(name)
-    with open_writer(format_of(part), path, part) as writer:
+    with open_writer(format_of(part), path, part) as writer, Behind(measure.add) as measuring:
         for batch in chain((first,), batches):
             writer.write(batch)
-            measure.add(batch)
+            measuring.take(batch)
     digest, size = _measured(path)
     manifest = _manifest(part, piece, number, measure.contents(), salt=salt, digest=digest, size=size)
     return _Staged(path=path, part=number, manifest=manifest)

@@ -9,7 +9,7 @@ from pathlib import Path
 from lapse.errors import StateError
 from lapse.state.files import make_private
 
-_SYSTEM_ROOT = Path("/var/lib/lapse")
+SYSTEM_ROOT = Path("/var/lib/lapse")
 
 
 def state_root() -> Path:
@@ -25,7 +25,7 @@ def state_root() -> Path:
     if chosen:
         return Path(chosen).absolute()
     if os.geteuid() == 0:
-        return _SYSTEM_ROOT
+        return SYSTEM_ROOT
     xdg = Path(os.environ.get("XDG_STATE_HOME", ""))
     if xdg.is_absolute():
         return xdg / "lapse"

@@ -8,15 +8,17 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from lapse.cli.commands import mxcp, yuuvis
 from lapse.cli.helptext import Command, Group, epilog
 from lapse.cli.invocation import Invocation, group, shown
+from lapse.cli.links import LINKS
 from lapse.cli.view import View
 from lapse.dialects.xivo import NAMES
 from lapse.dialects.xivo.exits import MEANINGS, exit_code_of
@@ -29,9 +31,6 @@ _USAGE = f"Usage: {_XIVO} [-h] [-d DAYS_TO_KEEP] [--dry-run] [--json] [policy | 
 _ABBREVIATED = ("--days_to_keep", "--help")
 _DIGITS = re.compile(r"[0-9]+")
 _LONGEST = 4000  # digits; the interpreter reads no longer number
-
-LINKS: Mapping[str, tuple[str, ...]] = dict.fromkeys(NAMES, ("as", _XIVO))
-"""What stands before the arguments when the program is called by one of these names, through a link."""
 
 DaysOption = Annotated[
     str | None,
@@ -81,7 +80,7 @@ def add_to(app: typer.Typer) -> None:
         app,
         "as",
         text="Purge as another system's command does, with its configuration and exit codes.",
-        examples=["lapse as xivo-purge-db --dry-run", "lapse as xivo-purge-db -d 365"],
+        examples=["lapse as xivo-purge-db --dry-run", "lapse as xivo-purge-db -d 365", "lapse as mxcp log-cleanup"],
     )
     made = typer.Typer(
         name=_XIVO,
@@ -102,12 +101,8 @@ def add_to(app: typer.Typer) -> None:
         text = epilog(examples, _EXITS, MEANINGS)
         made.command(work.__name__, cls=_XivoCommand, help=inspect.getdoc(work), epilog=text)(shown(work))
     drop_ins.add_typer(made)
-
-
-def called_as(arguments: Sequence[str]) -> list[str]:
-    """The arguments of a process without its name; a link's name stands for the drop-in of that name."""
-    program, *rest = arguments
-    return [*LINKS.get(Path(program).name, ()), *rest]
+    mxcp.add_to(drop_ins)
+    yuuvis.add_to(drop_ins)
 
 
 def xivo_purge_db(call: Invocation, days_to_keep: DaysOption = None, dry_run: DryOption = False) -> View:

@@ -1,4 +1,4 @@
-"""Commands about what goes and what stays: ``plan``, ``run``, ``why``, ``status``."""
+"""Commands about what goes and what stays: ``plan``, ``run``, ``why``."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
+from lapse.cli.commands.statuses import MetricsOption
 from lapse.cli.invocation import Invocation, command
 from lapse.cli.view import View
-from lapse.errors import ExitCode
+from lapse.errors import ExitCode, UsageError
 
 Datasets = Annotated[list[str] | None, typer.Argument(metavar="DATASET", help="Names in the policy; all without any.")]
 SealOption = Annotated[
@@ -47,6 +48,17 @@ TidyOption = Annotated[
         "--tidy/--no-tidy", help="Make freed space usable again afterwards, as PostgreSQL does by VACUUM (ANALYZE)."
     ),
 ]
+RewriteOption = Annotated[
+    bool,
+    typer.Option("--rewrite", help="Write log files anew, even where lines could be removed in place."),
+]
+JitterOption = Annotated[
+    str | None,
+    typer.Option("--jitter", metavar="SPAN", help="Begin up to this much later, at random: `30m`, `1 hour`."),
+]
+RescanOption = Annotated[
+    bool, typer.Option("--rescan", help="Read all of the logs, also what is remembered from earlier runs.")
+]
 EmptyOption = Annotated[bool, typer.Option("--allow-empty", help="Allow that a dataset is emptied.")]
 OneDataset = Annotated[str, typer.Argument(metavar="DATASET", help="Its name in the policy.")]
 Key = Annotated[str, typer.Argument(metavar="KEY", help="The record: its key, or FILE:LINE for log files.")]
@@ -71,6 +83,7 @@ def add_to(app: typer.Typer) -> None:
             "lapse run --until 06:00",
             "lapse run --rows 1000000 --for 2h",
             "lapse run --json > report.json",
+            "lapse run --metrics /var/lib/prometheus/node-exporter/lapse.prom",
         ],
         exits=tuple(ExitCode),
     )(run)
@@ -80,15 +93,11 @@ def add_to(app: typer.Typer) -> None:
         examples=["lapse why calls 4711", "lapse why tool-audit logs-2026-01.jsonl:17"],
         exits=(ExitCode.DONE, ExitCode.INCOMPLETE, ExitCode.USAGE),
     )(why)
-    command(
-        app,
-        "status",
-        examples=["lapse status", "lapse status --json"],
-        exits=(ExitCode.DONE, ExitCode.INCOMPLETE, ExitCode.USAGE),
-    )(status)
 
 
-def plan(call: Invocation, datasets: Datasets = None, output: SealOption = None) -> View:
+def plan(
+    call: Invocation, datasets: Datasets = None, output: SealOption = None, rescan: RescanOption = False
+) -> View:
     """Show what a run would do, and why.
 
     Counts every record of the chosen datasets by verdict, reason and tenant. Stores are opened read-only and
@@ -100,7 +109,7 @@ def plan(call: Invocation, datasets: Datasets = None, output: SealOption = None)
     from lapse.engine.session import open_session
 
     with call.watched() as hooks:
-        session = open_session(call.policy, hooks=hooks)
+        session = open_session(call.policy, hooks=hooks, rescan=rescan)
         made = planning.plan(session, datasets or ())
     if output is not None:
         planning.write_sealed(session, made, output)
@@ -119,6 +128,10 @@ def run(
     stop_file: StopFileOption = None,
     strict: StrictOption = False,
     tidy: TidyOption = True,
+    rescan: RescanOption = False,
+    rewrite: RewriteOption = False,
+    jitter: JitterOption = None,
+    metrics: MetricsOption = None,
 ) -> View:
     """Archive, verify and remove what has lapsed.
 
@@ -128,23 +141,33 @@ def run(
     exit 1. A budget (--rows, --for, --until) or a stop file ends it between slices with exit 0, and what remains
     is told. Running it again is always safe, and is how an interrupted run is finished.
     """
-    from lapse.cli.budgets import limits_of
+    from lapse.cli.afterwards import after_run
+    from lapse.cli.budgets import limits_of, wait_at_random
     from lapse.cli.stopping import stopping
     from lapse.cli.views.ran import RunView
     from lapse.engine import running
     from lapse.engine.session import open_session
+    from lapse.ports import Budget
 
-    with call.watched() as hooks, stopping() as asked:
-        session = open_session(call.policy, hooks=hooks)
+    if dry_run and metrics is not None:
+        raise UsageError("a dry run writes no metrics", hint="Write them with `lapse status --metrics FILE`.")
+    with call.watched() as hooks, stopping(call.say_at_once) as asked:
+        wait_at_random(jitter, stopping=asked)
+        session = open_session(call.policy, hooks=hooks, rescan=rescan)
         wishes = running.Wishes(
             names=tuple(datasets or ()),
             allow_empty=allow_empty,
             plan_file=plan_file,
+            budget=Budget(rewrite=rewrite),
             limits=limits_of(rows=rows, lasting=lasting, until=until, stop_file=stop_file, real_now=session.real_now),
             stopping=asked,
             tidy=tidy,
         )
-        return RunView(running.dry_run(session, wishes) if dry_run else running.run(session, wishes), strict)
+        if dry_run:
+            return RunView(running.dry_run(session, wishes), strict)
+        with after_run(call, session, metrics) as after:
+            after.view = RunView(running.run(after.session, wishes), strict)
+        return after.view
 
 
 def why(call: Invocation, dataset: OneDataset, key: Key) -> View:
@@ -158,16 +181,3 @@ def why(call: Invocation, dataset: OneDataset, key: Key) -> View:
     from lapse.engine.session import open_session
 
     return WhyView(asking.why(open_session(call.policy), dataset, key))
-
-
-def status(call: Invocation) -> View:
-    """Show how everything stands between runs.
-
-    Prints the last run of each dataset, what is unsettled, the holds in force, the head of the ledger and its
-    checkpoints in the archives; and warns of what someone should look at. The stores are not opened.
-    """
-    from lapse.cli.views.asked import StatusView
-    from lapse.engine import asking
-    from lapse.engine.session import open_session
-
-    return StatusView(asking.status(open_session(call.policy)))

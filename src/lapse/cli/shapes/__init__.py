@@ -30,7 +30,15 @@ from lapse.cli.shapes.dropins import ForeignPurge, XivoPolicyResult, XivoPurgeRe
 from lapse.cli.shapes.envelope import Complaint, Envelope, Failure
 from lapse.cli.shapes.holds import Condition, HoldAddResult, HoldListResult, HoldReleaseResult, HoldShown
 from lapse.cli.shapes.ledgers import LedgerAdoptResult, LedgerLine, LedgerProblem, LedgerShowResult, LedgerVerifyResult
-from lapse.cli.shapes.plans import PlannedDataset, PlannedGroup, PlanResult, RunDataset, RunResult, Trouble
+from lapse.cli.shapes.plans import (
+    PlannedDataset,
+    PlannedGroup,
+    PlanResult,
+    RotationStep,
+    RunDataset,
+    RunResult,
+    Trouble,
+)
 from lapse.cli.shapes.policies import (
     CheckedDataset,
     CheckedRule,
@@ -43,7 +51,16 @@ from lapse.cli.shapes.policies import (
     SchemaResult,
 )
 from lapse.cli.shapes.reclaims import ReclaimDataset, ReclaimResult
-from lapse.model.report import StatusReport
+from lapse.cli.shapes.rotations import RotatedDataset, RotateResult
+from lapse.cli.shapes.schedules import DaemonResult, ScheduleResult, ScheduleUnit
+from lapse.cli.shapes.statuses import (
+    StatusDataset,
+    StatusMeasured,
+    StatusOverdue,
+    StatusProblem,
+    StatusResult,
+    StatusRun,
+)
 
 RESULTS: Mapping[str, tuple[type, ...]] = {
     "init": (InitResult,),
@@ -52,8 +69,11 @@ RESULTS: Mapping[str, tuple[type, ...]] = {
     "run": (RunResult,),
     "pace": (PaceResult,),
     "reclaim": (ReclaimResult,),
+    "rotate": (RotateResult,),
     "why": (WhyResult,),
-    "status": (StatusReport,),
+    "status": (StatusResult,),
+    "schedule": (ScheduleResult,),
+    "daemon": (DaemonResult,),
     "hold add": (HoldAddResult,),
     "hold release": (HoldReleaseResult,),
     "hold list": (HoldListResult,),
@@ -84,6 +104,7 @@ __all__ = [
     "CheckedRule",
     "Complaint",
     "Condition",
+    "DaemonResult",
     "DemoCommand",
     "DemoResult",
     "EffectiveResult",
@@ -112,10 +133,21 @@ __all__ = [
     "ReclaimDataset",
     "ReclaimResult",
     "RestoredSegment",
+    "RotateResult",
+    "RotatedDataset",
+    "RotationStep",
     "RunDataset",
     "RunResult",
+    "ScheduleResult",
+    "ScheduleUnit",
     "SchemaResult",
     "SegmentShown",
+    "StatusDataset",
+    "StatusMeasured",
+    "StatusOverdue",
+    "StatusProblem",
+    "StatusResult",
+    "StatusRun",
     "Trouble",
     "TrustResult",
     "VersionResult",

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from lapse.model.growth import Growth
 from lapse.model.reclaim import Space
 from lapse.model.report import Status
+from lapse.model.rotation import Step
 from lapse.model.selection import Verdict
 
 
@@ -103,6 +105,25 @@ class PlanResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RotationStep:
+    """One step of the rotation of a log.
+
+    Attributes:
+        step: What was done, or is due.
+        log: Path of the log.
+        file: Path of the file with its lines afterwards.
+        size: Bytes of that file.
+        why: Why it was done, or what it waits for.
+    """
+
+    step: Step
+    log: str
+    file: str
+    size: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunDataset:
     """What a run did to one dataset.
 
@@ -125,6 +146,8 @@ class RunDataset:
         waited_for: What the longest of these waits was for. Null if there was none.
         rested: Seconds in which the run rested between slices, as the pace says.
         space: What the store's files hold afterwards. Null if nothing was removed, or the store cannot tell.
+        rotation: Steps of rotations of its logs; in a dry run, what is due.
+        growth: How its files grow. Null if its store has none of its own.
         seconds: Wall time.
         trouble: Why it is incomplete. Null if it is not.
         plan: What was planned. Null if the run did not get that far.
@@ -148,6 +171,8 @@ class RunDataset:
     waited_for: str | None
     rested: float
     space: Space | None
+    rotation: Sequence[RotationStep]
+    growth: Growth | None
     seconds: float
     trouble: Trouble | None
     plan: PlannedDataset | None

@@ -1,4 +1,4 @@
-"""Answers to questions: why a record is still there, and how everything stands."""
+"""Why a record is still there."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from lapse.cli import shapes
 from lapse.cli.page import BLANK, Block, Column, Line, Row, Table
 from lapse.cli.view import Done
-from lapse.cli.wording import NOTHING, count, day, listed, moment, optional_moment, short, some
-from lapse.model.report import DatasetStatus, Explanation, Layer, StatusReport
+from lapse.cli.wording import NOTHING, day, moment, optional_moment
+from lapse.model.report import Explanation, Layer
 
 _MARKER = "=>"
 
@@ -67,67 +67,3 @@ def _explained(explanation: Explanation) -> shapes.Explained:
         layers=explanation.layers,
         values=explanation.values,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class StatusView(Done):
-    """What is known between runs."""
-
-    report: StatusReport
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """Those of the report."""
-        return self.report.warnings
-
-    def result(self) -> StatusReport:
-        """The report for programs."""
-        return self.report
-
-    def page(self) -> Iterator[Block]:
-        """A row for each dataset, then ledger, archives and holds."""
-        report = self.report
-        yield Line(f"Policy {report.policy}: {some(len(report.datasets), 'dataset')}", "bold")
-        yield BLANK
-        if report.datasets:
-            yield Table(_COLUMNS, [_row(each) for each in report.datasets], indent=2)
-            yield BLANK
-        for each in report.datasets:
-            if each.trouble:
-                yield Line(f"{each.dataset} is incomplete: {each.trouble}", "bold red", indent=2)
-        yield Line(f"Active holds: {listed(report.holds, 'none')}")
-        yield Line(_ledger(report))
-        yield from (Line(_archive(name, number)) for name, number in report.archives.items())
-
-
-_COLUMNS = (
-    Column("dataset", folds=True),
-    Column("last run"),
-    Column("status"),
-    Column("removed then", right=True),
-    Column("in all", right=True),
-    Column("unsettled", right=True),
-)
-
-
-def _row(status: DatasetStatus) -> Row:
-    cells = (
-        status.dataset,
-        "never" if status.last_at is None else status.last_at[:19].replace("T", " "),
-        status.last_status or NOTHING,
-        count(status.last_records),
-        count(status.total_records),
-        count(status.pending),
-    )
-    return Row(cells, "bold red" if status.trouble else "yellow" if status.pending else None)
-
-
-def _ledger(report: StatusReport) -> str:
-    if report.ledger is None:
-        return "Ledger: none yet; the first run begins it"
-    return f"Ledger {report.ledger}: {some(report.ledger_entries, 'entry')}, head {short(report.head)}"
-
-
-def _archive(name: str, number: int | None) -> str:
-    seen = "no checkpoint yet, or out of reach" if number is None else f"checkpoint of {some(number, 'entry')}"
-    return f"Archive {name}: {seen}"

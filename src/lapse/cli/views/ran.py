@@ -10,6 +10,7 @@ from lapse.cli import shapes
 from lapse.cli.page import BLANK, Block, Column, Line, Row, Table
 from lapse.cli.view import Done
 from lapse.cli.views.planned import closing, planned_blocks, planned_shape
+from lapse.cli.views.rotated import turn_shapes, turn_texts
 from lapse.cli.wording import NOTHING, count, duration, moment, second, short, size, some
 from lapse.errors import ExitCode
 from lapse.model.reclaim import Space
@@ -74,6 +75,7 @@ def _dry_page(report: RunReport) -> Iterator[Block]:
     for plan in plans:
         yield from planned_blocks(plan)
     for each in report.datasets:
+        yield from (Line(f"{each.dataset}: {text}", indent=2) for text in turn_texts(each.turns))
         yield from _trouble(each)
     yield Line(f"{closing(plans)} Nothing was changed.", "bold")
 
@@ -122,6 +124,7 @@ def _details(report: DatasetReport) -> Iterator[Block]:
         said.append(f"rested {duration(report.rested)} between slices, as its pace says")
     if report.space is not None:
         said += _space(report.dataset, report.space)
+    said += turn_texts(report.turns)
     yield from (Line(f"{report.dataset}: {text}", indent=2) for text in said)
     yield from _trouble(report)
     if said or report.trouble:
@@ -186,6 +189,8 @@ def _dataset_shape(report: DatasetReport) -> shapes.RunDataset:
         waited_for=report.waited_for,
         rested=report.rested,
         space=report.space,
+        rotation=turn_shapes(report.turns),
+        growth=report.growth,
         seconds=report.seconds,
         trouble=None if trouble is None else shapes.Trouble(message=trouble.message, hint=trouble.hint),
         plan=None if report.plan is None else planned_shape(report.plan),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator
 
-from lapse.dialects.xivo.yamlfile import Entry, Listing, Mapped, Node, Scalar
+from lapse.dialects.yamlfile import Entry, Listing, Mapped, Node, Scalar
 from lapse.errors import Complaint
 from lapse.policyfile.words import did_you_mean, nearest
 

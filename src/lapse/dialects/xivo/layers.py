@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lapse.dialects.xivo.checks import complaints_about
 from lapse.dialects.xivo.tables import ALIASES
-from lapse.dialects.xivo.yamlfile import Entry, Mapped, Scalar, read
+from lapse.dialects.yamlfile import Entry, Mapped, Scalar, read
 from lapse.errors import Complaint, Origin, PolicyError
 
 ETC_VARIABLE = "LAPSE_XIVO_ETC"

@@ -10,7 +10,7 @@ from typing import Any
 
 from lapse.dialects.xivo.layers import read_layers
 from lapse.dialects.xivo.tables import BY_NAME, DEFAULT
-from lapse.dialects.xivo.yamlfile import Mapped, plain
+from lapse.dialects.yamlfile import Mapped, plain
 from lapse.errors import Origin, PolicyError
 from lapse.model.masking import masked
 

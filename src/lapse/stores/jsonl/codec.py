@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 BLOCK = 1024 * 1024
 """Bytes that are read at once."""
 
+_FIRST_BLOCK = 64 * 1024  # often only the first lines are looked at
 _GZIP_LEVEL = 6
 
 
@@ -44,7 +45,11 @@ class Encoding(Enum):
 
 def encoding_of(descriptor: int) -> Encoding:
     """What the file is compressed with. OSErrors are the caller's."""
-    head = os.pread(descriptor, 4, 0)
+    return encoding_of_bytes(os.pread(descriptor, 4, 0))
+
+
+def encoding_of_bytes(head: bytes) -> Encoding:
+    """What a file is compressed with that begins with *head*."""
     return next(kind for kind in (Encoding.GZIP, Encoding.ZSTD, Encoding.PLAIN) if head.startswith(kind.value))
 
 
@@ -68,6 +73,10 @@ class Head(io.RawIOBase):
         self._hasher.update(view[:got])
         self._offset += got
         return got
+
+    def so_far(self) -> tuple[int, Digest]:
+        """How many bytes were read, and their SHA-256."""
+        return self._offset, Digest(self._hasher.hexdigest())
 
     def digest(self) -> Digest:
         """SHA-256 of the whole head; what no one has read yet is read now.
@@ -106,9 +115,10 @@ def _decoder(head: Head, encoding: Encoding) -> BinaryIO:
 
 
 def _read(stream: BinaryIO, path: Path) -> Iterator[bytes]:
+    size = min(_FIRST_BLOCK, BLOCK)
     while True:
         try:
-            block = stream.read(BLOCK)
+            block = stream.read(size)
         except (EOFError, zlib.error, gzip.BadGzipFile, zstd.ZstdError) as error:
             raise StoreError(
                 f"{path}: compressed data is damaged or not complete: {error}",
@@ -119,6 +129,7 @@ def _read(stream: BinaryIO, path: Path) -> Iterator[bytes]:
         if not block:
             return
         yield block
+        size = min(2 * size, BLOCK)
 
 
 class Encoder(Protocol):

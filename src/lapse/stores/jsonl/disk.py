@@ -9,12 +9,17 @@ import os
 import stat
 from pathlib import Path
 
-from lapse.errors import StoreError
+from lapse.errors import ChangedError, StoreError
 
 _AT_FDCWD = -100
+_RENAME_NOREPLACE = 1
 _RENAME_EXCHANGE = 2
 _NO_EXCHANGE = {errno.ENOSYS, errno.EINVAL, errno.EPERM, errno.EOPNOTSUPP}
+_COLLAPSE_RANGE = 8
+_NO_COLLAPSE = {errno.ENOSYS, errno.EINVAL, errno.EPERM, errno.EOPNOTSUPP, errno.ETXTBSY, errno.ENODEV}
 _CREATE = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_HEAD = 8192
+_LONG_HEAD = 1024 * 1024
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -46,12 +51,41 @@ def open_log(path: Path, inode: int | None = None) -> int:
     return descriptor
 
 
+def open_anew(descriptor: int, path: Path, flags: int) -> None:
+    """Open the file of a descriptor anew, with other access, under the same number; what was open before is closed.
+
+    Raises:
+        StoreError: If another file stands at *path* by now. The descriptor is as it was.
+    """
+    opened = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        here, there = os.fstat(descriptor), os.fstat(opened)
+        if (here.st_dev, here.st_ino) != (there.st_dev, there.st_ino):
+            raise ChangedError(f"{path} was replaced while Lapse looked at it", hint="Run again.")
+        os.dup2(opened, descriptor, inheritable=False)
+    finally:
+        os.close(opened)
+
+
 def inode_of(path: Path) -> int | None:
     """The inode that *path* names, itself if it is a link. None if nothing is there."""
     try:
         return path.lstat().st_ino
     except FileNotFoundError:
         return None
+
+
+def blanks_at_head(descriptor: int, size: int) -> int:
+    """How many blanks a plain file of *size* bytes begins with; those beyond a mebibyte are not counted.
+
+    A removal in place leaves up to a block of them before the first line, of which they are no part.
+    """
+    found = os.pread(descriptor, min(size, _HEAD), 0)
+    if found[:1] != b" ":
+        return 0
+    if not found.strip(b" "):
+        found = os.pread(descriptor, min(size, _LONG_HEAD), 0)
+    return len(found) - len(found.lstrip(b" "))
 
 
 def write_all(descriptor: int, data: bytes) -> None:
@@ -72,14 +106,58 @@ def sync_folder(folder: Path) -> None:
 
 def exchange(one: Path, other: Path) -> bool:
     """Let two names change their files in one step. False where the file system cannot."""
+    return _renamed(one, other, _RENAME_EXCHANGE)
+
+
+def rename_new(one: Path, other: Path) -> bool:
+    """Give a file the name *other*, unless something has it already. False if so."""
+    try:
+        if not _renamed(one, other, _RENAME_NOREPLACE):
+            os.link(one, other, follow_symlinks=False)
+            one.unlink()
+    except FileExistsError:
+        if inode_of(other) != inode_of(one):
+            return False
+        one.unlink()  # it was given the name already, by a link whose other end is to go
+    return True
+
+
+def _renamed(one: Path, other: Path, how: int) -> bool:
+    """Rename in a special way. False where the file system does not know it."""
     if not hasattr(_libc, "renameat2"):
         return False
-    if _libc.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
+    if _libc.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), how) == 0:
         return True
     code = ctypes.get_errno()
     if code in _NO_EXCHANGE:
         return False
     raise OSError(code, os.strerror(code), str(one))
+
+
+def collapse(descriptor: int, size: int) -> bool:
+    """Take the first *size* bytes off a file, in place and in one step. False where the file system cannot.
+
+    Arguments:
+        descriptor: The file, open for writing.
+        size: A multiple of the file system's block size, less than the file has.
+    """
+    if not hasattr(_libc, "fallocate"):
+        return False
+    while _libc.fallocate(descriptor, _COLLAPSE_RANGE, ctypes.c_int64(0), ctypes.c_int64(size)) != 0:
+        code = ctypes.get_errno()
+        if code in _NO_COLLAPSE:
+            return False
+        if code != errno.EINTR:
+            raise OSError(code, os.strerror(code))
+    return True
+
+
+def write_at(descriptor: int, data: bytes, offset: int) -> None:
+    """Write all of *data* at *offset*, in as many writes as it takes. Not for descriptors that append."""
+    view = memoryview(data)
+    while view:
+        done = os.pwrite(descriptor, view, offset)
+        view, offset = view[done:], offset + done
 
 
 def dress(descriptor: int, model: int) -> None:

@@ -6,6 +6,7 @@ could matter, the line is read again with the standard library, which shows ever
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -16,6 +17,7 @@ import msgspec
 
 from lapse.errors import PolicyError
 
+_PART = 256 * 1024
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_@. -]+")
 _STEP = re.compile(r'\.(?:"(?P<quoted>[^"]+)"|(?P<plain>[^."\[\]]+))')
 _BOM = b"\xef\xbb\xbf"
@@ -59,15 +61,33 @@ def path_of(field: str) -> tuple[str, ...]:
     return tuple(steps)
 
 
+ESCAPED = b"\\u00"
+"""What every escape of a character in a plain key begins with."""
+
+
+def needle(key: str) -> bytes:
+    """A plain key as it stands in a line."""
+    return b'"' + key.encode() + b'"'
+
+
+def _escapes_of(keys: Iterable[str]) -> re.Pattern[bytes]:
+    codes = sorted({f"{ord(char):02x}" for key in keys for char in key if ord(char) < 0x80})
+    return re.compile(rb"\\u00(?:%b)" % "|".join(codes).encode(), re.IGNORECASE)
+
+
 class FieldReader:
     """Reads certain fields of lines."""
 
     def __init__(self, names: Iterable[str]) -> None:
-        self._paths = {name: path_of(name) for name in names}
-        keys = dict.fromkeys(key for path in self._paths.values() for key in path)
-        self._needles = tuple(b'"' + key.encode() + b'"' for key in keys)
-        self._always_slow = not all(_PLAIN_KEY.fullmatch(key) for key in keys)
-        heads = [key for key in dict.fromkeys(path[0] for path in self._paths.values()) if _PLAIN_KEY.fullmatch(key)]
+        self.paths = {name: path_of(name) for name in names}
+        """The keys that lead to each field."""
+        keys = tuple(dict.fromkeys(key for path in self.paths.values() for key in path))
+        self.plain = all(_PLAIN_KEY.fullmatch(key) for key in keys)
+        """Whether no key has a character that JSON may write in another way than as it is or as ``\\u00..``."""
+        self.spelled = _escapes_of(keys)
+        """Finds every escape that could be part of one of the keys."""
+        self._needles = tuple(map(needle, keys))
+        heads = [key for key in dict.fromkeys(path[0] for path in self.paths.values()) if _PLAIN_KEY.fullmatch(key)]
         self._slots = {head: f"f{number}" for number, head in enumerate(heads)}
         struct = msgspec.defstruct(
             "Fields", [(slot, Any, None) for slot in self._slots.values()],
@@ -83,9 +103,14 @@ class FieldReader:
             return _reason(line)
         if not line.isascii() and not _is_utf8(line):
             return Doubtful.NOT_UTF8
-        if self._always_slow or b"\\u" in line or b"\\/" in line or any(line.count(key) > 1 for key in self._needles):
+        if not self.plain or self._is_ambiguous(line):
             return self._read_every_key(line)
-        return {name: self._follow(found, path) for name, path in self._paths.items()}
+        return {name: self._follow(found, path) for name, path in self.paths.items()}
+
+    def _is_ambiguous(self, line: bytes) -> bool:
+        if ESCAPED in line and self.spelled.search(line) is not None:
+            return True
+        return any(line.count(key) > 1 for key in self._needles)
 
     def _follow(self, found: object, path: tuple[str, ...]) -> object:
         value = getattr(found, self._slots[path[0]])
@@ -99,7 +124,7 @@ class FieldReader:
         except (ValueError, RecursionError):
             return Doubtful.MALFORMED
         values: dict[str, object] = {}
-        for name, path in self._paths.items():
+        for name, path in self.paths.items():
             value: object = pairs
             for key in path:
                 under = [item for own, item in value if own == key] if isinstance(value, _Pairs) else []
@@ -128,8 +153,15 @@ def _reason(line: bytes) -> Doubtful:
 
 
 def _is_utf8(line: bytes) -> bool:
+    """Whether a line is UTF-8; a long one is decoded in parts, as its text takes up to four times its room."""
     try:
-        line.decode()
+        if len(line) <= _PART:
+            line.decode()
+            return True
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        for start in range(0, len(line), _PART):
+            decoder.decode(line[start : start + _PART])
+        decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         return False
     return True

@@ -1,7 +1,8 @@
 """Which files an address means: a path or a glob in, regular log files out, everything else refused.
 
 A file that is named exactly may be a symbolic link; one that a glob finds may not. ``*``, ``?`` and
-``[…]`` match within one name and no leading dot, ``**`` matches any number of folders.
+``[…]`` match within one name and no leading dot, ``**`` matches any number of folders. ``{segments}`` in a file's
+name means a log and the segments beside it, as ``lapse.stores.jsonl.series`` says; the log itself is named exactly.
 """
 
 from __future__ import annotations
@@ -9,16 +10,17 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from lapse.errors import StoreMissingError, UnsupportedError
 from lapse.stores.jsonl.names import is_reserved, parse
+from lapse.stores.jsonl.series import SEGMENTS, Series
 from lapse.stores.jsonl.trouble import translated
 
-_WILD = re.compile(r"[*?\[]")
+_WILD = re.compile(r"[*?\[]|" + re.escape(SEGMENTS))
 _ANY_DEPTH = "**"
 
 
@@ -45,6 +47,8 @@ class LogSet:
     def __init__(self, address: str) -> None:
         self.pattern = os.path.normpath(address.removeprefix("jsonl://"))
         self.exact = _WILD.search(self.pattern) is None
+        self._series: Series | None = None
+        self._linked: Path | None = None
         if self.exact:
             real = Path(os.path.realpath(self.pattern))
             self.base, self._last = real.parent, real.name
@@ -54,6 +58,9 @@ class LogSet:
         first = next(index for index, part in enumerate(parts) if _WILD.search(part))
         self.base = Path(*parts[:first])
         self._between, self._last = list(parts[first:-1]), parts[-1]
+        if SEGMENTS in self._last:
+            self._series = Series(self._last)
+            self._linked = _link_target(self.base / self._series.first) if not self._between else None
         if self._last == _ANY_DEPTH:
             self._between, self._last = [*self._between, _ANY_DEPTH], "*"
 
@@ -66,7 +73,7 @@ class LogSet:
                 or has a name that is no text.
             StoreError: If a folder cannot be read.
         """
-        found = [self._look(path) for path in sorted(self.paths(), key=str)]
+        found = [self._look(path) for path in sorted(set(self.paths()), key=str)]
         if not found:
             raise self._missing()
         return found
@@ -77,25 +84,65 @@ class LogSet:
             path = self.base / self._last
             yield from [path] if os.path.lexists(path) else []
             return
+        if self._linked is not None and os.path.lexists(self._linked):
+            yield self._linked
         for folder in self.folders():
             for entry in _entries(folder):
-                if self.matches(entry.name) and not entry.is_dir(follow_symlinks=False):
+                if self._finds(entry):
                     yield Path(entry.path)
+
+    def _finds(self, entry: os.DirEntry[str]) -> bool:
+        if self._series is not None:
+            is_named = entry.name == self._series.first and self._linked is not None
+            return self._series.has(entry.name) and not is_named
+        return self.matches(entry.name) and not entry.is_dir(follow_symlinks=False)
 
     def folders(self) -> Iterator[Path]:
         """The folders where the files can be, that exist."""
-        if self.base.is_dir():
-            yield from dict.fromkeys(_descend(self.base, self._between))
+        found = _descend(self.base, self._between) if self.base.is_dir() else iter(())
+        beside = [] if self._linked is None or not self._linked.parent.is_dir() else [self._linked.parent]
+        yield from dict.fromkeys([*found, *beside])
 
     def matches(self, name: str) -> bool:
         """Whether a file of this name, in one of the folders, is meant."""
         if self.exact:
             return name == self._last
+        if self._series is not None:
+            return self._series.has(name) or (self._linked is not None and name == self._linked.name)
         return _fits(name, self._last) and not is_reserved(name)
 
     def relative(self, path: Path) -> str:
         """The path within the set, from its base folder."""
+        if self._series is not None and path == self._linked:
+            return self._series.first
         return os.path.relpath(path, self.base)
+
+    def staying(self, files: Sequence[LogFile]) -> set[Path]:
+        """Those that are never removed, even if nothing in them stays: the dataset must not vanish.
+
+        That is a file that was named exactly; of a glob, and of a log with segments in a folder, the newest: its
+        writer may want it.
+        """
+        if self._series is None:
+            return {file.path for file in files} if self.exact else {max(files, key=lambda file: file.mtime_ns).path}
+        newest: dict[Path, Path] = {}
+        for file in sorted(files, key=self._begun):
+            newest[file.path.parent] = file.path
+        return {*newest.values()} if self._linked is None else {*newest.values(), self._linked}
+
+    def segment_named(self, name: str, number: int) -> str | None:
+        """The name of a segment as old as the file *name*, with *number* behind it. None without segments."""
+        return None if self._series is None else self._series.numbered(name, number)
+
+    def _begun(self, file: LogFile) -> tuple[str, int]:
+        assert self._series is not None  # noqa: S101 - the caller has seen it
+        return self._series.age(file.path.name)
+
+    def sole(self, files: Sequence[LogFile]) -> Path | None:
+        """The file that lines are added to: the one that was named exactly, or a log that has no segments. None with
+        several."""
+        is_log = self._series is not None and len(files) == 1 and self._begun(files[0]) == ("", 0)
+        return files[0].path if self.exact or is_log else None
 
     def _look(self, path: Path) -> LogFile:
         with translated("look at it", path):
@@ -111,6 +158,11 @@ class LogSet:
             f"{self.pattern} matches no file: {why}",
             hint="Check `store:` in the policy; `*` does not cross folders, `**` does.",
         )
+
+
+def _link_target(path: Path) -> Path | None:
+    """The file that a symbolic link leads to. None if it is none."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else None
 
 
 def _refuse_others(path: Path, facts: os.stat_result) -> None:

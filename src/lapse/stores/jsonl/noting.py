@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Iterator, Sequence
 
 from lapse.instant import SECOND
 from lapse.model.policy import Dataset, TimeFormat
+from lapse.model.timetext import is_naive
 from lapse.stores.jsonl.fields import Doubtful, FieldReader
 from lapse.stores.jsonl.files import LogFile, LogSet
 from lapse.stores.jsonl.lines import Shape
-from lapse.stores.jsonl.quiet import is_written
+from lapse.stores.jsonl.methods import method_notes
 from lapse.stores.jsonl.recovering import markers
 from lapse.stores.jsonl.scanning import Extent, opened, reading
 
 _SAMPLE = 20
-_ZONED = re.compile(r"(?:[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)$")
 _EARLIEST, _LATEST = 631_152_000, 4_102_444_800
 _UNITS = (TimeFormat.SECONDS, TimeFormat.MILLISECONDS, TimeFormat.MICROSECONDS, TimeFormat.NANOSECONDS)
 
@@ -24,7 +23,7 @@ _UNITS = (TimeFormat.SECONDS, TimeFormat.MILLISECONDS, TimeFormat.MICROSECONDS, 
 def notes(logs: LogSet, files: Sequence[LogFile], dataset: Dataset) -> tuple[str, ...]:
     """What people should know before they read a plan of these files. Writes nothing."""
     newest = max(files, key=lambda file: file.mtime_ns)
-    return (*_unfinished(logs), *_written(newest), *_times(newest, dataset))
+    return (*_unfinished(logs), *method_notes(logs, files, dataset), *_times(newest, dataset))
 
 
 def _unfinished(logs: LogSet) -> Iterator[str]:
@@ -33,14 +32,9 @@ def _unfinished(logs: LogSet) -> Iterator[str]:
             yield f"{marker.log}: a removal was interrupted; the next run finishes it, until then counts may be off"
 
 
-def _written(newest: LogFile) -> Iterator[str]:
-    if is_written(newest.path):
-        yield f"{newest.path} is open for writing: what has lapsed in it stays until its writer closes it"
-
-
 def _times(newest: LogFile, dataset: Dataset) -> Iterator[str]:
     values = list(_sample(newest, dataset.time))
-    naive = dataset.zone is None and dataset.time_format.unit is None
+    naive = dataset.zone is None and not dataset.zone_required and dataset.time_format.unit is None
     if naive and any(isinstance(value, str) and is_naive(value) for value in values):
         yield f"{dataset.time} has no time zone: read as UTC; say `time zone:` if that is wrong"
     numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
@@ -57,11 +51,6 @@ def _sample(file: LogFile, field: str) -> Iterator[object]:
             fields = reader.read(line.data) if line.shape is Shape.WHOLE else Doubtful.TORN
             if not isinstance(fields, Doubtful):
                 yield fields[field]
-
-
-def is_naive(text: str) -> bool:
-    """Whether a time text says no zone; a date alone says none either."""
-    return _ZONED.search(text[10:]) is None
 
 
 def format_of_number(number: float) -> str | None:

@@ -11,12 +11,11 @@ from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 
-from lapse.errors import StoreError, UnsupportedError
+from lapse.errors import StoreError
 from lapse.stores.jsonl.disk import open_log
 from lapse.stores.jsonl.trouble import store_error
 
 _CANNOT_TELL = {errno.EINVAL, errno.EACCES, errno.EPERM, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
-_PROMISED = "none"
 
 
 class Writers(Enum):
@@ -25,6 +24,11 @@ class Writers(Enum):
     NONE = "none"
     SOME = "some"
     UNKNOWN = "unknown"
+
+    @staticmethod
+    def unknown(error: OSError) -> bool:
+        """Whether an error says that this file system, or this user, gets no leases."""
+        return error.errno in _CANNOT_TELL
 
 
 @contextmanager
@@ -50,7 +54,7 @@ def _acquire(descriptor: int, path: Path) -> Writers:
     except BlockingIOError:
         return Writers.SOME
     except OSError as error:
-        if error.errno in _CANNOT_TELL:
+        if Writers.unknown(error):
             return Writers.UNKNOWN
         raise store_error("ask who writes to it", path, error) from error
     return Writers.NONE
@@ -72,45 +76,3 @@ def is_written(path: Path) -> bool:
 def is_awaited(descriptor: int) -> bool:
     """Whether somebody waits for the lease on this descriptor to end, so that they can write."""
     return fcntl.fcntl(descriptor, fcntl.F_GETLEASE) != fcntl.F_RDLCK
-
-
-def refusal(state: Writers, descriptor: int, path: Path, *, promise: str | None) -> StoreError | None:
-    """Why a file may not be changed in place. None if it may.
-
-    Arguments:
-        state: What the lease said.
-        descriptor: The file.
-        path: Its path.
-        promise: The dataset's ``writers:``; ``none`` is believed where the system cannot tell.
-    """
-    if state is Writers.NONE or (state is Writers.UNKNOWN and promise == _PROMISED):
-        return None
-    if state is Writers.SOME:
-        pids = ", ".join(map(str, writers_of(descriptor))) or "one that this user cannot see"
-        return StoreError(
-            f"{path} is open for writing (pid {pids}), and lines could be lost: nothing was removed from it",
-            hint="Live writers are not supported in place. Rotate the file, or stop the writer, then run again.",
-        )
-    return UnsupportedError(
-        f"{path}: this file system, or this user, cannot tell whether somebody writes to the file",
-        hint="Run as the owner of the file. If it is certain that nobody writes, say `writers: none` in the dataset.",
-    )
-
-
-def writers_of(descriptor: int) -> tuple[int, ...]:
-    """Processes that have the file open for writing, as far as this user may look."""
-    wanted = os.fstat(descriptor)
-    found = set()
-    for link in Path("/proc").glob("[0-9]*/fd/*"):
-        try:
-            facts = link.stat()
-            if (facts.st_ino, facts.st_dev) == (wanted.st_ino, wanted.st_dev) and _is_for_writing(link):
-                found.add(int(link.parts[2]))
-        except OSError:
-            continue  # the process ended, or belongs to someone else
-    return tuple(sorted(found))
-
-
-def _is_for_writing(link: Path) -> bool:
-    facts = (link.parent.parent / "fdinfo" / link.name).read_text(encoding="ascii").split()
-    return int(facts[facts.index("flags:") + 1], 8) & os.O_ACCMODE != os.O_RDONLY

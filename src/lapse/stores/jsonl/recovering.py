@@ -9,14 +9,18 @@ from pathlib import Path
 
 from lapse.errors import StoreError, VerificationError
 from lapse.model.disposal import Disposal
+from lapse.model.policy import Dataset
 from lapse.stores.jsonl import names
+from lapse.stores.jsonl.collapsing import check_side, settle_in_place
 from lapse.stores.jsonl.disk import inode_of, open_log, sync_folder
 from lapse.stores.jsonl.files import LogSet
+from lapse.stores.jsonl.following import replace_and_follow
 from lapse.stores.jsonl.names import Kind, OwnName
-from lapse.stores.jsonl.quiet import refusal, write_lease
-from lapse.stores.jsonl.redo import Redo, journals
+from lapse.stores.jsonl.quiet import Writers
+from lapse.stores.jsonl.redo import Journalled, Redo, journals
 from lapse.stores.jsonl.settling import check_replacement, drain, is_in_place, put_in_place
 from lapse.stores.jsonl.trouble import translated
+from lapse.stores.jsonl.writers import Standing, refusal, stand
 
 _PATIENCE = 1.0
 
@@ -31,7 +35,7 @@ class Marker:
     """
 
     folder: Path
-    redo: Redo
+    redo: Journalled
 
     @property
     def log(self) -> Path:
@@ -53,7 +57,7 @@ def markers(logs: LogSet) -> list[Marker]:
     return [Marker(folder, redo) for folder in logs.folders() for redo in journals(folder) if logs.matches(redo.log)]
 
 
-def settle(logs: LogSet, intact: Callable[[Disposal], bool], *, promise: str | None) -> list[Disposal]:
+def settle(logs: LogSet, intact: Callable[[Disposal], bool], *, dataset: Dataset) -> list[Disposal]:
     """Finish interrupted commits, clear what was left before one, and return every marker's disposal.
 
     The caller holds the lease. Late lines of a writer that keeps an old file open stay where they are
@@ -62,7 +66,7 @@ def settle(logs: LogSet, intact: Callable[[Disposal], bool], *, promise: str | N
     Arguments:
         logs: The log files.
         intact: Whether the segments of a disposal can be read back.
-        promise: The dataset's ``writers:``.
+        dataset: Whose log files they are: how it stands with their writers.
 
     Raises:
         VerificationError: If they cannot, and the log is not replaced yet. It is still whole.
@@ -71,7 +75,7 @@ def settle(logs: LogSet, intact: Callable[[Disposal], bool], *, promise: str | N
     found = markers(logs)
     for marker in found:
         if marker.pending:
-            _finish(marker, intact, promise)
+            _finish(marker, intact, dataset)
     _clear_leftovers(logs, found)
     return [marker.redo.disposal for marker in found]
 
@@ -97,34 +101,49 @@ def prune(logs: LogSet, disposals: Iterable[Disposal]) -> None:
             sync_folder(folder)
 
 
-def _finish(marker: Marker, intact: Callable[[Disposal], bool], promise: str | None) -> None:
-    folder, redo = marker.folder, marker.redo
+def _finish(marker: Marker, intact: Callable[[Disposal], bool], dataset: Dataset) -> None:
     with translated("finish an interrupted removal", marker.log):
-        if not is_in_place(folder, redo):
-            if not intact(redo.disposal):
-                raise VerificationError(
-                    f"{marker.log}: a removal was interrupted, and its archived copy cannot be read back",
-                    hint="The log is still whole. Run `lapse archive verify` to see what is damaged.",
-                )
-            check_replacement(folder, redo)
-            _check_unwritten(marker, promise)
-        put_in_place(folder, redo)
-        drain(folder, redo, patience=_PATIENCE)
+        if isinstance(marker.redo, Redo):
+            _finish_anew(marker, marker.redo, intact, dataset)
+            return
+        _check_intact(marker, intact)
+        check_side(marker.folder, marker.redo)
+        settle_in_place(marker.folder, marker.redo, promise=dataset.writers)
 
 
-def _check_unwritten(marker: Marker, promise: str | None) -> None:
-    """Refuse while somebody writes to the old file: their lines would go where no reader looks."""
+def _finish_anew(marker: Marker, redo: Redo, intact: Callable[[Disposal], bool], dataset: Dataset) -> None:
+    folder = marker.folder
+    if not is_in_place(folder, redo):
+        _check_intact(marker, intact)
+        check_replacement(folder, redo)
+    standing = _standing(marker, dataset)
+    if not standing.quiet and dataset.reopen is not None and redo.replacement is not None:
+        replace_and_follow(folder, redo, dataset.reopen)
+        return
+    if not standing.quiet and not is_in_place(folder, redo):
+        raise refusal(standing, marker.log, why="a new file is to take its place")
+    put_in_place(folder, redo)
+    drain(folder, redo, patience=_PATIENCE)
+
+
+def _check_intact(marker: Marker, intact: Callable[[Disposal], bool]) -> None:
+    if not intact(marker.redo.disposal):
+        raise VerificationError(
+            f"{marker.log}: a removal was interrupted, and its archived copy cannot be read back",
+            hint="What the log still has of it was left there. Run `lapse archive verify` to see what is damaged.",
+        )
+
+
+def _standing(marker: Marker, dataset: Dataset) -> Standing:
+    """How the old file stands with its writers: their lines would go where no reader looks."""
     aside = marker.redo.path(marker.folder, Kind.ASIDE)
     if inode_of(aside) is None:
-        return
+        return Standing(state=Writers.NONE)
     descriptor = open_log(aside, marker.redo.inode)
     try:
-        with write_lease(descriptor, marker.log) as writers:
-            refused = refusal(writers, descriptor, marker.log, promise=promise)
+        return stand(descriptor, marker.log, promise=dataset.writers)
     finally:
         os.close(descriptor)
-    if refused is not None:
-        raise refused
 
 
 def _clear_leftovers(logs: LogSet, found: Iterable[Marker]) -> None:

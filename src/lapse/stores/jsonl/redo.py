@@ -1,6 +1,7 @@
 """The redo journal of one commit. It lies beside its log; the commit is its rename into place, made durable.
 
-After that it says what is left to do, and when nothing is left it stays as the marker of the disposal.
+There are two forms: `Redo` for a log that is replaced, `InPlace` for one that is changed where it is. After the commit
+it says what is left to do, and when nothing is left it stays as the marker of the disposal.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from lapse.canonical import Digest, Json, canonical
 from lapse.errors import StoreError
 from lapse.model.disposal import Disposal
 from lapse.stores.jsonl import names
 from lapse.stores.jsonl.disk import create, inode_of, open_log, sync_folder, write_all
+from lapse.stores.jsonl.inplace import INPLACE_VERSION, InPlace
 from lapse.stores.jsonl.names import Kind, OwnName
 from lapse.stores.jsonl.trouble import translated
 
@@ -134,10 +136,13 @@ class Redo:
             raise ValueError(f"journal is not complete: {error}") from error
 
 
+Journalled: TypeAlias = "Redo | InPlace"
+"""What a commit does to one log file, by either way."""
+
 _PLAIN = ("log", "slice", "judged", "consumed", "kept", "mode", "uid", "gid")
 
 
-def publish(folder: Path, redo: Redo) -> None:
+def publish(folder: Path, redo: Journalled) -> None:
     """Write a journal in one step: after a crash it is there whole, as it was before, or not at all.
 
     OSErrors are the caller's: before the rename nothing has happened, after it everything is decided.
@@ -154,7 +159,7 @@ def publish(folder: Path, redo: Redo) -> None:
     sync_folder(folder)
 
 
-def journals(folder: Path) -> Iterator[Redo]:
+def journals(folder: Path) -> Iterator[Journalled]:
     """Every journal in a folder, in the order of their slices.
 
     Raises:
@@ -171,11 +176,11 @@ def _is_journal(name: str) -> bool:
     return own is not None and own.kind is Kind.JOURNAL
 
 
-def _read(path: Path) -> Redo:
+def _read(path: Path) -> Journalled:
     with translated("read the journal", path), os.fdopen(open_log(path), "rb") as file:
         data = file.read()
     try:
-        redo = Redo.from_json(json.loads(data))
+        redo = _from_json(json.loads(data))
         if str(OwnName(redo.log, redo.slice, Kind.JOURNAL)) != path.name:
             raise ValueError("it belongs to another file")
     except ValueError as error:
@@ -184,3 +189,14 @@ def _read(path: Path) -> Redo:
             hint="It may hold an unfinished removal. Nothing was touched: look at it before you move it away.",
         ) from error
     return redo
+
+
+def _from_json(facts: dict[str, Any]) -> Journalled:
+    """Read back a journal of either form.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    if isinstance(facts, dict) and facts.get("lapse_journal") == INPLACE_VERSION:
+        return InPlace.from_json(facts)
+    return Redo.from_json(facts)

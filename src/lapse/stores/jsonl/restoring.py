@@ -16,6 +16,7 @@ from lapse.ports import LineBlock, Part, RestoreCount
 from lapse.stores.jsonl.codec import BLOCK, Encoding, encoder, encoding_of
 from lapse.stores.jsonl.disk import create, dress, open_log, sync_folder, write_all
 from lapse.stores.jsonl.files import LogFile, LogSet
+from lapse.stores.jsonl.inplace import BLANK
 from lapse.stores.jsonl.lines import Shape, lines
 from lapse.stores.jsonl.names import Kind, OwnName
 from lapse.stores.jsonl.scanning import Extent, opened, reading
@@ -27,8 +28,8 @@ _SUFFIX = ".jsonl"
 def restore(logs: LogSet, part: Part) -> RestoreCount:
     """Write the lines of *part* that no file of the set has; a line that was there twice is wanted twice.
 
-    With a glob they go into a new file beside, named after their content; into a file that was named
-    exactly they are appended. The caller holds the lease.
+    With a glob, and beside segments, they go into a new file beside, named after their content; into a file that was
+    named exactly they are appended. The caller holds the lease.
 
     Raises:
         StoreError: If they cannot be written.
@@ -36,10 +37,11 @@ def restore(logs: LogSet, part: Part) -> RestoreCount:
     with translated("restore into it", logs.pattern), tempfile.TemporaryFile(dir=logs.base) as spool:
         wanted = _spool(part, spool)
         total = wanted.lines.total()
-        for file in logs.files():
+        files = logs.files()
+        for file in files:
             _strike_out(file, wanted)
         missing = wanted.lines.total()
-        if missing and logs.exact and wanted.torn is not None:
+        if missing and logs.sole(files) is not None and wanted.torn is not None:
             raise _torn(wanted.torn)
         if missing:
             _write(logs, part.table, _only(spool, wanted.lines))
@@ -81,10 +83,12 @@ def _strike_out(file: LogFile, wanted: _Wanted) -> None:
     """Take the lines that a file has off those that are wanted."""
     extent = Extent(path=file.path, inode=file.inode, size=file.size)
     with opened(extent) as descriptor, reading(descriptor, extent) as (_, found):
-        for line in found:
-            if line.shape is Shape.TORN:
+        for number, line in enumerate(found):
+            # Blanks at the head are what a removal in place has left there: no part of a line, and none themselves.
+            data = line.data if number else line.data.lstrip(BLANK)
+            if line.shape is Shape.TORN and data:
                 wanted.torn = file.path
-            digest = _digest(line.data)
+            digest = _digest(data)
             if wanted.lines[digest] > 0:
                 wanted.lines[digest] -= 1
 
@@ -106,8 +110,9 @@ def _only(spool: BinaryIO, left: Counter[bytes]) -> Iterator[bytes]:
 
 def _write(logs: LogSet, table: str, content: Iterator[bytes]) -> None:
     files = logs.files()
-    if logs.exact:
-        _append(files[0].path, content)
+    sole = logs.sole(files)
+    if sole is not None:
+        _append(sole, content)
     else:
         model = max(files, key=lambda file: file.mtime_ns)
         _write_beside(logs, table, content, model=model.path)
@@ -189,6 +194,9 @@ def _write_beside(logs: LogSet, table: str, content: Iterator[bytes], *, model: 
 
 
 def _name_for(logs: LogSet, name: str, digest: str) -> str:
+    segment = logs.segment_named(name, int(digest, 16))
+    if segment is not None:
+        return segment
     stem = name.partition(_SUFFIX)[0]
     tried = (f"{stem}.restored-{digest}{_SUFFIX}", f"{name}.restored-{digest}", f"{stem}-restored-{digest}{_SUFFIX}")
     for candidate in tried:

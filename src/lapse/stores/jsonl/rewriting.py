@@ -42,7 +42,7 @@ class Rewrite:
             self._flush()
 
     def end_content(self) -> None:
-        """No more content follows. The bulk is made durable here, where nobody waits for it yet."""
+        """No more content follows but what is copied. The bulk is made durable here, where nobody waits for it yet."""
         self._flush()
         with translated("write the new file", self.path):
             self._encoder.close()
@@ -69,6 +69,8 @@ class Rewrite:
 
     def copy(self, source: int, start: int, end: int) -> None:
         """Append bytes *start* to *end* of another file as they are."""
+        if self._pending:
+            self._flush()
         with translated("write the new file", self.path):
             while start < end:
                 data = os.pread(source, min(BLOCK, end - start), start)
@@ -88,6 +90,11 @@ class Rewrite:
         return Replacement(
             inode=os.fstat(self._descriptor).st_ino, size=self.size, digest=Digest(self._hasher.hexdigest())
         )
+
+    def head(self, size: int) -> bytes:
+        """Its first bytes."""
+        with translated("read the new file", self.path):
+            return os.pread(self._descriptor, size, 0)
 
     def close(self) -> None:
         """Close the file; it stays where it is."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,8 +15,9 @@ from lapse.model.plan import CHECKSUM_MODULUS, Tally
 from lapse.stores.jsonl.codec import Head, blocks, encoding_of
 from lapse.stores.jsonl.disk import open_log
 from lapse.stores.jsonl.fields import Doubtful
-from lapse.stores.jsonl.judging import Judge, Judged
+from lapse.stores.jsonl.judging import Judged
 from lapse.stores.jsonl.lines import Line, Shape, lines
+from lapse.stores.jsonl.summing import Sum, number_of
 from lapse.stores.jsonl.trouble import translated
 
 
@@ -94,10 +94,10 @@ class Doubts:
     def __init__(self) -> None:
         self._found: dict[Doubtful, tuple[int, Path, int]] = {}
 
-    def add(self, kind: Doubtful, file: Path, line: int) -> None:
-        """Count one."""
-        count, first, number = self._found.get(kind, (0, file, line))
-        self._found[kind] = (count + 1, first, number)
+    def add(self, kind: Doubtful, file: Path, line: int, *, count: int = 1) -> None:
+        """Count some, the first of which is on that line."""
+        before, first, number = self._found.get(kind, (0, file, line))
+        self._found[kind] = (before + count, first, number)
 
     def all(self) -> tuple[Doubt, ...]:
         """Every kind that was found, in the order of their kinds."""
@@ -117,6 +117,12 @@ class _Sum:
     newest: Nanos | None = None
     checksum: int = 0
 
+    def widen(self, oldest: Nanos | None, newest: Nanos | None) -> None:
+        if oldest is not None:
+            self.oldest = oldest if self.oldest is None else min(self.oldest, oldest)
+        if newest is not None:
+            self.newest = newest if self.newest is None else max(self.newest, newest)
+
 
 class Counts:
     """Counts lines by outcome and tenant."""
@@ -127,14 +133,27 @@ class Counts:
     def add(self, line: Line, judged: Judged, tenant: str | None) -> None:
         """Count a line; further pieces of a long one only add their bytes."""
         found = self._sums.setdefault(_Key(judged.code, tenant), _Sum())
+        found.records += line.shape is not Shape.LONG_REST
         found.size += len(line.data)
-        found.checksum += zlib.crc32(line.data)
-        if line.shape is not Shape.LONG_REST:
-            found.records += 1
-        instant = judged.instant
-        if instant is not None:
-            found.oldest = instant if found.oldest is None else min(found.oldest, instant)
-            found.newest = instant if found.newest is None else max(found.newest, instant)
+        found.checksum += number_of(line.data, judged.instant)
+        found.widen(judged.instant, judged.instant)
+
+    def add_sum(self, lines: Sum) -> None:
+        """Count lines that were added up already."""
+        found = self._sums.setdefault(_Key(lines.code, lines.tenant), _Sum())
+        found.records += lines.records
+        found.size += lines.size
+        found.checksum += lines.checksum
+        found.widen(lines.oldest, lines.newest)
+
+    def merge(self, other: Counts) -> None:
+        """Count what another one has counted."""
+        for key, found in other._sums.items():
+            mine = self._sums.setdefault(key, _Sum())
+            mine.records += found.records
+            mine.size += found.size
+            mine.checksum += found.checksum
+            mine.widen(found.oldest, found.newest)
 
     def tallies(self) -> tuple[Tally, ...]:
         """The counts so far, ordered by code and tenant."""
@@ -152,24 +171,3 @@ class Counts:
             for key in keys
             for found in (self._sums[key],)
         )
-
-
-def count(extent: Extent, judge: Judge, counts: Counts, doubts: Doubts) -> frozenset[int]:
-    """Add every line of a file to *counts* and *doubts*; says which outcomes it has.
-
-    Raises:
-        StoreError: If it cannot be read.
-    """
-    codes: set[int] = set()
-    number = 0
-    with opened(extent) as descriptor, reading(descriptor, extent) as (_, found):
-        for line in found:
-            judged = judge.judge(line)
-            codes.add(judged.code)
-            counts.add(line, judged, judge.tenant(judged))
-            if line.shape is Shape.LONG_REST:
-                continue
-            number += 1
-            if judged.doubt is not None:
-                doubts.add(judged.doubt, extent.path, number)
-    return frozenset(codes)

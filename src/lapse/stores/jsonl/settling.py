@@ -19,6 +19,7 @@ from lapse.stores.jsonl.disk import exchange, inode_of, open_log, sync_folder, w
 from lapse.stores.jsonl.names import Kind, is_reserved
 from lapse.stores.jsonl.quiet import Writers, is_awaited, write_lease
 from lapse.stores.jsonl.redo import LateLines, Redo, publish
+from lapse.stores.jsonl.writers import look
 
 PATIENCE = 5.0
 """Seconds that a commit waits for writers of the old file to close it; the next run goes on."""
@@ -128,14 +129,18 @@ def drain(folder: Path, redo: Redo, *, patience: float) -> bool:
         return True
     old = open_log(aside, redo.inode)
     try:
-        redo = _settle_late(folder, redo, old)
         deadline = clock.monotonic() + patience
-        while not _drained(folder, redo := _move(folder, redo, old), old):
+        while redo.late is not None and _is_overwritten(folder, redo):
+            if clock.monotonic() >= deadline:
+                return False
+            time.sleep(_PAUSE)
+        redo = _settle_late(folder, redo, old)
+        while not _drained(folder, redo := move_late(folder, redo, old), old):
             if clock.monotonic() >= deadline:
                 return False
             time.sleep(_PAUSE)
         # One that was between finding the file and opening it has had its chance now; look once more.
-        _move(folder, redo, old)
+        move_late(folder, redo, old)
         return True
     finally:
         os.close(old)
@@ -154,17 +159,38 @@ def _drained(folder: Path, redo: Redo, old: int) -> bool:
     return True
 
 
-def _move(folder: Path, redo: Redo, old: int) -> Redo:
-    """Move what is there now: whole lines while somebody writes, everything once nobody does."""
+def move_late(folder: Path, redo: Redo, old: int, new: int | None = None) -> Redo:
+    """Move what is there now: whole lines while somebody writes, everything once nobody does.
+
+    Nothing is moved while somebody writes to the new file without appending, who would write over it.
+
+    Arguments:
+        folder: Folder of the log.
+        redo: Its journal.
+        old: The old file.
+        new: The new file, open for appending by who has a write lease on it. None opens it.
+    """
     while True:
         with write_lease(old, redo.path(folder, Kind.ASIDE)) as writers:
             chunk = _late_chunk(old, redo.consumed, cut=writers is Writers.SOME)
-        if not chunk:
+        if not chunk or (new is None and _is_overwritten(folder, redo)):
             return redo
         end = redo.consumed + len(chunk)
         redo = replace(redo, late=LateLines(start=redo.consumed, end=end, at=_size_of_log(folder, redo)))
         publish(folder, redo)
-        redo = _append_late(folder, redo, chunk)
+        redo = _append_late(folder, redo, chunk, new)
+
+
+def _is_overwritten(folder: Path, redo: Redo) -> bool:
+    """Whether somebody is seen who writes to the new file elsewhere than at its end."""
+    try:
+        descriptor = open_log(_new_path(folder, redo))
+    except FileNotFoundError:
+        return False
+    try:
+        return bool(look(descriptor).elsewhere)
+    finally:
+        os.close(descriptor)
 
 
 def _late_chunk(old: int, start: int, *, cut: bool) -> bytes:
@@ -177,10 +203,10 @@ def _late_chunk(old: int, start: int, *, cut: bool) -> bytes:
     return whole or (chunk if full else b"") if cut or full else chunk
 
 
-def _append_late(folder: Path, redo: Redo, data: bytes) -> Redo:
+def _append_late(folder: Path, redo: Redo, data: bytes, new: int | None = None) -> Redo:
     """Append the last bytes of the announced range to the new file. The journal has announced it."""
     assert redo.late is not None  # noqa: S101 - the caller has just set it
-    target = _open_new(folder, redo)
+    target = _open_new(folder, redo) if new is None else os.dup(new)
     try:
         write_all(target, data)
         os.fsync(target)

@@ -17,12 +17,12 @@ from lapse.errors import LapseError
 from lapse.instant import Nanos
 from lapse.model.match import text_of
 from lapse.model.policy import TimeFormat
-from lapse.model.timetext import number_instant, parse_time_text
+from lapse.model.timetext import is_naive, number_instant, parse_time_text
 from lapse.ports import Sketch
 from lapse.stores.jsonl.codec import Encoding, encoding_of
 from lapse.stores.jsonl.files import LogFile, LogSet
 from lapse.stores.jsonl.lines import Shape
-from lapse.stores.jsonl.noting import format_of_number, is_naive
+from lapse.stores.jsonl.noting import format_of_number
 from lapse.stores.jsonl.scanning import Extent, opened, reading
 
 _SAMPLE = 200

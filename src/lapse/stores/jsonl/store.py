@@ -1,42 +1,52 @@
-"""Text logs: files of one JSON object a line, plain, gzip or zstd, removed from by rewriting.
+"""Text logs: files of one JSON object a line, plain, gzip or zstd, removed from in place or by rewriting.
 
-A slice is what one file holds for one destination: a rewrite costs the same for one line as for all, so
-the budget does not cut a file.
+A slice is what one file holds for one destination, or a long stretch of its head: a rewrite costs the same for one
+line as for all, so the budget does not cut a file.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
 from lapse.canonical import digest_of, sha256
-from lapse.errors import ChangedError, StoreError
+from lapse.errors import ChangedError, LapseError, StateError, StoreError
+from lapse.instant import Nanos
 from lapse.model.disposal import Disposal, Facts
+from lapse.model.growth import Footprint
 from lapse.model.plan import Fingerprint, Identity, Mark, Tally
 from lapse.model.policy import Dataset
+from lapse.model.rotation import Turn
 from lapse.model.selection import Destination, Selection
 from lapse.ports import Budget, Found, Part, RestoreCount, Sketch, Slice, Take
+from lapse.state.file_index import FileIndex
 from lapse.state.lease import hold
 from lapse.stores.jsonl.disk import inode_of
+from lapse.stores.jsonl.expecting import expected_bytes, removed_bytes
 from lapse.stores.jsonl.fields import FieldReader
 from lapse.stores.jsonl.files import LogFile, LogSet
 from lapse.stores.jsonl.finding import find
+from lapse.stores.jsonl.footprint import footprint
+from lapse.stores.jsonl.inplace import InPlace
 from lapse.stores.jsonl.judging import Judge
+from lapse.stores.jsonl.memory import Memory, meaning_of
 from lapse.stores.jsonl.names import LOCK
 from lapse.stores.jsonl.noting import notes
 from lapse.stores.jsonl.quiet import is_written
 from lapse.stores.jsonl.recovering import markers, prune, settle
-from lapse.stores.jsonl.redo import Redo
+from lapse.stores.jsonl.redo import Journalled
 from lapse.stores.jsonl.restoring import restore
-from lapse.stores.jsonl.scanning import Counts, Doubt, Doubts, Extent, count, opened
-from lapse.stores.jsonl.settling import find_inode
+from lapse.stores.jsonl.rotating import due_turns, recover_rotations, rotate, unfinished
+from lapse.stores.jsonl.scanning import Doubt, Extent, opened
 from lapse.stores.jsonl.sketching import sketches
-from lapse.stores.jsonl.taking import JsonlTake
-from lapse.stores.jsonl.trouble import translated
+from lapse.stores.jsonl.surveying import survey
+from lapse.stores.jsonl.taking import JsonlTake, Task
+from lapse.stores.jsonl.witnessing import is_untouched, place_of
 
 Marks = Mapping[str, tuple[int, ...]]
 
@@ -49,13 +59,13 @@ class _Seen:
         selection: What decided.
         file: The file, as it was.
         size: Bytes that were looked at.
-        codes: The outcomes that its lines have.
+        sizes: The outcomes that its lines have, with the bytes of these lines; 0 where they were not counted.
     """
 
     selection: Selection
     file: LogFile
     size: int
-    codes: frozenset[int]
+    sizes: Mapping[int, int]
 
 
 class JsonlStore:
@@ -70,10 +80,22 @@ class JsonlStore:
         self._logs = LogSet(dataset.store)
         self._doubts: tuple[Doubt, ...] = ()
         self._seen: dict[Path, _Seen] = {}
-        self._done: dict[Path, list[Redo]] = {}
+        self._index: FileIndex | None = None
+        self._memory: Memory | None = None
+        self._rescan = False
+        self._done: dict[Path, list[Journalled]] = {}
+        self._limited: set[Path] = set()
 
     def close(self) -> None:
-        """Nothing stays open between calls."""
+        """Keep what was learnt about the files; nothing stays open between calls."""
+        if self._memory is not None and self._memory.learning:
+            with contextlib.suppress(StateError):  # the files are read again then, and nothing else depends on it
+                self._memory.save()
+
+    def remember(self, folder: Path, name: str, *, rescan: bool) -> None:
+        """Use the index of the files in the state folder, and keep it if the store may be written to."""
+        self._index = FileIndex(folder, name)
+        self._rescan = rescan
 
     def identity(self) -> Identity:
         """Which files these are; the mark is the size and inode of each.
@@ -86,48 +108,71 @@ class JsonlStore:
         return Identity(
             fingerprint=_fingerprint(self._logs, self._dataset),
             mark=Mark(kind="files", values={str(file.path): (file.size, file.inode) for file in files}),
-            notes=notes(self._logs, files, self._dataset),
+            notes=(*unfinished(self._logs), *notes(self._logs, files, self._dataset)),
         )
 
     def survey(self, selection: Selection, mark: Marks | None = None) -> Iterator[Tally]:
         """Count every line by outcome and tenant, each file read once."""
-        counts, doubts = Counts(), Doubts()
-        judge = Judge(selection)
-        for file in self._logs.files():
-            extent = self._below(file, mark)
-            if extent is not None:
-                self._remember(file, extent, judge, count(extent, judge, counts, doubts))
-        self._doubts = doubts.all()
-        yield from counts.tallies()
+        found = [(file, self._below(file, mark)) for file in self._logs.files()]
+        looked_at = [(file, extent) for file, extent in found if extent is not None]
+        extents, judge = [extent for _, extent in looked_at], Judge(selection)
+        memory = self._memory_for(judge)
+        if memory is not None and mark is not None:
+            memory.read_all()  # a sealed plan is held against the lines themselves
+        surveyed = survey(extents, judge, memory)
+        if memory is not None:
+            memory.keep_only(extents)
+        for (file, extent), sizes in zip(looked_at, surveyed.sizes, strict=True):
+            self._note(file, extent, selection, sizes)
+        self._doubts = surveyed.doubts.all()
+        yield from surveyed.counts.tallies()
 
     def doubts(self) -> tuple[Doubt, ...]:
         """What the last survey could not judge, by kind, with the place of the first."""
         return self._doubts
 
     def slices(self, selection: Selection, facts: Facts, budget: Budget, mark: Marks | None = None) -> Iterator[Slice]:
-        """One slice for each file and destination with lapsed lines; files that somebody writes to come last."""
+        """One slice for each file and destination with lapsed lines; files that somebody writes to come last.
+
+        A long head comes in several, each cut once the one before it is done.
+        """
         judge = Judge(selection)
         files = self._logs.files()
-        # The newest file of a glob stays, empty: its writer may want it, and the dataset must not vanish.
-        stays = max(files, key=lambda file: file.mtime_ns).path
+        staying = self._logs.staying(files)
         number = itertools.count(1)
         for file in _written_last(files):
-            removable = not self._logs.exact and file.path != stays
+            removable = file.path not in staying
             extent = self._below(file, mark)
             if extent is None:
                 continue
             known = len(self._done.get(file.path, ()))
             for destination in self._destinations(file, extent, judge):
-                done = self._done.get(file.path, [])
-                left = _followed(extent, done[known:])
-                after = done[-1].slice if done else ""
-                yield Slice(
-                    name=f"{next(number):06d}",
-                    selection=selection,
-                    destination=destination,
-                    bounds=(str(left.path), left.inode, left.size, after, int(removable)),
-                    facts=facts,
-                )
+                expected = self._expected(file, extent, judge, destination)
+                begun = len(self._done.get(file.path, ()))
+                for left, after in self._rounds(extent, known):
+                    gone = removed_bytes(self._done.get(file.path, [])[begun:])
+                    if gone and gone == expected:
+                        break  # the last round ended just there
+                    task = (int(removable), max(0, expected - gone), int(budget.rewrite))
+                    yield Slice(
+                        name=f"{next(number):06d}",
+                        selection=selection,
+                        destination=destination,
+                        bounds=(str(left.path), left.inode, left.size, after, *task),
+                        facts=facts,
+                    )
+
+    def _rounds(self, extent: Extent, known: int) -> Iterator[tuple[Extent, str]]:
+        """Where the lines of an extent are after the commits since the *known* ones, and the slice of the last of them.
+
+        Once; and again after each take that stopped for its size.
+        """
+        while True:
+            self._limited.discard(extent.path)
+            done = self._done.get(extent.path, [])
+            yield _followed(extent, done[known:]), done[-1].slice if done else ""
+            if extent.path not in self._limited:
+                return
 
     @contextmanager
     def take(self, piece: Slice) -> Iterator[Take]:
@@ -140,15 +185,16 @@ class JsonlStore:
         self._check_writable("take")
         extent = self._now(piece)
         with opened(extent) as descriptor:
-            table = self._logs.relative(extent.path)
-            removable = bool(piece.bounds[-1])
-            taken = JsonlTake(piece, extent, descriptor=descriptor, table=table, removable=removable)
+            taken = JsonlTake(piece, extent, _task(piece, self._logs.relative(extent.path)), descriptor=descriptor)
             try:
                 yield taken
             finally:
                 taken.close()
                 if taken.redo is not None:
                     self._done.setdefault(extent.path, []).append(taken.redo)
+                    self._follow(piece, extent, taken.redo, limited=taken.limited)
+                    if taken.limited:
+                        self._limited.add(extent.path)
 
     @contextmanager
     def lease(self) -> Iterator[None]:
@@ -168,20 +214,36 @@ class JsonlStore:
         if self._read_only:
             found = [marker.redo.disposal for marker in markers(self._logs) if not marker.pending]
         else:
-            found = settle(self._logs, intact, promise=self._dataset.writers)
+            recover_rotations(self._logs)
+            found = settle(self._logs, intact, dataset=self._dataset)
         yield from found
 
+    def due(self, now: Nanos, *, force: bool) -> Iterator[Turn]:
+        """The logs that `rotate` would rotate."""
+        return due_turns(self._logs, self._dataset, now, force=force)
+
+    def rotate(self, now: Nanos, *, force: bool) -> Iterator[Turn]:
+        """Finish what earlier rotations left to do, then rotate the logs that are due. The caller holds the lease.
+
+        Raises:
+            StoreError: At the end, of the first log that could not be rotated.
+        """
+        self._check_writable("rotate")
+        return rotate(self._logs, self._dataset, now, force=force)
+
+    def footprint(self) -> Footprint:
+        """How large the files are, and how fast the newest one grows."""
+        return footprint(self._logs.files(), self._dataset)
+
     def place_of(self, piece: Slice) -> str:
-        """The inode and path of the file."""
-        path, inode, *_ = piece.bounds
-        return f"{inode} {path}"
+        """The inode and path of the file, and what it looks like where a commit in place would change it."""
+        path, inode, size, *_ = piece.bounds
+        assert isinstance(path, str) and isinstance(inode, int) and isinstance(size, int)  # noqa: S101, PT018 - ours
+        return place_of(Extent(path=Path(path), inode=inode, size=size))
 
     def is_untouched(self, place: str) -> bool:
-        """Whether the file is still in its folder, under this name or a rotated one: a commit puts another there."""
-        inode, _, path = place.partition(" ")
-        folder, name = Path(path).parent, Path(path).name
-        with translated("look into the folder", folder):
-            return folder.is_dir() and find_inode(folder, name, int(inode)) is not None
+        """Whether the file is as it was, under its name or a rotated one: a commit changes it, or replaces it."""
+        return is_untouched(place)
 
     def prune(self, disposals: Iterator[Disposal]) -> None:
         """Remove the journals of disposals that are recorded, except of commits that are not finished."""
@@ -223,18 +285,43 @@ class JsonlStore:
         """The destinations that some line of a file has lapsed for; remembered from the survey where possible."""
         seen = self._seen.get(file.path)
         if seen is None or (seen.file, seen.size) != (file, extent.size) or seen.selection != judge.selection:
-            seen = self._remember(file, extent, judge, count(extent, judge, Counts(), Doubts()))
+            surveyed = survey([extent], judge, self._memory_for(judge))
+            seen = self._note(file, extent, judge.selection, surveyed.sizes[0])
         for destination in judge.selection.destinations():
-            if not seen.codes.isdisjoint(judge.selection.lapsed_codes(destination)):
+            if not seen.sizes.keys().isdisjoint(judge.selection.lapsed_codes(destination)):
                 yield destination
 
-    def _remember(self, file: LogFile, extent: Extent, judge: Judge, codes: frozenset[int]) -> _Seen:
-        seen = self._seen[file.path] = _Seen(judge.selection, file, extent.size, codes)
+    def _memory_for(self, judge: Judge) -> Memory | None:
+        """What is remembered of the files that *judge* can use. None if nothing may be remembered."""
+        if self._index is None:
+            return None
+        if self._memory is None or self._memory.meaning != meaning_of(judge):
+            self._memory = Memory(self._index, judge, rescan=self._rescan, learning=not self._read_only)
+        return self._memory
+
+    def _expected(self, file: LogFile, extent: Extent, judge: Judge, destination: Destination) -> int:
+        """Bytes that have lapsed for a destination, as surveyed. 0 if that is not known."""
+        if self._below(file, None) != extent or self._done.get(file.path):
+            return 0  # it is no longer what was surveyed
+        codes = frozenset(judge.selection.lapsed_codes(destination))
+        return expected_bytes(extent, judge, self._seen[file.path].sizes, codes)
+
+    def _follow(self, piece: Slice, before: Extent, redo: Journalled, *, limited: bool) -> None:
+        """Let the index follow a commit; where it cannot, the file is read again next time."""
+        after = _followed(before, [redo])
+        if self._memory is None or after.path != before.path or not after.size:
+            return
+        gone = frozenset(piece.selection.lapsed_codes(piece.destination))
+        with contextlib.suppress(LapseError):
+            self._memory.follow(before, after, gone, upto=redo.disposal.size if limited else None)
+
+    def _note(self, file: LogFile, extent: Extent, selection: Selection, sizes: Mapping[int, int]) -> _Seen:
+        seen = self._seen[file.path] = _Seen(selection, file, extent.size, sizes)
         return seen
 
     def _now(self, piece: Slice) -> Extent:
         """The lines that a slice is about, in the file where they are now."""
-        path, inode, size, after, _ = piece.bounds
+        path, inode, size, after, *_ = piece.bounds
         assert isinstance(path, str) and isinstance(inode, int) and isinstance(size, int)  # noqa: S101, PT018 - ours
         extent = Extent(path=Path(path), inode=inode, size=size)
         commits = self._commits(extent)
@@ -248,20 +335,30 @@ class JsonlStore:
             raise _moved(extent.path)
         return extent
 
-    def _commits(self, extent: Extent) -> Sequence[Redo]:
+    def _commits(self, extent: Extent) -> Sequence[Journalled]:
         """Commits of this run to a file, in order: those of this store, else those that another process made."""
         if extent.path in self._done or inode_of(extent.path) == extent.inode:
             return self._done.get(extent.path, [])
         return [marker.redo for marker in markers(self._logs) if marker.log == extent.path]
 
 
-def _followed(extent: Extent, commits: Iterable[Redo]) -> Extent:
+def _followed(extent: Extent, commits: Iterable[Journalled]) -> Extent:
     """The same lines after some commits, in order; those made to another file change nothing."""
     for redo in commits:
-        if extent.inode == redo.inode and redo.replacement is not None:
+        if extent.inode != redo.inode:
+            continue
+        if isinstance(redo, InPlace):
+            extent = replace(extent, size=max(0, extent.size - redo.layout.cut))
+        elif redo.replacement is not None:
             size = redo.kept + max(0, extent.size - redo.judged)
             extent = Extent(path=extent.path, inode=redo.replacement.inode, size=size)
     return extent
+
+
+def _task(piece: Slice, table: str) -> Task:
+    *_, removable, expected, rewrite = piece.bounds
+    assert isinstance(expected, int)  # noqa: S101 - ours
+    return Task(table=table, removable=bool(removable), expected=expected, rewrite=bool(rewrite))
 
 
 def _moved(path: Path) -> ChangedError:

@@ -4,63 +4,131 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lapse import clock
-from lapse.canonical import Digest, sha256
 from lapse.errors import ChangedError, CommitUnknownError, ProofError, StoreError
 from lapse.instant import SECOND
 from lapse.model.disposal import Disposal, Method, Proof, Waiver
 from lapse.model.plan import Tally
 from lapse.ports import LineBlock, Part, Slice
 from lapse.segments.content import ContentDigest
-from lapse.stores.jsonl.codec import BLOCK, Head, encoding_of
-from lapse.stores.jsonl.disk import inode_of
-from lapse.stores.jsonl.judging import Judge
+from lapse.segments.overlapping import Behind
+from lapse.stores.jsonl.choosing import Ground, is_cheaper_in_place
+from lapse.stores.jsonl.codec import Head
+from lapse.stores.jsonl.collapsing import roll_forward
+from lapse.stores.jsonl.disk import inode_of, open_anew
+from lapse.stores.jsonl.following import replace_and_follow
+from lapse.stores.jsonl.guarding import Guard, lock_shared, unlock
+from lapse.stores.jsonl.inplace import InPlace
+from lapse.stores.jsonl.laying import draw_heads, lay_out, line_start
+from lapse.stores.jsonl.lifting import Lift
 from lapse.stores.jsonl.names import Kind, OwnName
-from lapse.stores.jsonl.quiet import refusal, write_lease
-from lapse.stores.jsonl.redo import Redo, publish
+from lapse.stores.jsonl.probing import block_to_collapse, is_odd
+from lapse.stores.jsonl.proving import check_proof, working_slice
+from lapse.stores.jsonl.quiet import write_lease
+from lapse.stores.jsonl.redo import Journalled, Redo, publish
 from lapse.stores.jsonl.rewriting import Rewrite
-from lapse.stores.jsonl.scanning import Counts, Extent, reading
+from lapse.stores.jsonl.scanning import Extent
 from lapse.stores.jsonl.settling import PATIENCE, drain, put_in_place
 from lapse.stores.jsonl.trouble import store_error, translated
+from lapse.stores.jsonl.writers import Standing, refusal, stand
+
+_LOCK_PATIENCE = 2.0
+"""Seconds to wait for those who lock the file while they write a line."""
+
+HEAD_LIMIT = 256 * 1024 * 1024
+"""Bytes of lapsed lines at the head of a file that one slice takes, where the next one can go on from there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What a slice is about, besides the file.
+
+    Attributes:
+        table: Path of the log within its dataset.
+        removable: Whether the file may be removed once it has wholly lapsed.
+        expected: Bytes of lapsed lines known to be there. 0 if that is not known.
+        rewrite: Whether a new file is wanted in any case.
+    """
+
+    table: str
+    removable: bool
+    expected: int
+    rewrite: bool
 
 
 class JsonlTake:
     """The lapsed lines of the judged beginning of one log file.
 
-    While they are read, the lines that stay are written to a new file beside the log. Nothing else happens
-    before the commit, and `close` removes the new file if there was none.
+    While they are read, the lines that stay between them are written to a new file beside the log. Nothing else
+    happens before the commit, and `close` removes the new file if there was none.
     """
 
-    def __init__(self, piece: Slice, extent: Extent, *, descriptor: int, table: str, removable: bool) -> None:
+    def __init__(self, piece: Slice, extent: Extent, task: Task, *, descriptor: int) -> None:
         self._piece = piece
         self._extent = extent
+        self._task = task
         self._descriptor = descriptor
-        self._table = table
-        self._removable = removable
         self._folder, self._name = extent.path.parent, extent.path.name
         self._slice = working_slice(piece)
         self._began = clock.real_now()
         self._facts = os.fstat(descriptor)
-        self._counts = Counts()
         self._content = ContentDigest()
-        self._rewrite: Rewrite | None = None
-        self._head: Digest | None = None
-        self._kept = 0
-        self.redo: Redo | None = None
+        self._records = 0
+        self._lift = Lift(descriptor, extent, piece.selection, piece.destination, working=self._own(Kind.TEMPORARY))
+        self._ground = self._look_around()
+        self.redo: Journalled | None = None
         """The journal of the commit. None before it."""
-        self._check_alone()
+        self._check_free()
 
-    def _check_alone(self) -> None:
+    @property
+    def limited(self) -> bool:
+        """Whether it stopped for its size, so that more may have lapsed in the file."""
+        return self._lift.limited
+
+    def _look_around(self) -> Ground:
+        plain = self._lift.plain and not is_odd(self._descriptor)
+        return Ground(
+            plain=self._lift.plain,
+            block=block_to_collapse(self._folder, read_only=False) if plain else None,
+            rewrite=self._task.rewrite,
+            reopen=self._piece.dataset.reopen,
+        )
+
+    def _check_free(self) -> None:
         """Refuse before any work is done, where the commit would refuse."""
-        with write_lease(self._descriptor, self._extent.path) as writers:
-            refused = refusal(writers, self._descriptor, self._extent.path, promise=self._piece.dataset.writers)
-        if refused is not None:
-            raise refused
+        self._lock()
+        unlock(self._descriptor)  # sealing may take long; until the commit others may lock the file
+        standing = self._stand()
+        self._still = standing.quiet and self._settled
+        if not standing.quiet and self._ground.reopen is None:
+            self._refuse(standing, self._ground.obstacle or standing.trouble)
         if inode_of(self._own(Kind.JOURNAL)) is not None:
             raise StoreError(f"{self._own(Kind.JOURNAL)}: this slice was committed already", hint="Run again.")
+
+    def _stand(self) -> Standing:
+        return stand(self._descriptor, self._extent.path, promise=self._piece.dataset.writers)
+
+    def _refuse(self, standing: Standing, why: str | None) -> None:
+        if why is not None:
+            raise refusal(standing, self._extent.path, why=why)
+
+    def _lock(self) -> None:
+        """Lock the file against those who lock it before they write; until `unlock`, or the descriptor is closed.
+
+        Raises:
+            StoreError: If somebody else keeps it locked.
+        """
+        holders = lock_shared(self._descriptor, patience=_LOCK_PATIENCE)
+        if holders is not None:
+            pids = ", ".join(map(str, holders)) or "one that this user cannot see"
+            raise StoreError(
+                f"{self._extent.path} is locked by pid {pids}: nothing was removed from it",
+                hint="Wait until the lock is released, or stop the process; then run again.",
+            )
 
     def _own(self, kind: Kind) -> Path:
         return self._folder / str(OwnName(self._name, self._slice, kind))
@@ -71,42 +139,23 @@ class JsonlTake:
         first = next(batches, None)
         if first is not None:
             rest = itertools.chain([first], batches)
-            yield Part(table=self._table, columns=(), odd_column=None, batches=rest)
+            content = self._content if self._piece.destination.archives else None
+            yield Part(table=self._task.table, columns=(), odd_column=None, batches=rest, content=content)
 
     def _removed(self) -> Iterator[LineBlock]:
-        judge = Judge(self._piece.selection)
-        going = frozenset(self._piece.selection.lapsed_codes(self._piece.destination))
-        with translated("read it", self._extent.path):
-            encoding = encoding_of(self._descriptor)
-        self._rewrite = rewrite = Rewrite(self._own(Kind.TEMPORARY), encoding)
-        waiting: list[bytes] = []
-        size = 0
-        with reading(self._descriptor, self._extent) as (head, found):
-            for line in found:
-                judged = judge.judge(line)
-                if judged.code not in going:
-                    self._kept += len(line.data)
-                    rewrite.keep(line.data)
-                    continue
-                self._counts.add(line, judged, judge.tenant(judged))
-                waiting.append(line.data)
-                size += len(line.data)
-                if size >= BLOCK:
-                    yield self._block(waiting)
-                    waiting, size = [], 0
-            if waiting:
-                yield self._block(waiting)
-            rewrite.end_content()
-            self._head = head.digest()
-
-    def _block(self, waiting: list[bytes]) -> LineBlock:
-        block = LineBlock(b"".join(waiting), len(waiting))
-        self._content.update(block)
-        return block
+        limit = HEAD_LIMIT if self._ground.obstacle is None else None
+        archived = bool(self._piece.destination.archives)
+        digested = archived or not self._still
+        with Behind(self._content.update) as digesting:
+            for block in self._lift.lapsed(expected=self._task.expected, limit=limit, digested=digested):
+                self._records += block.records
+                if archived:
+                    digesting.take(block)
+                yield block
 
     def tallies(self) -> tuple[Tally, ...]:
         """Counts of the lapsed lines, by code and tenant."""
-        return self._counts.tallies()
+        return self._lift.counts.tallies()
 
     def commit(self, proof: Proof) -> Disposal:
         """Remove the lapsed lines. The journal that is written here stays beside the log as the marker.
@@ -117,28 +166,113 @@ class JsonlTake:
         Raises:
             ProofError: If *proof* is not for exactly these lines.
             ChangedError: If what was read is no longer there. Nothing was removed.
-            StoreError: If somebody writes to the file, or there is no room. Nothing was removed.
+            StoreError: If somebody writes to the file in a way that cannot be followed, or there is no room.
+                Nothing was removed.
             CommitUnknownError: If the commit was begun but not brought to its end.
         """
-        if self._rewrite is None and isinstance(proof, Waiver):
+        if not self._lift.done and isinstance(proof, Waiver):
             for part in self.parts():
                 for _ in part.batches:
                     pass
-        if self._head is None or self._rewrite is None:
+        if not self._lift.done:
             raise ProofError(f"{self._extent.path}: a commit was asked for before all of its lines were read")
-        _check_proof(proof, self._piece, self._content)
-        if not self._content.records:
+        check_proof(proof, self._piece, self._content)
+        if not self._records:
             return self._disposal(proof, Method.FILE_REWRITE)
-        with write_lease(self._descriptor, self._extent.path) as writers:
-            refused = refusal(writers, self._descriptor, self._extent.path, promise=self._piece.dataset.writers)
-            if refused is not None:
-                raise refused
-            redo = self._prepare(proof, self._check_unchanged())
-            self._decide(redo)
-            self.redo = redo
-            self._finish(redo)
-        self._finish_late(redo)
+        self._lock()
+        standing = self._stand()
+        if self._goes_in_place(standing) and (done := self._commit_in_place(proof, standing)) is not None:
+            return done
+        return self._commit_anew(proof, standing)
+
+    def _goes_in_place(self, standing: Standing) -> bool:
+        if self._ground.obstacle is not None or self._ground.block is None or standing.trouble is not None:
+            return False
+        lift = self._lift
+        return not standing.quiet or is_cheaper_in_place(
+            end=lift.end, kept=lift.kept, size=os.fstat(self._descriptor).st_size, block=self._ground.block
+        )
+
+    def _commit_in_place(self, proof: Proof, standing: Standing) -> Disposal | None:
+        """Remove the lines where they are. None if that cannot be done after all, and a new file can be made."""
+        path = self._extent.path
+        try:
+            open_anew(self._descriptor, path, os.O_RDWR)
+        except OSError as error:
+            if standing.quiet and isinstance(error, PermissionError):
+                return None  # a new file needs no right to write to the old one
+            raise store_error("open it for writing", path, error) from error
+        self._lock()
+        with Guard(self._descriptor, path, promise=self._piece.dataset.writers) as guard:
+            trouble = guard.trouble()
+            if trouble is None:
+                with translated("draw up the removal", path):
+                    journal = self._draw(proof, self._check_unchanged())
+                self._decide(journal)
+                self.redo = journal
+                self._finish(lambda: self._roll_forward(journal, guard))
+                return journal.disposal
+        with translated("open it for reading", path):
+            open_anew(self._descriptor, path, os.O_RDONLY)
+        self._lock()
+        if not standing.quiet and self._ground.reopen is None:
+            self._refuse(standing, trouble)
+        return None
+
+    def _roll_forward(self, journal: InPlace, guard: Guard) -> None:
+        self.redo = roll_forward(self._folder, journal, self._descriptor, guard)
+
+    def _draw(self, proof: Proof, facts: os.stat_result) -> InPlace:
+        """Say what the commit in place will do."""
+        assert self._ground.block is not None  # noqa: S101 - the caller has seen it
+        lift, size = self._lift, facts.st_size
+        layout = lay_out(self._descriptor, end=lift.end, kept=lift.kept, block=self._ground.block, size=size)
+        side = b"" if lift.working is None else lift.working.head(layout.block)
+        journal = InPlace(
+            log=self._name,
+            slice=self._slice,
+            inode=self._extent.inode,
+            judged=self._extent.size,
+            size=size,
+            mtime_ns=facts.st_mtime_ns,
+            layout=layout,
+            heads=draw_heads(self._descriptor, layout, judged=self._extent.size, size=size, side=side),
+            side=None if lift.working is None else lift.working.replacement().digest,
+            disposal=self._disposal(proof, Method.FILE_COLLAPSE),
+        )
+        if not journal.phases_differ:
+            raise StoreError(
+                f"{self._extent.path}: a line that stays begins with nothing but tabs, and cannot be moved in place",
+                hint="Use `lapse run --rewrite` while nobody writes to the file.",
+            )
+        return journal
+
+    def _commit_anew(self, proof: Proof, standing: Standing) -> Disposal:
+        """Put a new file in the place of the log; writers are followed to it, where they can be told."""
+        with write_lease(self._descriptor, self._extent.path) as state:
+            standing = replace(standing, state=state)
+            if standing.quiet:
+                redo = self._decide_anew(proof, followed=False)
+                self._finish(lambda: put_in_place(self._folder, redo))
+        if standing.quiet:
+            self._finish(lambda: drain(self._folder, redo, patience=PATIENCE))
+            return redo.disposal
+        settings = self._ground.reopen
+        if settings is None:
+            raise refusal(standing, self._extent.path, why=self._ground.obstacle or standing.trouble or "it is live")
+        redo = self._decide_anew(proof, followed=True)
+        self._finish(lambda: replace_and_follow(self._folder, redo, settings))
         return redo.disposal
+
+    def _decide_anew(self, proof: Proof, *, followed: bool) -> Redo:
+        redo = self._prepare(proof, self._check_unchanged(), followed=followed)
+        with translated("give it a second name", self._extent.path):
+            os.link(self._extent.path, self._own(Kind.ASIDE), follow_symlinks=False)
+        self._decide(redo)
+        if self._lift.working is not None:
+            self._lift.working.close()  # nobody shall have the new file open when late lines come
+        self.redo = redo
+        return redo
 
     def _check_unchanged(self) -> os.stat_result:
         """See that the bytes that were judged are still there; more may have come behind them."""
@@ -152,35 +286,63 @@ class JsonlTake:
             raise StoreError(f"{path} has got a hard link since it was looked at", hint="Remove it, then run again.")
         before = self._facts
         unmoved = (now.st_size, now.st_mtime_ns, now.st_ctime_ns) == (judged, before.st_mtime_ns, before.st_ctime_ns)
-        # A change right before the reading could bear the same time stamp as one right after it.
-        settled = before.st_mtime_ns < self._began - SECOND
-        if not (unmoved and settled) and Head(self._descriptor, judged).digest() != self._head:
+        if not (unmoved and self._settled) and not self._reads_the_same():
             raise ChangedError(f"{path} was changed while its lines were sealed", hint="Run again.")
         return now
 
-    def _prepare(self, proof: Proof, facts: os.stat_result) -> Redo:
-        """Complete the new file with what came behind the judged bytes, and say what the commit will do."""
-        assert self._rewrite is not None  # noqa: S101 - the caller has seen it
-        kept = self._rewrite.size
-        removal = self._removable and not self._kept and facts.st_size == self._extent.size
-        if removal:
-            self._rewrite.discard()
-        else:
-            self._rewrite.copy(self._descriptor, self._extent.size, facts.st_size)
-            self._rewrite.complete(self._descriptor)
+    @property
+    def _settled(self) -> bool:
+        """Whether the file's time stamps tell of every change since it was looked at.
+
+        A change right before that could bear the same time stamp as one right after it.
+        """
+        return self._facts.st_mtime_ns < self._began - SECOND
+
+    def _reads_the_same(self) -> bool:
+        """Whether what was read is still there. What was not digested, since nobody wrote, counts as changed."""
+        read = self._lift.read()
+        return read is not None and Head(self._descriptor, read[0]).digest() == read[1]
+
+    def _prepare(self, proof: Proof, facts: os.stat_result, *, followed: bool) -> Redo:
+        """Complete the new file with what stays behind the last lapsed line, and say what the commit will do.
+
+        Where writers are followed, a line that is not ended yet is left to come with the late ones.
+        """
+        lift, judged = self._lift, self._extent.size
+        removal = self._task.removable and not followed and not lift.stays and facts.st_size == judged
+        size = self._whole_lines(facts.st_size) if followed else facts.st_size
+        new = None if removal else self._new_file(size)
         return Redo(
             log=self._name,
             slice=self._slice,
             inode=self._extent.inode,
-            judged=self._extent.size,
-            consumed=facts.st_size,
-            kept=kept,
-            replacement=None if removal else self._rewrite.replacement(),
+            judged=judged,
+            consumed=size,
+            kept=0 if new is None else new.size - max(0, size - judged),
+            replacement=None if new is None else new.replacement(),
             mode=facts.st_mode & 0o7777,
             uid=facts.st_uid,
             gid=facts.st_gid,
             disposal=self._disposal(proof, Method.FILE_REMOVAL if removal else Method.FILE_REWRITE),
         )
+
+    def _new_file(self, size: int) -> Rewrite:
+        """The new file, complete with everything below *size* of the log that stays."""
+        lift = self._lift
+        fresh = lift.working is None
+        new = lift.new_file()
+        if fresh:
+            new.end_content()
+        new.copy(self._descriptor, lift.end if lift.plain else self._extent.size, size)
+        new.complete(self._descriptor)
+        return new
+
+    def _whole_lines(self, size: int) -> int:
+        """Where the last whole line below *size* ends, at least where the last lapsed one does."""
+        if not self._lift.plain:
+            return size
+        with translated("read it", self._extent.path):
+            return max(self._lift.end, line_start(self._descriptor, size))
 
     def _disposal(self, proof: Proof, method: Method) -> Disposal:
         rules = {outcome.code: outcome.rule for outcome in self._piece.selection.outcomes if outcome.rule is not None}
@@ -194,10 +356,8 @@ class JsonlTake:
             proof=proof,
         )
 
-    def _decide(self, redo: Redo) -> None:
-        """The commit: the old file gets a second name, then the journal is there, durably."""
-        with translated("give it a second name", self._extent.path):
-            os.link(self._extent.path, self._own(Kind.ASIDE), follow_symlinks=False)
+    def _decide(self, redo: Journalled) -> None:
+        """The commit: the journal is there, durably."""
         try:
             publish(self._folder, redo)
         except OSError as error:
@@ -205,15 +365,10 @@ class JsonlTake:
                 raise store_error("write the journal", self._own(Kind.JOURNAL), error) from error
             raise self._unknown(error) from error
 
-    def _finish(self, redo: Redo) -> None:
+    def _finish(self, step: Callable[[], object]) -> None:
+        """Do what the journal says, which is there by now."""
         try:
-            put_in_place(self._folder, redo)
-        except (OSError, StoreError) as error:
-            raise self._unknown(error) from error
-
-    def _finish_late(self, redo: Redo) -> None:
-        try:
-            drain(self._folder, redo, patience=PATIENCE)
+            step()
         except (OSError, StoreError) as error:
             raise self._unknown(error) from error
 
@@ -225,39 +380,13 @@ class JsonlTake:
 
     def close(self) -> None:
         """Remove what was prepared, unless the journal says that it is needed."""
-        if self._rewrite is None:
-            return
+        working = self._lift.working
         if inode_of(self._own(Kind.JOURNAL)) is not None:
-            self._rewrite.close()
+            if working is not None:
+                working.close()
             return
         for kind in (Kind.ASIDE, Kind.JOURNAL_DRAFT):
             with translated("remove a working file", self._own(kind)):
                 self._own(kind).unlink(missing_ok=True)
-        self._rewrite.discard()
-
-
-def working_slice(piece: Slice) -> str:
-    """What the names of a slice's working files carry: run, slice, and a short form of the ledger."""
-    owner = piece.facts.owner
-    return f"{owner.run}-{piece.name}-{sha256(owner.ledger.encode())[:8]}"
-
-
-def _check_proof(proof: Proof, piece: Slice, content: ContentDigest) -> None:
-    """See that a proof is for exactly what was yielded, one for each archive.
-
-    Raises:
-        ProofError: If it is not.
-    """
-    if isinstance(proof, Waiver):
-        if piece.destination.archives or proof.slice != piece.name:
-            raise ProofError(f"slice {piece.name}: a waiver does not stand for {piece.destination}")
-        return
-    archives = tuple(sorted(verified.archive for verified in proof))
-    if not archives or archives != piece.destination.archives:
-        raise ProofError(f"slice {piece.name} needs proofs from {piece.destination}, not from {', '.join(archives)}")
-    expected = (content.digest(),) if content.records else ()
-    for verified in proof:
-        if verified.slice != piece.name or verified.content != expected:
-            raise ProofError(f"slice {piece.name}: the proof from {verified.archive} is for other lines")
-        if sum(segment.records for segment in verified.segments) != content.records:
-            raise ProofError(f"slice {piece.name}: the segments in {verified.archive} hold another number of lines")
+        if working is not None:
+            working.discard()

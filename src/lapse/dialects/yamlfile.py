@@ -1,7 +1,7 @@
-"""One configuration file, read as the original reads it, in which every key and value knows where it stands.
+"""One configuration file, read as the originals read theirs, in which every key and value knows where it stands.
 
-The form is YAML 1.1, so that plug-ins find the values they know. What the original lets pass to somebody's harm
-is a complaint: tags (one of them runs a command), duplicate keys, merge keys.
+The form is YAML 1.1, so that everybody finds the values they know. What the originals let pass to somebody's harm
+is a complaint: tags (one of them runs a command), duplicate keys, and merge keys unless they are asked for.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from ruamel.yaml.nodes import Node as YamlNode
 from lapse.errors import Complaint, Origin
 
 _TAG = "tag:yaml.org,2002:"
+_MERGE = f"{_TAG}merge"
 _SCALARS = {_TAG + name for name in ("str", "int", "float", "bool", "null", "timestamp", "binary")}
 _PLAIN = {*_SCALARS, _TAG + "map", _TAG + "seq"}
 _TOO_MANY = 100_000  # nodes once aliases are written out; a few nested aliases can stand for billions
@@ -106,8 +107,14 @@ def plain(node: Node) -> Any:
             return {entry.key: plain(entry.node) for entry in node.entries}
 
 
-def read(path: Path, complaints: list[Complaint]) -> Mapped:
-    """The tree of one file; without keys if the file is empty, or if a complaint was added."""
+def read(path: Path, complaints: list[Complaint], *, merging: bool = False) -> Mapped:
+    """The tree of one file; without keys if the file is empty, or if a complaint was added.
+
+    Arguments:
+        path: The file.
+        complaints: Gets everything that is wrong with it.
+        merging: Whether ``<<`` takes keys over from another mapping; else it is a complaint.
+    """
     file = str(path)
     nothing = Mapped((), Origin(file, 1, 1))
     try:
@@ -121,7 +128,7 @@ def read(path: Path, complaints: list[Complaint]) -> Mapped:
         what = f"this is not UTF-8 text: byte 0x{error.object[error.start]:02x}"
         complaints.append(Complaint(Origin(file, line, 1), what, "Save the file as UTF-8."))
         return nothing
-    root = _parsed(text, file, complaints)
+    root = _parsed(text, file, complaints, merging=merging)
     if root is None or isinstance(root, Mapped):
         return root or nothing
     kind = "a list" if isinstance(root, Listing) else "a single value"
@@ -129,7 +136,7 @@ def read(path: Path, complaints: list[Complaint]) -> Mapped:
     return nothing
 
 
-def _parsed(text: str, file: str, complaints: list[Complaint]) -> Node | None:
+def _parsed(text: str, file: str, complaints: list[Complaint], *, merging: bool) -> Node | None:
     yaml = YAML(typ="safe", pure=True)
     yaml.version = (1, 1)
     yaml.composer.warn_double_anchors = False
@@ -137,7 +144,7 @@ def _parsed(text: str, file: str, complaints: list[Complaint]) -> Node | None:
         root = yaml.compose(text)
         if root is None or root.tag == f"{_TAG}null":
             return None
-        return _Builder(file, yaml, complaints).node(root)
+        return _Builder(file, yaml, complaints, merging=merging).node(root)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         origin = Origin(file, mark.line + 1, mark.column + 1) if mark else Origin(file, 1, 1)
@@ -153,10 +160,11 @@ def _parsed(text: str, file: str, complaints: list[Complaint]) -> Node | None:
 class _Builder:
     """Turns YAML nodes into ours, and notes what is wrong on the way."""
 
-    def __init__(self, file: str, yaml: YAML, complaints: list[Complaint]) -> None:
+    def __init__(self, file: str, yaml: YAML, complaints: list[Complaint], *, merging: bool) -> None:
         self._file = file
         self._yaml = yaml
         self._complaints = complaints
+        self._merging = merging
         self._open: set[int] = set()
         self._count = 0
 
@@ -181,7 +189,9 @@ class _Builder:
     def _built(self, node: YamlNode, origin: Origin) -> Node:
         match node:
             case MappingNode():
-                return Mapped(tuple(self._entries(node)), origin)
+                entries = {entry.key: entry for entry in self._entries(node)}
+                merged = [entry for each in self._merged(node) for entry in each.entries]
+                return Mapped(tuple(({entry.key: entry for entry in reversed(merged)} | entries).values()), origin)
             case SequenceNode():
                 return Listing(tuple(self.node(item) for item in node.value), origin)
             case ScalarNode():
@@ -189,11 +199,20 @@ class _Builder:
             case _:
                 raise TypeError(f"{type(node).__name__} is no node of YAML")
 
+    def _merged(self, node: MappingNode) -> Iterator[Mapped]:
+        """The mappings that keys are taken over from, those first that count first."""
+        for key, value in node.value:
+            if self._merging and key.tag == _MERGE:
+                found = self.node(value)
+                yield from (each for each in getattr(found, "items", (found,)) if isinstance(each, Mapped))
+
     def _entries(self, node: MappingNode) -> Iterator[Entry]:
         seen: dict[str, Origin] = {}
         for key, value in node.value:
             origin = self._origin(key)
-            if not isinstance(key, ScalarNode) or key.tag == f"{_TAG}merge":
+            if self._merging and key.tag == _MERGE:
+                continue
+            if not isinstance(key, ScalarNode) or key.tag == _MERGE:
                 self._complain(origin, "a key must be one word or name", "Write the keys out.")
                 continue
             name = str(key.value)

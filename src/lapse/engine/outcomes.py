@@ -1,0 +1,156 @@
+"""What a run leaves behind for `lapse status`: how it ended for each dataset, and what was found there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from lapse import clock
+from lapse.engine.session import Session
+from lapse.errors import ExitCode, LapseError, StateError
+from lapse.instant import Nanos
+from lapse.model.period import Kind, Period
+from lapse.model.plan import DatasetPlan
+from lapse.model.policy import Dataset
+from lapse.model.report import DatasetReport, RunReport, Status
+from lapse.model.selection import Verdict, resolve
+from lapse.model.status import Ended, Measured, Overdue, PastRun
+from lapse.state.runs import LastRuns
+
+_REFUSALS = (ExitCode.REFUSED, ExitCode.LEASED)
+
+
+@dataclass(slots=True)
+class Seen:
+    """What a run has found so far, for the case that it fails before it can say so itself.
+
+    Attributes:
+        datasets: The chosen ones.
+        plans: By dataset, what a look at its store found.
+    """
+
+    datasets: tuple[Dataset, ...] = ()
+    plans: dict[str, DatasetPlan] = field(default_factory=dict)
+
+
+@contextmanager
+def remembered_failure(session: Session, name: str) -> Iterator[Seen]:
+    """Remember the run *name* for its datasets if the block fails before there is a report; and tell that it did.
+
+    A run that meets another one is not remembered: that one is the last run.
+    """
+    seen, began = Seen(), clock.monotonic()
+    try:
+        yield seen
+    except (LapseError, KeyboardInterrupt) as error:
+        known = error if isinstance(error, LapseError) else _interrupted()
+        if known.exit_code is not ExitCode.LEASED:
+            _remember(session, {each.name: _failed(session, name, seen, each, known) for each in seen.datasets})
+        seconds = round(clock.monotonic() - began, 3)
+        ended = "run.failed" if known.exit_code not in _REFUSALS else "run.refused"
+        session.tell(ended, run=name, exit=int(known.exit_code), error=str(known), seconds=seconds)
+        raise
+
+
+def _interrupted() -> LapseError:
+    return LapseError(
+        "it was interrupted before it could end by itself", hint="Run again: it goes on where it stopped."
+    )
+
+
+def remember_report(session: Session, report: RunReport) -> tuple[str, ...]:
+    """Remember how a run ended for its datasets; a warning if that fails, since nothing else needs it."""
+    return _remember(session, {each.dataset: _past_run(session, report, each) for each in report.datasets})
+
+
+def _remember(session: Session, runs: Mapping[str, PastRun]) -> tuple[str, ...]:
+    try:
+        LastRuns(session.folders.root).add({session.state_name(name): run for name, run in runs.items()})
+    except StateError as error:
+        return (f"`lapse status` will not show this run: {error}",)
+    return ()
+
+
+def _failed(session: Session, name: str, seen: Seen, dataset: Dataset, error: LapseError) -> PastRun:
+    plan = seen.plans.get(dataset.name)
+    return PastRun(
+        run=name,
+        began=session.real_now,
+        at=clock.real_now(),
+        ended=Ended.REFUSED if error.exit_code is ExitCode.REFUSED else Ended.FAILED,
+        exit=error.exit_code,
+        trouble=str(error),
+        hint=error.hint,
+        measured=None if plan is None else measured(session, dataset, plan),
+    )
+
+
+def _past_run(session: Session, report: RunReport, ended: DatasetReport) -> PastRun:
+    dataset = session.policy.datasets[ended.dataset]
+    found = None if ended.plan is None else measured(session, dataset, ended.plan)
+    return PastRun(
+        run=report.run,
+        began=session.real_now,
+        at=clock.real_now(),
+        ended=Ended(ended.status.value),
+        exit=report.exit_code,
+        records=ended.records,
+        size=ended.size,
+        seconds=ended.seconds,
+        trouble=None if ended.trouble is None else ended.trouble.message,
+        hint=None if ended.trouble is None else ended.trouble.hint,
+        measured=None if found is None else _afterwards(found, ended),
+    )
+
+
+def _afterwards(found: Measured, ended: DatasetReport) -> Measured:
+    """What is there after the run: nothing overdue if all of it went; else it may be what was found before."""
+    left = replace(
+        found,
+        records=max(0, found.records - ended.records),
+        size=max(0, found.size - ended.size),
+        remaining=ended.remaining or 0,
+    )
+    if left.remaining or ended.status is Status.INCOMPLETE:
+        return left
+    return replace(left, overdue=tuple(replace(each, deadline=None, records=0) for each in found.overdue))
+
+
+def measured(session: Session, dataset: Dataset, plan: DatasetPlan) -> Measured:
+    """What a look at the store of *dataset* found, as deadlines."""
+    floors = _floors_on_all(session, dataset)
+    return Measured(
+        at=clock.real_now(),
+        records=plan.records(),
+        size=plan.size(),
+        overdue=tuple(
+            _overdue(plan, rule.index, str(rule), periods=(rule.keep, *floors))
+            for rule in dataset.rules
+            if rule.keep.kind is not Kind.FOREVER
+        ),
+        doubtful=plan.records(Verdict.DOUBTFUL),
+        held=plan.records(Verdict.HELD),
+        remaining=plan.records(Verdict.LAPSED),
+    )
+
+
+def _overdue(plan: DatasetPlan, index: int, rule: str, *, periods: Sequence[Period]) -> Overdue:
+    lapsed = [g.tally for g in plan.groups if g.outcome.verdict is Verdict.LAPSED and g.outcome.rule == index]
+    oldest = min((tally.oldest for tally in lapsed if tally.oldest is not None), default=None)
+    deadline = None if oldest is None else _latest(period.deadline(oldest) for period in periods)
+    return Overdue(rule=rule, deadline=deadline, records=sum(tally.records for tally in lapsed))
+
+
+def _latest(deadlines: Iterable[Nanos | None]) -> Nanos | None:
+    found = tuple(deadlines)
+    return None if None in found else max(each for each in found if each is not None)
+
+
+def _floors_on_all(session: Session, dataset: Dataset) -> tuple[Period, ...]:
+    """Periods of the floors that match every record of *dataset*; others may not have kept the oldest one."""
+    return tuple(
+        floor.at_least
+        for floor in session.policy.floors
+        if floor.dataset in (None, dataset.name) and not resolve(floor.match, dataset).conditions
+    )

@@ -1,0 +1,204 @@
+"""How everything stands between runs, from Lapse's own state; records are looked at only if that is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from lapse import clock
+from lapse.engine.growth import growth as growing
+from lapse.engine.holding import lost_holds
+from lapse.engine.outcomes import measured
+from lapse.engine.planning import plan
+from lapse.engine.remembered import remember
+from lapse.engine.retuning import pace_warnings, stop_warnings
+from lapse.engine.session import Session
+from lapse.errors import LapseError
+from lapse.instant import SECOND, Nanos, rfc3339
+from lapse.model.bytesize import size_text
+from lapse.model.policy import Schedule
+from lapse.model.span import days_and_hours
+from lapse.model.status import DatasetStatus, Growth, Overdue, Past, Problem, ProblemKind, StatusReport
+from lapse.state.checkpoints import latest
+from lapse.state.journal import unsettled
+from lapse.state.runs import LastRuns
+from lapse.state.working import working
+
+_UNSCHEDULED = 26 * 3600 * SECOND
+"""Without a schedule, records so long past their deadline are a problem: a nightly run has missed them."""
+
+
+def status(session: Session, *, survey: bool = False, growth: Mapping[str, Growth] | None = None) -> StatusReport:
+    """How everything stands.
+
+    Arguments:
+        session: Whose policy and state it is about.
+        survey: Whether to look at every store, read-only, instead of telling what the last run found.
+        growth: How datasets grow, as far as somebody knows. None looks at the sizes of log files.
+
+    Raises:
+        LapseError: If the state cannot be read, or with *survey* a store.
+    """
+    past, alive = remember(session.ledger), working(session.folders.root)
+    pending, ran = _pending(session, alive), LastRuns(session.folders.root).all()
+    datasets = tuple(
+        DatasetStatus(
+            dataset=name,
+            store=dataset.shown,
+            past=_past(session, name, ran.get(session.state_name(name), Past()), survey=survey),
+            missed=_missed(session, name, ran.get(session.state_name(name), Past())),
+            total_records=past.totals.get(name, 0),
+            pending=pending.get(name, 0),
+            growth=growing(session, dataset) if growth is None else growth.get(name),
+        )
+        for name, dataset in session.policy.datasets.items()
+    )
+    head, archives = session.ledger.head(), _checkpoints(session)
+    entries = 0 if head is None else head.n + 1
+    return StatusReport(
+        policy=session.scope,
+        now=session.now,
+        datasets=datasets,
+        next_run=_next_run(session),
+        working=tuple(sorted(alive)),
+        holds=tuple(hold.matter for hold in session.holds() if hold.active(session.now)),
+        ledger=session.ledger.ledger_id,
+        ledger_entries=entries,
+        head=None if head is None else head.hash,
+        archives=archives,
+        problems=(
+            *(problem for each in datasets for problem in _problems(session, each)),
+            *_lost_holds(session),
+            *_cut_tails(archives, entries),
+        ),
+        warnings=(*_anchor_warnings(archives, entries), *pace_warnings(session), *stop_warnings(session)),
+    )
+
+
+def _pending(session: Session, alive: frozenset[str]) -> Mapping[str, int]:
+    """Open slices of runs that are gone, by dataset."""
+    pending: dict[str, int] = {}
+    for piece in unsettled(session.folders.root):
+        name = piece.intent.dataset
+        mine = session.policy.datasets.get(name)
+        if mine is not None and mine.store_id == piece.intent.store and piece.intent.run not in alive:
+            pending[name] = pending.get(name, 0) + 1
+    return pending
+
+
+def _past(session: Session, name: str, past: Past, *, survey: bool) -> Past:
+    if not survey:
+        return past
+    (found,) = plan(session, [name]).datasets
+    return replace(past, measured=measured(session, session.policy.datasets[name], found))
+
+
+def _missed(session: Session, name: str, past: Past) -> tuple[Nanos, ...]:
+    schedule = session.policy.schedule
+    if schedule is None:
+        return ()
+    since = past.success.began if past.success is not None else _in_service(session, name, past)
+    return schedule.missed(since=since, now=session.real_now, local=clock.local_zone())
+
+
+def _in_service(session: Session, name: str, past: Past) -> Nanos:
+    """Since when runs can be expected of a dataset that never had a success: its file says when it was written."""
+    origin = session.policy.datasets[name].origin()
+    try:
+        written = session.real_now if origin is None else Nanos(Path(origin.file).stat().st_mtime_ns)
+    except OSError:  # it was there a moment ago, when the policy was read
+        written = session.real_now
+    return written if past.last is None else min(written, past.last.began)
+
+
+def _next_run(session: Session) -> Nanos | None:
+    schedule = session.policy.schedule
+    return None if schedule is None else schedule.next_after(session.real_now, local=clock.local_zone())
+
+
+def _problems(session: Session, each: DatasetStatus) -> Iterator[Problem]:
+    name, again, last = each.dataset, f"lapse run {each.dataset}", each.past.last
+    if each.missed:
+        yield Problem(kind=ProblemKind.MISSED, dataset=name, message=_missed_text(session, each), fix=again)
+    if last is not None and not last.ended.is_success:
+        what = f"the last run, {rfc3339(_whole(last.began))}, ended {last.ended.value}: {last.trouble}"
+        look = f"lapse run --dry-run {name}"
+        yield Problem(kind=ProblemKind.FAILED, dataset=name, message=f"{name}: {what}", fix=look)
+    for overdue in each.past.measured.overdue if each.past.measured else ():
+        if overdue.deadline is not None and overdue.deadline < _bearable(session):
+            yield Problem(
+                kind=ProblemKind.OVERDUE, dataset=name, message=f"{name}: {_overdue_text(session, overdue)}", fix=again
+            )
+    if each.pending:
+        slices = "a slice" if each.pending == 1 else f"{each.pending} slices"
+        what = f"{name}: {slices} of an interrupted run are not settled"
+        yield Problem(kind=ProblemKind.UNSETTLED, dataset=name, message=what, fix=again)
+    if each.growth is not None and each.growth.over:
+        what = (
+            f"{name}: {size_text(each.growth.size)} are more than the {size_text(each.growth.warn_at or 0)} to warn at"
+        )
+        yield Problem(kind=ProblemKind.GROWTH, dataset=name, message=what, fix=f"lapse plan {name}")
+
+
+def _missed_text(session: Session, each: DatasetStatus) -> str:
+    schedule = session.policy.schedule
+    count = "a run was" if len(each.missed) == 1 else f"{len(each.missed):,} runs were"
+    due = "" if schedule is None else f", {schedule.text}"
+    return f"{each.dataset}: {count} missed, due since {rfc3339(each.missed[0])}{due}"
+
+
+def _overdue_text(session: Session, overdue: Overdue) -> str:
+    count = "a record is" if overdue.records == 1 else f"{overdue.records:,} records are"
+    return f"{count} past the deadline of {overdue.rule}, the oldest by {days_and_hours(overdue.seconds(session.now))}"
+
+
+def _bearable(session: Session) -> Nanos:
+    """The deadline from which on a record need not be gone by now: a run that should be over came before it."""
+    schedule: Schedule | None = session.policy.schedule
+    if schedule is None:
+        return Nanos(session.now - _UNSCHEDULED)
+    over = Nanos(session.now - round((schedule.jitter + schedule.slack) * SECOND))
+    return schedule.last_until(over, local=clock.local_zone())
+
+
+def _whole(instant: Nanos) -> Nanos:
+    return Nanos(instant - instant % SECOND)
+
+
+def _checkpoints(session: Session) -> Mapping[str, int | None]:
+    found: dict[str, int | None] = {}
+    for name, target in session.targets.items():
+        try:
+            newest = latest(target, session.ledger.ledger_id) if session.ledger.ledger_id else None
+        except LapseError:
+            newest = None
+        found[name] = None if newest is None else newest.n
+    return found
+
+
+def _lost_holds(session: Session) -> Iterator[Problem]:
+    for hold in lost_holds(session, session.holds()):
+        what = f"hold {hold.matter} is recorded but not found as it was: the next run will stop"
+        yield Problem(kind=ProblemKind.HOLDS, dataset=None, message=what, fix="lapse hold list")
+
+
+def _cut_tails(archives: Mapping[str, int | None], entries: int) -> Iterator[Problem]:
+    for name, n in archives.items():
+        if n is not None and n > entries:
+            what = f"archive {name} remembers {n} ledger entries, here are {entries}: the tail was cut"
+            yield Problem(kind=ProblemKind.LEDGER, dataset=None, message=what, fix="lapse ledger verify")
+
+
+def _anchor_warnings(archives: Mapping[str, int | None], entries: int) -> Sequence[str]:
+    if not entries:
+        return ()
+    if not archives:
+        return ("the policy has no archive: a cut tail of the ledger could not be detected",)
+    warnings = []
+    for name, n in archives.items():
+        if n is None:
+            warnings.append(f"archive {name} has no checkpoint that can be read: a cut tail could not be detected")
+        elif n < entries:
+            warnings.append(f"archive {name} has a checkpoint of {n} entries, the ledger has {entries}: run again")
+    return warnings

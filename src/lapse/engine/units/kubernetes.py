@@ -1,0 +1,149 @@
+"""A CronJob for Kubernetes, with the policy in a ConfigMap and claims for what Lapse itself keeps.
+
+Inside, everything lies where it lies here, so that the policy means the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from lapse.engine.units.needs import Needs
+from lapse.engine.units.yamltext import yaml_text
+from lapse.errors import UsageError
+
+Object: TypeAlias = dict[str, Any]
+
+_NOBODY = 65532  # no user of any image; files of the claims belong to its group
+_STATE = Path("/var/lib/lapse")
+_ROOM = "10Gi"
+
+
+def kubernetes_manifest(needs: Needs, *, image: str) -> str:
+    """ConfigMap, claims and CronJob as one YAML text.
+
+    Raises:
+        UsageError: If the arguments write a file, which nobody would find.
+    """
+    if needs.outputs:
+        hint = "Leave `--metrics` out: `lapse status --json` answers from where the state is."
+        raise UsageError("a job in Kubernetes leaves no file behind", hint=hint)
+    head = [
+        f"{needs.schedule.text}. Apply it with: kubectl apply -f FILE",
+        *(f"Claim {name} must be the one that holds {folder}." for name, folder in _store_claims(needs)),
+    ]
+    if needs.variables:
+        head.append(f"Secret {needs.name}-env must have: {', '.join(needs.variables)}.")
+    return yaml_text([_config_map(needs), *_claims(needs), _cron_job(needs, image)], head=head)
+
+
+def _config_map(needs: Needs) -> Object:
+    texts = {_key(file): (needs.policy.parent / file).read_text(encoding="utf-8") for file in needs.files}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": _named(needs, "policy"), "data": texts}
+
+
+def _key(file: Path) -> str:
+    """A key that a ConfigMap may have; it is mounted as the file itself."""
+    return str(file).replace("/", "-")
+
+
+def _claims(needs: Needs) -> Iterator[Object]:
+    """Claims for the state and the archives: what nobody else makes."""
+    for name in ("state", *(f"archive-{number}" for number, _ in enumerate(needs.archives, 1))):
+        yield {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": _named(needs, name),
+            "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": _ROOM}}},
+        }
+
+
+def _store_claims(needs: Needs) -> list[tuple[str, Path]]:
+    return [(f"{needs.name}-store-{number}", folder) for number, folder in enumerate(needs.stores, 1)]
+
+
+def _cron_job(needs: Needs, image: str) -> Object:
+    schedule = needs.schedule
+    spec: Object = {
+        "schedule": schedule.cron,
+        "timeZone": schedule.zone or "Etc/UTC",
+        "concurrencyPolicy": "Forbid",
+        "startingDeadlineSeconds": max(60, round(schedule.slack)),
+        "successfulJobsHistoryLimit": 3,
+        "failedJobsHistoryLimit": 3,
+        # Running it again is the recovery procedure, but a guard's refusal is no better the second time.
+        "jobTemplate": {"spec": {"backoffLimit": 0, "template": {"spec": _pod(needs, image)}}},
+    }
+    return {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": needs.name}, "spec": spec}
+
+
+def _pod(needs: Needs, image: str) -> Object:
+    return {
+        "restartPolicy": "Never",
+        "terminationGracePeriodSeconds": 600,
+        "automountServiceAccountToken": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": _NOBODY,
+            "runAsGroup": _NOBODY,
+            "fsGroup": _NOBODY,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_container(needs, image)],
+        "volumes": list(_volumes(needs)),
+    }
+
+
+def _container(needs: Needs, image: str) -> Object:
+    jitter = needs.schedule.jitter
+    return {
+        "name": "lapse",
+        "image": image,
+        "command": ["lapse", "--policy", str(needs.policy), "run", *needs.arguments],
+        **({"args": ["--jitter", f"{jitter:.0f}s"]} if jitter else {}),
+        "env": list(_environment(needs)),
+        "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "2Gi"}},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": list(_mounts(needs)),
+    }
+
+
+def _environment(needs: Needs) -> Iterator[Object]:
+    yield {"name": "LAPSE_STATE_DIR", "value": str(_STATE)}
+    for name in needs.variables:
+        yield {"name": name, "valueFrom": {"secretKeyRef": {"name": f"{needs.name}-env", "key": name}}}
+
+
+def _mounts(needs: Needs) -> Iterator[Object]:
+    yield {"name": "state", "mountPath": str(_STATE)}
+    for number, folder in enumerate(needs.archives, 1):
+        yield {"name": f"archive-{number}", "mountPath": str(folder)}
+    for number, folder in enumerate(needs.stores, 1):
+        yield {"name": f"store-{number}", "mountPath": str(folder)}
+    for file in needs.files:
+        path = needs.policy.parent / file
+        yield {"name": "policy", "mountPath": str(path), "subPath": _key(file), "readOnly": True}
+    yield {"name": "tmp", "mountPath": "/tmp"}  # noqa: S108 - an empty folder of its own
+
+
+def _volumes(needs: Needs) -> Iterator[Object]:
+    yield {"name": "policy", "configMap": {"name": f"{needs.name}-policy"}}
+    yield _claimed("state", f"{needs.name}-state")
+    for number, _ in enumerate(needs.archives, 1):
+        yield _claimed(f"archive-{number}", f"{needs.name}-archive-{number}")
+    for number, (claim, _) in enumerate(_store_claims(needs), 1):
+        yield _claimed(f"store-{number}", claim)
+    yield {"name": "tmp", "emptyDir": {}}
+
+
+def _claimed(name: str, claim: str) -> Object:
+    return {"name": name, "persistentVolumeClaim": {"claimName": claim}}
+
+
+def _named(needs: Needs, suffix: str) -> Object:
+    return {"name": f"{needs.name}-{suffix}"}

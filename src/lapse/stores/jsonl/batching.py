@@ -1,0 +1,58 @@
+"""Many small files judged at once, as if their lines stood one after the other in one."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import accumulate
+
+import numpy as np
+
+from lapse.stores.jsonl.bulk import Bulk, Together
+from lapse.stores.jsonl.parts import FilePart
+from lapse.stores.jsonl.scanning import Counts
+
+
+class Batch:
+    """Whole lines of some files, until there are enough of them to be judged at once."""
+
+    def __init__(self, bulk: Bulk, counts: Counts) -> None:
+        self._bulk = bulk
+        self._counts = counts
+        self._parts: list[FilePart] = []
+        self._lines: list[int] = []
+        self._data: list[bytes] = []
+        self.size = 0
+        """Bytes that wait."""
+
+    def add(self, part: FilePart, data: bytes) -> None:
+        """Take in a file's whole lines. Its part is told how many they are at once, and all else by `flush`."""
+        if data:
+            lines = data.count(b"\n")
+            part.lines += lines
+            self._parts.append(part)
+            self._lines.append(lines)
+            self._data.append(data)
+            self.size += len(data)
+
+    def flush(self) -> None:
+        """Judge what waits."""
+        ends = list(accumulate(self._lines))
+        base = 0
+        for judgement in self._bulk.judge(b"".join(self._data)) if self._data else ():
+            self._share(judgement, base, ends)
+            for item in judgement.sums():
+                self._counts.add_sum(item)
+            base += judgement.records
+        self._parts, self._lines, self._data, self.size = [], [], [], 0
+
+    def _share(self, judgement: Together, base: int, ends: Sequence[int]) -> None:
+        """Tell each file what its lines are; *base* is the number of the first line, *ends* where each file's end."""
+        codes = np.asarray(judgement.codes)
+        whose = np.searchsorted(ends, np.arange(base, base + len(codes)), side="right")
+        for code in np.unique(codes).tolist():
+            for place in np.unique(whose[codes == code]).tolist():
+                self._parts[place].sizes.setdefault(code, 0)
+        for number, kind in judgement.doubts():
+            place = bisect_right(ends, base + number)
+            self._parts[place].doubt(kind, base + number - ends[place] + self._lines[place])

@@ -1,0 +1,64 @@
+"""Judged lines in, sums of blocks of them out, while a file is read."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+
+from lapse.stores.jsonl.blocksums import Block, BlockBuilder
+from lapse.stores.jsonl.judgement import Judgement
+from lapse.stores.jsonl.lines import Shape
+from lapse.stores.jsonl.summing import Sum
+
+
+class BlockCutter:
+    """Cuts a file into blocks of whole lines; what has no line end is in none of them."""
+
+    def __init__(self, start: int, size: int) -> None:
+        """Blocks of about *size* bytes, the first of which begins at offset *start*."""
+        self._size = size
+        self._builder = BlockBuilder(start)
+        self._ended = True
+        self._blocks: list[Block] = []
+        self._sizes: dict[int, int] = {}
+
+    def add(self, judgement: Judgement, shape: Shape) -> Iterator[Sum]:
+        """Take in the next lines, and give back their sums."""
+        if shape in (Shape.TORN, Shape.LONG):
+            self._close()  # what comes now may have no end
+        self._ended = bytes(judgement.data[-1:]) == b"\n"
+        doubts = list(judgement.doubts())
+        first = start = 0
+        while first < len(judgement.ends):
+            last = self._upto(judgement.ends, start)
+            end = int(judgement.ends[last - 1])
+            sums = list(judgement.sums(first, last))
+            self._builder.add(
+                sums,
+                [(number - first, kind) for number, kind in doubts if first <= number < last],
+                size=end - start,
+                lines=last - first if shape is Shape.WHOLE else judgement.records,
+            )
+            for item in sums:
+                self._sizes[item.code] = self._sizes.get(item.code, 0) + item.size
+            yield from sums
+            if self._ended and (self._builder.size >= self._size or shape is not Shape.WHOLE):
+                self._close()
+            first, start = last, end
+
+    def blocks(self) -> list[Block]:
+        """The blocks of everything so far that has a line end."""
+        if self._ended:
+            self._close()
+        return self._blocks
+
+    def _upto(self, ends: Sequence[int], start: int) -> int:
+        """The number of the line behind the one with which the block is full."""
+        room = max(1, self._size - self._builder.size)
+        return min(bisect_left(ends, start + room) + 1, len(ends))
+
+    def _close(self) -> None:
+        if self._builder.size:
+            built = self._builder.built()
+            self._blocks.append(Block(built, self._sizes))
+            self._builder, self._sizes = BlockBuilder(built.end), {}

@@ -1,0 +1,211 @@
+"""A block of lines in, the outcome of each out, told of all at once: as `Judge` tells it, line by line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import cast
+
+import numpy as np
+import stringzilla as sz
+
+from lapse.stores.jsonl.bulkfields import BulkReader, Column, Lines, Plain
+from lapse.stores.jsonl.bulkgroups import combinations
+from lapse.stores.jsonl.bulktimes import Mask, number_instants, text_instants
+from lapse.stores.jsonl.bytescan import Ints, line_ends
+from lapse.stores.jsonl.deciding import Group, Timeline
+from lapse.stores.jsonl.fields import Doubtful
+from lapse.stores.jsonl.judgement import sum_of
+from lapse.stores.jsonl.judging import Judge, Judged, instant_of
+from lapse.stores.jsonl.lines import Line, Shape
+from lapse.stores.jsonl.summing import UNUSED, Sum
+
+_LEAST, _MOST = -(2**63), 2**63 - 1
+_REMEMBERED_TIMES = 4096
+_MOST_LINES = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """What was told of lines together.
+
+    Attributes:
+        groups: The groups that they are in.
+        stretches: In how many stretches of time a group can be.
+        kinds: The number of each line's group times *stretches*, plus the stretch that its time is in. -1 for an
+            odd line.
+        codes: The outcome of each line.
+        instants: The time of each line; 0 for an odd one.
+    """
+
+    groups: Sequence[Group]
+    stretches: int
+    kinds: Ints
+    codes: Ints
+    instants: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class _Odd:
+    """A line that was judged by itself."""
+
+    line: Line
+    judged: Judged
+
+
+class Together:
+    """Lines that were judged together."""
+
+    def __init__(self, judge: Judge, lines: Lines, decided: _Decided, odd: Mapping[int, _Odd]) -> None:
+        self._judge = judge
+        self._lines = lines
+        self._decided = decided
+        self._odd = odd
+
+    @property
+    def data(self) -> bytes | memoryview:
+        """The lines, byte for byte."""
+        return self._lines.data
+
+    @property
+    def records(self) -> int:
+        """How many lines they are."""
+        return len(self._lines.ends)
+
+    @property
+    def ends(self) -> Sequence[int]:
+        """Where each line ends."""
+        return cast("Sequence[int]", self._lines.ends)
+
+    @property
+    def codes(self) -> Sequence[int]:
+        """The outcome of each line."""
+        return cast("Sequence[int]", self._decided.codes)
+
+    def doubts(self) -> Iterator[tuple[int, Doubtful]]:
+        """The lines that could not be judged."""
+        for number, odd in self._odd.items():
+            if odd.judged.doubt is not None:
+                yield number, odd.judged.doubt
+
+    def sums(self, first: int = 0, last: int | None = None) -> Iterator[Sum]:
+        """The lines added up, by values and stretch of time; odd ones each by itself."""
+        for number, odd in self._odd.items():
+            if first <= number and (last is None or number < last):
+                yield sum_of(self._judge, odd.line, odd.judged)
+        kinds = self._decided.kinds[first:last]
+        if not len(kinds):
+            return
+        columns = [self._lengths[first:last], self._decided.instants[first:last], self._numbers[first:last]]
+        starts = np.zeros(1, np.int64)
+        if (kinds != kinds[0]).any():
+            order = np.argsort(kinds, kind="stable")
+            kinds, columns = kinds[order], [column[order] for column in columns]
+            starts = np.flatnonzero(np.concatenate(([True], kinds[1:] != kinds[:-1])))
+        yield from self._summed(kinds[starts], np.diff(starts, append=len(kinds)), starts, columns)
+
+    def _summed(self, kinds: Ints, records: Ints, starts: Ints, columns: Sequence[Ints]) -> Iterator[Sum]:
+        lengths, instants, numbers = columns
+        rows = zip(
+            kinds.tolist(),
+            records.tolist(),
+            np.add.reduceat(lengths, starts).tolist(),
+            np.minimum.reduceat(instants, starts).tolist(),
+            np.maximum.reduceat(instants, starts).tolist(),
+            np.add.reduceat(numbers, starts).tolist(),  # numbers have 44 bits: a million of them have 64
+            strict=True,
+        )
+        for kind, count, size, oldest, newest, checksum in rows:
+            if kind >= 0:
+                place, stretch = divmod(kind, self._decided.stretches)
+                group = self._decided.groups[place]
+                yield Sum(group.codes[stretch], group.tenant, group.values, count, size, oldest, newest, checksum)
+
+    @cached_property
+    def _lengths(self) -> Ints:
+        return self._lines.ends - self._lines.starts
+
+    @cached_property
+    def _numbers(self) -> Ints:
+        text, hashed = sz.Str(self._lines.data), sz.hash
+        bounds = zip(self._lines.starts.tolist(), self._lines.ends.tolist(), strict=True)
+        numbers = np.array([hashed(text[start:end]) for start, end in bounds], np.uint64) >> np.uint64(UNUSED)
+        return numbers.view(np.int64)
+
+
+class Bulk:
+    """Judges many lines at once."""
+
+    def __init__(self, judge: Judge) -> None:
+        self._judge = judge
+        self._dataset = judge.selection.dataset
+        self._reader = BulkReader(judge.reader)
+        self._timeline = Timeline(judge)
+        self._edges = np.array([min(max(edge, _LEAST), _MOST) for edge in self._timeline.edges], np.int64)
+        self._instant = lru_cache(maxsize=_REMEMBERED_TIMES)(self._exact_instant)
+
+    def judge(self, data: bytes | memoryview) -> Iterator[Together]:
+        """The whole lines in *data*, so many at a time that memory is bounded, and what becomes of them."""
+        ends = line_ends(data)
+        start = 0
+        for first in range(0, len(ends), _MOST_LINES):
+            chosen = ends[first : first + _MOST_LINES]
+            end = int(chosen[-1])
+            yield self._judged(data[start:end], chosen - start)  # the very same bytes, if that is all
+            start = end
+
+    def _judged(self, data: bytes | memoryview, ends: Ints) -> Together:
+        starts = np.concatenate((np.zeros(1, np.int64), ends[:-1]))
+        lines = Lines(data, starts, ends)
+        plain = self._reader.read(lines)
+        instants, read = self._instants(plain.columns[self._dataset.time])
+        combined, members = combinations([plain.columns[name] for name in self._judge.deciding], plain.count)
+        groups = [self._timeline.group(values) for values in combined]
+        stretches = np.searchsorted(self._edges, instants, side="right")
+        table = np.array([group.codes for group in groups], np.int64).reshape(-1, len(self._edges) + 1)
+        places = 0 if members is None else members
+        decided = _Decided(
+            groups=groups,
+            stretches=len(self._edges) + 1,
+            kinds=self._spread(lines, plain, read, places * (len(self._edges) + 1) + stretches, -1),
+            codes=self._spread(lines, plain, read, table[places, stretches], 0),
+            instants=self._spread(lines, plain, read, instants, 0),
+        )
+        odd = {number: self._singly(lines, number) for number in np.flatnonzero(decided.kinds < 0).tolist()}
+        for number, line in odd.items():
+            decided.codes[number] = line.judged.code
+        return Together(self._judge, lines, decided, odd)
+
+    @staticmethod
+    def _spread(lines: Lines, plain: Plain, read: Mask, values: Ints, missing: int) -> Ints:
+        """What is known of lines of which the time was read, among all lines."""
+        if plain.numbers is None and read.all():
+            return values
+        spread = np.full(len(lines.ends), missing, np.int64)
+        spread[read if plain.numbers is None else plain.numbers[read]] = values[read]
+        return spread
+
+    def _singly(self, lines: Lines, number: int) -> _Odd:
+        line = Line(lines.line(number), Shape.WHOLE)
+        return _Odd(line, self._judge.judge(line))
+
+    def _instants(self, column: Column) -> tuple[Ints, Mask]:
+        """The time of each plain line, and which were read and fit into 64 bits."""
+        dataset = self._dataset
+        instants, read = np.zeros(len(column.values), np.int64), np.zeros(len(column.values), np.bool_)
+        if column.kinds == {str} and dataset.time_format.unit is None:
+            naive = dataset.zone is None and not dataset.zone_required
+            instants, read = text_instants(column.values, naive=naive)
+        elif len(column.kinds) == 1 and column.kinds <= {int, float} and dataset.time_format.unit is not None:
+            instants, read = number_instants(column.values, next(iter(column.kinds)), dataset.time_format)
+        for number in np.flatnonzero(~read).tolist():
+            value = column.values[number]
+            instant = self._instant(value) if isinstance(value, str) else None
+            if instant is not None:
+                instants[number], read[number] = instant, True
+        return instants, read
+
+    def _exact_instant(self, text: str) -> int | None:
+        found = instant_of(text, self._dataset)
+        return found if not isinstance(found, Doubtful) and _LEAST <= found <= _MOST else None

@@ -1,0 +1,147 @@
+"""The index of a dataset's files between runs: what of it still holds, and what is to be remembered next."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+
+import stringzilla as sz
+
+from lapse.canonical import digest_of
+from lapse.state.file_index import FileIndex, FileKey, Notes
+from lapse.stores.jsonl.blocksums import Block
+from lapse.stores.jsonl.codec import Encoding, encoding_of
+from lapse.stores.jsonl.deciding import Timeline
+from lapse.stores.jsonl.fileindex import FileSums, begins_a_line, decode, describe, encode, is_same, left
+from lapse.stores.jsonl.judging import Judge, used_fields
+from lapse.stores.jsonl.scanning import Extent, opened
+from lapse.stores.jsonl.trouble import translated
+
+FULL_AFTER = 30
+"""Runs that rely on the index before one reads every file again."""
+
+_VERSION = 1
+_MOST_BLANKS = 1024 * 1024
+
+
+class Memory:
+    """What is remembered of the files of a dataset, as far as one selection can use it."""
+
+    def __init__(self, index: FileIndex, judge: Judge, *, rescan: bool, learning: bool) -> None:
+        """Read the index.
+
+        Arguments:
+            index: Where it is kept.
+            judge: What decides.
+            rescan: Whether nothing of it is to be relied on.
+            learning: Whether more is to be remembered.
+        """
+        self.learning = learning
+        self._index = index
+        self.meaning = meaning_of(judge)
+        """What the notes depend on."""
+        self._notes = index.read(self.meaning)
+        self._full = rescan or not self._notes.files or self._notes.runs >= FULL_AFTER
+        self._files = {} if self._full else dict(self._notes.files)
+        self._blocks: dict[FileKey, Sequence[Block]] = {}
+        self._timeline = Timeline(judge)
+
+    def read_all(self) -> None:
+        """Rely on nothing that was remembered so far."""
+        self._full = True
+        self._files.clear()
+
+    def sums_of(self, descriptor: int, extent: Extent) -> FileSums | None:
+        """What is remembered of an open file. None if that is nothing, or no longer true.
+
+        Raises:
+            StoreError: If the file cannot be read.
+        """
+        with translated("read it", extent.path):
+            data = self._files.get(_key(descriptor))
+            sums = None if data is None else decode(data)
+            return sums if sums is not None and is_same(descriptor, sums, size=extent.size) else None
+
+    def learn(self, extent: Extent, blocks: Sequence[Block], *, complete: bool) -> None:
+        """Remember a file by these blocks.
+
+        Arguments:
+            extent: The file.
+            blocks: Its content, in order.
+            complete: Whether they are all of it; a compressed file is not remembered otherwise.
+
+        Raises:
+            StoreError: If it cannot be read.
+        """
+        with opened(extent) as descriptor, translated("read it", extent.path):
+            key, plain = _key(descriptor), encoding_of(descriptor) is Encoding.PLAIN
+            self._files.pop(key, None)
+            if blocks and (plain or complete):
+                sums = [block.sums for block in blocks]
+                self._files[key] = encode(describe(descriptor, sums, end=sums[-1].end if plain else extent.size))
+            if plain:
+                self._blocks[key] = blocks
+
+    def follow(self, before: Extent, after: Extent, gone: AbstractSet[int], *, upto: int | None) -> None:
+        """See that a removal has changed a plain file: its lines of these outcomes are *gone*.
+
+        Arguments:
+            before: The lines that were judged, in the file as it was.
+            after: The same without those that went, in the file as it is: what is in front of them, or in their
+                place, is no matter.
+            gone: The outcomes.
+            upto: Bytes that went from the head, and no others, if the removal stopped there. None if it did not.
+
+        Raises:
+            StoreError: If it cannot be read.
+        """
+        key = next((key for key in self._blocks if key.inode == before.inode), None)
+        if key is None:
+            return
+        self._files.pop(key, None)
+        blocks = self._blocks.pop(key)
+        if upto is not None:
+            # Blanks at the head may have gone as well, and some may stand there now.
+            blocks, gone = [block for block in blocks if block.sums.start >= upto + _MOST_BLANKS], frozenset()
+        blocks = left(blocks, gone, self._timeline, before=before.size, after=after.size)
+        with opened(after) as descriptor, translated("read it", after.path):
+            blocks = [block for block in blocks if begins_a_line(descriptor, block.sums.start)]
+        if blocks:
+            self.learn(after, blocks, complete=False)
+
+    def keep_only(self, extents: Sequence[Extent]) -> None:
+        """Forget the files that are not there any more."""
+        inodes = {extent.inode for extent in extents}
+        self._files = {key: data for key, data in self._files.items() if key.inode in inodes}
+
+    def save(self) -> None:
+        """Write the index.
+
+        Raises:
+            StateError: If it cannot be written.
+        """
+        runs = 0 if self._full else self._notes.runs + 1
+        self._index.write(self.meaning, Notes(self._files, runs))
+
+
+def meaning_of(judge: Judge) -> str:
+    """A digest of everything that the sums of lines depend on; the periods of the rules are no part of it."""
+    dataset = judge.selection.dataset
+    return digest_of(
+        [
+            [_VERSION, sz.__version__],  # whose hashes the checksums are made of
+            dataset.time,
+            dataset.time_format.value,
+            dataset.zone,
+            dataset.zone_required,
+            sorted(used_fields(judge.selection)),
+            list(judge.deciding),
+            dataset.tenant,
+        ]
+    )
+
+
+def _key(descriptor: int) -> FileKey:
+    facts = os.fstat(descriptor)
+    return FileKey(facts.st_dev, facts.st_ino)

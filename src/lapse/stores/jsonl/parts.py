@@ -1,0 +1,90 @@
+"""What was found in a file, or in a part of it: few values, whatever its size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from lapse.stores.jsonl.blocksums import Block, BlockSum
+from lapse.stores.jsonl.fields import Doubtful
+from lapse.stores.jsonl.judgement import Judgement
+from lapse.stores.jsonl.scanning import Counts, Doubts, Extent
+from lapse.stores.jsonl.summing import Sum
+
+_NOTHING: Mapping[int, int] = {}
+
+
+@dataclass(slots=True)
+class FilePart:
+    """What was found in a file, or in a part of it.
+
+    Attributes:
+        file: The how-manieth file of the survey it is, from 0.
+        begin: Where in the content of the file it begins.
+        lines: How many lines begin in it.
+        sizes: The outcomes that its lines have, with the bytes of these lines; 0 where they were not counted.
+        doubts: Lines that could not be judged: how many, and the first of them, from 0, by kind.
+        blocks: Sums of its blocks, in order, as far as they are to be remembered.
+    """
+
+    file: int
+    begin: int
+    lines: int = 0
+    sizes: dict[int, int] = field(default_factory=dict)
+    doubts: dict[Doubtful, tuple[int, int]] = field(default_factory=dict)
+    blocks: list[Block] = field(default_factory=list)
+
+    def add(self, judgement: Judgement, sums: Iterable[Sum], counts: Counts) -> None:
+        """Take in the next lines, with their sums."""
+        self._count(sums, counts)
+        for number, kind in judgement.doubts():
+            self.doubt(kind, self.lines + number)
+        self.lines += judgement.records
+
+    def add_block(self, block: BlockSum, sums: Iterable[Sum], counts: Counts) -> None:
+        """Take in the next lines, of which the sums are remembered."""
+        self._count(sums, counts)
+        for name, count, first in block.doubts:
+            self.doubt(Doubtful[name], self.lines + first, count=count)
+        self.lines += block.lines
+
+    def _count(self, sums: Iterable[Sum], counts: Counts) -> None:
+        for item in sums:
+            counts.add_sum(item)
+            self.sizes[item.code] = self.sizes.get(item.code, 0) + item.size
+
+    def doubt(self, kind: Doubtful, line: int, *, count: int = 1) -> None:
+        """Count lines that could not be judged, the first of which is that one."""
+        before, first = self.doubts.get(kind, (0, line))
+        self.doubts[kind] = (before + count, first)
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What was found in some files.
+
+    Attributes:
+        counts: Every line, by outcome and tenant.
+        doubts: Lines that could not be judged.
+        sizes: For each file, in order, the outcomes that its lines have, with the bytes of these lines; 0 where they
+            were not counted.
+    """
+
+    counts: Counts
+    doubts: Doubts
+    sizes: tuple[Mapping[int, int], ...]
+
+
+def put_together(extents: Iterable[Extent], counts: Counts, parts: Iterable[FilePart]) -> Survey:
+    """A survey from the parts of its files."""
+    paths = [extent.path for extent in extents]
+    doubts = Doubts()
+    sizes: list[Mapping[int, int]] = [_NOTHING] * len(paths)
+    lines = [0] * len(paths)
+    for part in sorted(parts, key=lambda part: (part.file, part.begin)):
+        before = sizes[part.file]
+        sizes[part.file] = {code: before.get(code, 0) + part.sizes.get(code, 0) for code in {**before, **part.sizes}}
+        for kind, (count, first) in part.doubts.items():
+            doubts.add(kind, paths[part.file], lines[part.file] + first + 1, count=count)
+        lines[part.file] += part.lines
+    return Survey(counts, doubts, tuple(sizes))

@@ -1,0 +1,108 @@
+"""Log files in, counts by outcome and doubts by kind out, with the outcomes that each file has; each is read once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+
+from lapse.stores.jsonl.codec import Encoding, encoding_of
+from lapse.stores.jsonl.deciding import Timeline
+from lapse.stores.jsonl.filescan import Scan, Scanned
+from lapse.stores.jsonl.judged import Judges
+from lapse.stores.jsonl.judging import Judge
+from lapse.stores.jsonl.memory import Memory
+from lapse.stores.jsonl.parts import FilePart, Survey, put_together
+from lapse.stores.jsonl.recalling import Range, Recall, learn
+from lapse.stores.jsonl.scanning import Counts, Extent, opened
+from lapse.stores.jsonl.trouble import translated
+from lapse.stores.jsonl.workers import MOST_TASKS, processors, spread
+
+_FOR_ONE = 64 * 1024 * 1024
+_TASK = 16 * 1024 * 1024
+_SEARCHED = 64 * 1024
+
+
+def survey(extents: Sequence[Extent], judge: Judge, memory: Memory | None = None) -> Survey:
+    """Judge every line of some files.
+
+    Arguments:
+        extents: The files.
+        judge: What decides.
+        memory: What is remembered of the files; what it still tells for certain is not read. None reads everything.
+
+    Raises:
+        StoreError: If a file cannot be read.
+    """
+    counts = Counts()
+    recall = Recall(Timeline(judge), counts)
+    for number, extent in enumerate(extents):
+        recall.add(number, extent, memory)
+    read = _read(recall.unread, extents, judge, counts, remembering=memory is not None and memory.learning)
+    parts = [*recall.known, *read]
+    if memory is not None and memory.learning:
+        learn(memory, extents, parts)
+    return put_together(extents, counts, parts)
+
+
+def _read(
+    unread: Sequence[Range], extents: Sequence[Extent], judge: Judge, counts: Counts, *, remembering: bool
+) -> list[FilePart]:
+    """Read some ranges, in several processes where that is worth it; their lines are added to *counts*."""
+    size = sum(each.end - each.begin for each in unread)
+    judges = Judges(judge, size=size)
+    workers = min(processors(), size // _FOR_ONE)
+    tasks = list(_tasks(unread, extents, workers=workers))
+
+    def work(number: int) -> Scanned:
+        scan = Scan(judges, remembering=remembering)
+        for each in tasks[number]:
+            scan.read(each.file, extents[each.file], begin=each.begin, end=each.end)
+        return scan.ended()
+
+    parts: list[FilePart] = []
+    for scanned in spread(len(tasks), work, workers=workers):
+        counts.merge(scanned.counts)
+        parts += scanned.parts
+    return parts
+
+
+def _tasks(unread: Sequence[Range], extents: Sequence[Extent], *, workers: int) -> Iterator[Sequence[Range]]:
+    """The ranges in pieces of work: large ones cut, small ones several at once; all in one for a single worker."""
+    if workers < 2:
+        yield unread
+        return
+    least = max(_TASK, 2 * sum(each.end - each.begin for each in unread) // MOST_TASKS)
+    waiting: list[Range] = []
+    size = 0
+    for whole in unread:
+        for each in _cut(whole, extents[whole.file], least) if whole.end - whole.begin > 2 * least else (whole,):
+            waiting.append(each)
+            size += each.end - each.begin
+            if size >= least:
+                yield waiting
+                waiting, size = [], 0
+    if waiting:
+        yield waiting
+
+
+def _cut(whole: Range, extent: Extent, least: int) -> Iterator[Range]:
+    """Ranges of a large file, each of at least *least* bytes; a compressed one is not cut."""
+    begin = whole.begin
+    with opened(extent) as descriptor, translated("read it", extent.path):
+        plain = encoding_of(descriptor) is Encoding.PLAIN
+        while plain and whole.end - begin > 2 * least:
+            end = _line_end(descriptor, begin + least, whole.end)
+            yield Range(whole.file, begin, end)
+            begin = end
+    if begin < whole.end:
+        yield Range(whole.file, begin, whole.end)
+
+
+def _line_end(descriptor: int, start: int, limit: int) -> int:
+    """Where the line ends that offset *start* is in."""
+    while start < limit and (block := os.pread(descriptor, min(_SEARCHED, limit - start), start)):
+        found = block.find(b"\n") + 1
+        if found:
+            return start + found
+        start += len(block)
+    return limit

@@ -1,0 +1,131 @@
+"""Work cut into tasks that do not depend on each other, done by several processes where that is worth it.
+
+Children are forked, which costs next to nothing, and only while this process has one thread: so they begin with what
+it has read by then. They take their tasks from a pipe and send back what came of them; what a child did not bring to
+its end the parent does itself, and meets the same error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import pickle
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from lapse.errors import LapseError
+
+T = TypeVar("T")
+
+MOST_TASKS = 8192
+"""Tasks at most: so their numbers fit into a pipe before anyone reads it."""
+
+_NUMBER = 4
+_SET_PARENT_DEATH_SIGNAL = 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Child:
+    process: int
+    answers: int
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def spread(tasks: int, work: Callable[[int], T], *, workers: int) -> list[T]:
+    """What *work* makes of each of the tasks 0, 1, 2, …, in that order.
+
+    Arguments:
+        tasks: How many there are, at most `MOST_TASKS`.
+        work: Does one of them. What it gives back is pickled.
+        workers: How many processes should do it, this one among them.
+    """
+    if workers < 2 or tasks < 2 or not _is_alone():
+        return [work(task) for task in range(tasks)]
+    queue = _queue(tasks)
+    children: list[_Child] = []
+    try:
+        children += [_fork(queue, work) for _ in range(workers - 1)]
+        done = dict(_do(queue, work))
+        for child in children:
+            done.update(_answers(child))
+    finally:
+        os.close(queue)
+        for child in children:
+            _end(child)
+    return [done[task] if task in done else work(task) for task in range(tasks)]
+
+
+def _is_alone() -> bool:
+    """Whether this process has one thread: a child of several could wait for ever for a lock of one it has not."""
+    return len(list(Path("/proc/self/task").iterdir())) == 1
+
+
+def _queue(tasks: int) -> int:
+    reading, writing = os.pipe()
+    os.write(writing, b"".join(task.to_bytes(_NUMBER, "little") for task in range(tasks)))
+    os.close(writing)
+    return reading
+
+
+def _do(queue: int, work: Callable[[int], T]) -> Iterator[tuple[int, T]]:
+    """Take tasks until there are none."""
+    while taken := os.read(queue, _NUMBER):
+        task = int.from_bytes(taken, "little")
+        yield task, work(task)
+
+
+def _fork(queue: int, work: Callable[[int], object]) -> _Child:
+    reading, writing = os.pipe()
+    parent = os.getpid()
+    process = os.fork()
+    if process:
+        os.close(writing)
+        return _Child(process, reading)
+    try:
+        _end_with(parent)
+        _send(writing, queue, work)
+    finally:
+        os._exit(0)  # nothing of the parent's is ended here, neither its buffers nor its locks
+
+
+def _end_with(parent: int) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(0)
+
+
+def _send(writing: int, queue: int, work: Callable[[int], object]) -> None:
+    done: dict[int, object] = {}
+    with contextlib.suppress(LapseError):  # the parent does that task again
+        done.update(_do(queue, work))
+    view = memoryview(pickle.dumps(done))
+    while view:
+        view = view[os.write(writing, view) :]
+
+
+def _answers(child: _Child) -> Mapping[int, Any]:
+    answer = bytearray()
+    while block := os.read(child.answers, 1 << 20):
+        answer += block
+    try:
+        done: Mapping[int, Any] = pickle.loads(answer)  # noqa: S301 - of our own child
+    except (pickle.UnpicklingError, EOFError):
+        return {}  # it was killed
+    return done
+
+
+def _end(child: _Child) -> None:
+    os.close(child.answers)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(child.process, signal.SIGKILL)
+    os.waitpid(child.process, 0)

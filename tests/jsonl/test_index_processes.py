@@ -1,0 +1,143 @@
+"""Work shared by several processes, and how much memory each of them takes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from lapse.errors import StoreError
+from lapse.stores.jsonl.workers import spread
+
+
+def _python(code: str, *arguments: str) -> str:
+    """What a fresh process prints: it has one thread, so that it may fork."""
+    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(code), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_tasks_are_shared_and_come_back_in_order() -> None:
+    """Each is done once, by more than one process."""
+    out = _python("""
+        import os, time
+        from lapse.stores.jsonl.workers import spread
+        found = spread(40, lambda task: (time.sleep(0.005), task, os.getpid())[1:], workers=3)
+        print([task for task, _ in found] == list(range(40)), len({pid for _, pid in found}))
+    """)
+
+    assert out.split() == ["True", "3"]
+
+
+def test_what_a_child_did_not_finish_the_parent_does() -> None:
+    """A child that fails, or is killed, takes nothing along; an error that is no accident is met by the parent."""
+    out = _python("""
+        import os, signal
+        from lapse.errors import StoreError
+        from lapse.stores.jsonl.workers import spread
+        parent = os.getpid()
+        def killed(task):
+            if os.getpid() != parent:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return task
+        print(spread(9, killed, workers=2) == list(range(9)))
+        def failing(task):
+            if os.getpid() != parent:
+                raise StoreError("a child fails")
+            return task
+        print(spread(9, failing, workers=2) == list(range(9)))
+        def broken(task):
+            raise StoreError("no task can be done")
+        try:
+            spread(9, broken, workers=2)
+        except StoreError as error:
+            print(error)
+        try:
+            os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            print("no child is left")
+    """)
+
+    assert out.splitlines() == ["True", "True", "no task can be done", "no child is left"]
+
+
+_SURVEY = """
+    import os, resource, sys
+    from pathlib import Path
+    from lapse.instant import Nanos
+    from lapse.model.match import Match
+    from lapse.model.period import parse_period
+    from lapse.model.policy import Dataset, Rule
+    from lapse.model.selection import select
+    from lapse.stores.jsonl import filescan, surveying
+    from lapse.stores.jsonl.judging import Judge
+    from lapse.stores.jsonl.scanning import Extent
+    log, workers, now = Path(sys.argv[1]), int(sys.argv[2]), Nanos(1_795_000_000_000_000_000)
+    surveying.processors = lambda: workers
+    surveying._FOR_ONE, surveying._TASK = 1, 1 << 20
+    rule = Rule(index=0, match=Match(), keep=parse_period("30 days"), archives=(), waived=True)
+    dataset = Dataset(name="log", store=str(log), shown=str(log), time="time", tenant="tenant", rules=(rule,))
+    selection = select(dataset, floors=(), holds=(), now=now, real_now=now)
+    facts = log.stat()
+    extent = Extent(path=log, inode=facts.st_ino, size=facts.st_size)
+    found = surveying.survey([extent], Judge(selection))
+    print(found.counts.tallies(), [str(doubt) for doubt in found.doubts.all()])
+    # What getrusage says of this process includes that of the one that started it.
+    own = next(text for text in Path("/proc/self/status").read_text().splitlines() if text.startswith("VmHWM:"))
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    print(max(int(own.split()[1]), children) // 1024)
+"""
+
+
+def _large_log(path: Path, lines: int) -> Path:
+    body = b'{"time": "2026-01-01T00:00:00Z", "tenant": "t%d", "text": "some words"}\n'
+    with path.open("wb") as file:
+        for number in range(lines):
+            file.write(b"{\n" if number % 50_021 == 50_020 else body % (number % 7))
+    return path
+
+
+def test_a_large_file_is_counted_by_two_processes_as_by_one(tmp_path: Path) -> None:
+    """The same tallies, checksums and doubts, with the line of the first one; neither process takes 80 MB."""
+    log = _large_log(tmp_path / "log", 200_000)
+
+    alone, shared = (_python(_SURVEY, str(log), workers).splitlines() for workers in ("1", "2"))
+
+    assert alone[0] == shared[0]
+    assert f"3 × not JSON, first {log}:50021" in alone[0]
+    assert int(alone[1]) < 80
+    assert int(shared[1]) < 80
+
+
+@pytest.mark.parametrize("size", [7_000_000, 10_000_000])
+def test_lines_of_megabytes_take_little_memory(tmp_path: Path, size: int) -> None:
+    """Judged up to 8 MiB, passed in pieces beyond; even where keys are doubtful."""
+    log = tmp_path / "log"
+    with log.open("wb") as file:
+        for number in range(6):
+            again = b'"time"' if number % 2 else b"x"
+            file.write(b'{"time": "2026-01-01T00:00:00Z", "text": ["' + again.replace(b'"', b'\\"') + b'", "')
+            file.write(b"y" * size + b'"]}\n')
+            file.write(b'{"time": "2026-01-01T00:00:00Z"}\n{"time": "2026-01-01T00:00:00Z", "a": {"time": 1}}\n')
+
+    peak = int(_python(_SURVEY, str(log), "1").splitlines()[1])
+
+    assert peak < 80
+
+
+def test_one_worker_works_in_this_process() -> None:
+    """Nothing is forked, and an error comes as it is."""
+    assert spread(3, lambda task: (task, os.getpid()), workers=1) == [(task, os.getpid()) for task in range(3)]
+    with pytest.raises(StoreError, match="no"):
+        spread(1, _fail, workers=1)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def _fail(_: int) -> None:
+    raise StoreError("no")

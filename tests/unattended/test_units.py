@@ -1,0 +1,389 @@
+"""`lapse schedule`: what it prints is read by the programs that it is for, and what it installs is its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+from compose_spec import PyCompose
+from cronsim import CronSim
+from ruamel.yaml import YAML
+from typer.testing import Result
+from unattended_world import World, program
+from unattended_world import world_fixture as world_fixture
+
+from lapse import clock
+from lapse.engine.units.needs import current_user
+from lapse.instant import to_datetime
+
+_EXPOSED = 2.5
+"""What `systemd-analyze security` may find at most: up to 5 it says OK."""
+
+
+@pytest.fixture
+def scheduled(world: World) -> World:
+    """A world with two archives' worth of needs, a variable, and a folder with a space and a per cent sign in it."""
+    strange = world.folder / "cold 100% $store"
+    strange.mkdir()
+    world.policy_file.write_text(
+        "version: 1\n"
+        f"archives: {{cold: {{to: '{strange}'}}}}\n"
+        "datasets:\n"
+        "  calls: {store: 'sqlite:///${CALLS}', table: cel, time: at, keep: 90 days, archive: cold}\n"
+        "  tools: {store: logs/audit*.jsonl, time: t, keep: 90 days, archive: cold}\n"
+        "schedule: {cron: '0,30 2 1,15 * mon-fri', jitter: 10m}\n",
+        encoding="utf-8",
+    )
+    (world.folder / "logs").mkdir()
+    return world
+
+
+def printed(world: World, *arguments: str, **more: str) -> Result:
+    """What a call of `schedule` printed."""
+    result = world.call("schedule", *arguments, CALLS="calls.db", **more)
+    assert result.exit_code == 0, result.stderr
+    return result
+
+
+def units(world: World, *arguments: str, folder: Path) -> tuple[Path, Path]:
+    """Service and timer as files in *folder*."""
+    found = world.call("schedule", "--json", "systemd", *arguments, CALLS="calls.db")
+    folder.mkdir(exist_ok=True)
+    made = json.loads(found.stdout)["result"]["units"]
+    for unit in made:
+        (folder / unit["name"]).write_text(unit["text"], encoding="utf-8")
+    service, timer = (folder / unit["name"] for unit in made)
+    return service, timer
+
+
+def verified(*files: Path) -> str:
+    """What systemd itself says against these units; nothing if all is well."""
+    ended = subprocess.run(["systemd-analyze", "verify", *files], capture_output=True, text=True, check=False)
+    return ended.stderr if ended.returncode == 0 else f"exit {ended.returncode}: {ended.stderr}"
+
+
+def settings(unit: Path, key: str) -> list[str]:
+    """Every value of a setting."""
+    return re.findall(rf"^{key}=(.*)$", unit.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("--run-as", "root"), ("--user",), ("--name", "nightly", "--", "--for", "2h")]
+)
+def test_systemd_finds_nothing_wrong_with_its_units(
+    scheduled: World, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    """`systemd-analyze verify` is silent, strange paths included."""
+    assert verified(*units(scheduled, *arguments, folder=tmp_path / "units")) == ""
+
+
+def test_a_unit_with_a_slip_would_be_seen(scheduled: World, tmp_path: Path) -> None:
+    """The check can fail."""
+    service, timer = units(scheduled, folder=tmp_path / "units")
+    timer.write_text(timer.read_text(encoding="utf-8").replace("*-*", "*-oops"), encoding="utf-8")
+
+    assert "Failed to parse calendar" in verified(service, timer)
+
+
+def test_the_service_is_fenced_in(scheduled: World, tmp_path: Path) -> None:
+    """systemd's own count of what it is exposed to stays low, and only what the policy needs can be written."""
+    service, timer = units(scheduled, folder=tmp_path / "units")
+    said = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", f"--threshold={_EXPOSED * 10:.0f}", service],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert said.returncode == 0, said.stdout.splitlines()[-1]
+
+    assert settings(service, "User") == ["lapse" if os.geteuid() == 0 else current_user()]
+    assert settings(service, "CapabilityBoundingSet") == [""]
+    assert settings(service, "SuccessExitStatus") == ["4"]
+    assert settings(service, "ProtectSystem") == ["strict"]
+    # The calls lie in the folder itself, and everything else below it.
+    assert settings(service, "ReadWritePaths") == [str(scheduled.folder)]
+    assert settings(timer, "Persistent") == ["true"]
+    assert settings(timer, "RandomizedDelaySec") == ["600"]
+    assert len(settings(timer, "OnCalendar")) == 2
+
+
+def test_only_the_policys_own_folders_can_be_written(scheduled: World, tmp_path: Path) -> None:
+    """Each by itself where none lies below another; what `--metrics` names belongs to them."""
+    text = scheduled.policy_file.read_text(encoding="utf-8").replace("${CALLS}", "/${CALLS}")
+    scheduled.policy_file.write_text(text, encoding="utf-8")
+    result = scheduled.call(
+        "schedule", "systemd", "--json", "--", "--metrics", "/srv/prom/lapse.prom", CALLS=str(tmp_path / "db" / "c.db")
+    )
+    text = json.loads(result.stdout)["result"]["units"][0]["text"]
+    (tmp_path / "x.service").write_text(text, encoding="utf-8")
+    strange = f"{scheduled.folder}/cold 100%% $$store"
+
+    assert set(settings(tmp_path / "x.service", "ReadWritePaths")) == {
+        str(scheduled.state), str(tmp_path / "db"), f"{scheduled.folder}/logs", f'"{strange}"', "/srv/prom"
+    }  # fmt: skip
+    assert any("/srv/prom is not there" in warning for warning in json.loads(result.stdout)["warnings"])
+
+
+def test_secrets_come_from_a_file(scheduled: World, tmp_path: Path) -> None:
+    """The variable is named, its value stands nowhere."""
+    service, _ = units(scheduled, folder=tmp_path / "units")
+    result = printed(scheduled, "systemd")
+
+    assert settings(service, "EnvironmentFile") == ["/etc/lapse/lapse.env"]
+    assert "CALLS" in result.stderr
+    for form in ("systemd", "cron", "kubernetes", "compose"):
+        world_policy = scheduled.policy_file.read_text(encoding="utf-8").replace("10m", "9m")
+        scheduled.policy_file.write_text(world_policy, encoding="utf-8")
+        assert "calls.db" not in printed(scheduled, form).stdout
+
+
+def test_the_network_is_closed_where_nothing_needs_it(world: World, tmp_path: Path) -> None:
+    """A notification command may need it."""
+    closed, _ = units(world, folder=tmp_path / "closed")
+    world.policy("schedule: {daily at: 02:00}\nnotify: {on failure: [mail, root]}\n")
+    opened, _ = units(world, folder=tmp_path / "opened")
+
+    assert settings(closed, "RestrictAddressFamilies") == ["AF_UNIX"]
+    assert settings(closed, "IPAddressDeny") == ["any"]
+    assert settings(opened, "RestrictAddressFamilies") == ["AF_UNIX AF_INET AF_INET6"]
+    assert settings(opened, "IPAddressDeny") == []
+
+
+def test_without_a_schedule_there_is_nothing_to_print(world: World) -> None:
+    """Exit 2, with an example of one."""
+    world.policy()
+    result = world.call("schedule", "systemd")
+
+    assert result.exit_code == 2
+    assert "schedule: {daily at: 02:00" in result.stderr
+
+
+# Installing, with programs that stand in for systemctl and crontab and note how they were called.
+
+
+@pytest.fixture
+def machine(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A world on a machine with a systemctl and a crontab of its own, and a user's folder of units."""
+    tools = world.folder / "bin"
+    program(tools, "systemctl", f'echo "systemctl $*" >> {world.folder}/called')
+    table = shlex.quote(str(world.folder / "crontab"))
+    program(
+        tools,
+        "crontab",
+        f'echo "crontab $*" >> {world.folder}/called\n'
+        f'if [ "$1" = -l ]; then cat {table} 2>/dev/null || {{ echo "no crontab for me" >&2; exit 1; }}; '
+        f"else cat > {table}; fi",
+    )
+    monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(world.folder / "config"))
+    return world
+
+
+def called(world: World) -> list[str]:
+    """How the programs were called."""
+    file = world.folder / "called"
+    return file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+
+
+def installed(world: World) -> dict[str, str]:
+    """The user's units, text by name."""
+    folder = world.folder / "config" / "systemd" / "user"
+    return {path.name: path.read_text(encoding="utf-8") for path in sorted(folder.iterdir())}
+
+
+def test_units_are_installed_started_and_taken_away(machine: World) -> None:
+    """Every file that was written is named; systemd is told; afterwards nothing is left."""
+    result = machine.call("schedule", "systemd", "--user", "--install")
+    files = installed(machine)
+
+    assert result.exit_code == 0, result.stderr
+    assert list(files) == ["lapse.service", "lapse.timer"]
+    assert all(f"user/{name}" in result.stdout for name in files)
+    assert called(machine) == ["systemctl --user daemon-reload", "systemctl --user enable --now lapse.timer"]
+
+    gone = machine.call("schedule", "systemd", "--user", "--uninstall")
+    assert gone.exit_code == 0, gone.stderr
+    assert installed(machine) == {}
+    assert called(machine)[2:] == ["systemctl --user disable --now lapse.timer", "systemctl --user daemon-reload"]
+    assert "Nothing was installed" in machine.call("schedule", "systemd", "--user", "--uninstall").stdout
+
+
+def test_installing_again_follows_the_policy(machine: World) -> None:
+    """Its own files are replaced, without a trace beside them."""
+    machine.call("schedule", "systemd", "--user", "--install")
+    machine.policy("schedule: {daily at: 05:17}\n")
+    result = machine.call("schedule", "systemd", "--user", "--install")
+
+    assert result.exit_code == 0, result.stderr
+    assert "05:17:00" in installed(machine)["lapse.timer"]
+    assert len(installed(machine)) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda text: "[Unit]\nDescription=mine\n", "not written by Lapse"),
+        (lambda text: f"{text}# mine\n", "changed since Lapse wrote it"),
+        (lambda text: text.replace("lapse.yaml;", "other.yaml;"), "written by Lapse for another policy"),
+    ],
+)
+@pytest.mark.parametrize("option", ["--install", "--uninstall"])
+def test_what_is_not_its_own_is_left_alone(machine: World, option: str, change: Any, why: str) -> None:
+    """Refused with exit 3 before anything is written or removed."""
+    machine.call("schedule", "systemd", "--user", "--install")
+    file = machine.folder / "config" / "systemd" / "user" / "lapse.timer"
+    file.write_text(change(file.read_text(encoding="utf-8")), encoding="utf-8")
+    before, calls = installed(machine), called(machine)
+    machine.policy("schedule: {daily at: 05:17}\n")
+    result = machine.call("schedule", "systemd", "--user", option)
+
+    assert result.exit_code == 3
+    assert why in result.stderr
+    assert (installed(machine), called(machine)) == (before, calls)
+
+
+def test_a_machine_without_systemd_gets_the_files_and_is_told(machine: World) -> None:
+    """The message of systemctl where something else is the first process."""
+    program(machine.folder / "bin", "systemctl", "echo 'System has not been booted with systemd.' >&2; exit 1")
+    result = machine.call("schedule", "systemd", "--user", "--install")
+
+    assert result.exit_code == 0
+    assert "nothing was started: systemctl enable --now lapse.timer" in result.stderr
+
+
+def test_a_systemd_that_says_no_is_an_error(machine: World) -> None:
+    """With what it said."""
+    program(machine.folder / "bin", "systemctl", "echo 'Unit is masked.' >&2; exit 1")
+    result = machine.call("schedule", "systemd", "--user", "--install")
+
+    assert result.exit_code == 1
+    assert "Unit is masked." in result.stderr
+
+
+def test_a_user_that_is_not_there_is_told_before_anything_is_written(machine: World) -> None:
+    """With the command that makes it."""
+    result = machine.call("schedule", "systemd", "--install", "--run-as", "nobody-of-that-name")
+
+    assert result.exit_code == 2
+    assert "useradd --system" in result.stderr
+    assert called(machine) == []
+
+
+@pytest.mark.parametrize("words", [("--name", "../x"), ("--name", ""), ("--name", "A b"), ("--run-as", "root\nUser=x")])
+def test_a_name_leads_nowhere_else(machine: World, words: tuple[str, ...]) -> None:
+    """It names files and objects, and stands in a unit."""
+    assert machine.call("schedule", "systemd", "--user", "--install", *words).exit_code == 2
+    assert called(machine) == []
+
+
+def test_a_crontab_gets_one_block_and_keeps_the_rest(machine: World) -> None:
+    """Twice installed it stands once; taken away, the crontab is what it was."""
+    mine = "# mine\n5 5 * * * backup\n"
+    (machine.folder / "crontab").write_text(mine, encoding="utf-8")
+    machine.call("schedule", "cron", "--install")
+    once = (machine.folder / "crontab").read_text(encoding="utf-8")
+    machine.call("schedule", "cron", "--install")
+    twice = (machine.folder / "crontab").read_text(encoding="utf-8")
+    machine.call("schedule", "cron", "--uninstall")
+
+    assert once == twice
+    assert once.startswith(mine)
+    assert once.count("lapse --policy") + once.count("-m lapse") == 1
+    assert (machine.folder / "crontab").read_text(encoding="utf-8") == mine
+
+
+def test_crontab_lines_that_somebody_changed_are_left_alone(machine: World) -> None:
+    """Exit 3; so for lines without an end."""
+    machine.call("schedule", "cron", "--install")
+    table = machine.folder / "crontab"
+    changed = table.read_text(encoding="utf-8").replace("0 2 * * *", "0 3 * * *")
+    for text in (changed, changed.replace("# END", "# end")):
+        table.write_text(text, encoding="utf-8")
+
+        assert machine.call("schedule", "cron", "--install").exit_code == 3
+        assert table.read_text(encoding="utf-8") == text
+
+
+def test_the_cron_line_is_one_that_cron_and_the_shell_read(scheduled: World) -> None:
+    """Five fields; the rest, per cent signs unescaped as cron does it, is a command that the shell understands."""
+    text = printed(scheduled, "cron").stdout
+    (line,) = [line for line in text.splitlines() if re.match(r"[0-9*]", line)]
+    fields, command = " ".join(line.split(" ")[:5]), " ".join(line.split(" ")[5:])
+    words = shlex.split(command.replace("\\%", "%"))
+
+    assert next(CronSim(fields, to_datetime(clock.real_now())))
+    assert "%" not in command.replace("\\%", "")
+    assert f"LAPSE_STATE_DIR={scheduled.state}" in words
+    assert words[-3:] == ["run", "--jitter", "600s"]
+    assert {"MAILTO", "PATH"} <= {line.partition("=")[0] for line in text.splitlines()}
+    subprocess.run(["sh", "-n", "-c", command], check=True)
+
+
+def test_cron_has_no_time_zones(world: World) -> None:
+    """A line that some crons would run at another time is not printed."""
+    world.policy("schedule: {daily at: 02:00, time zone: Europe/Paris}\n")
+    result = world.call("schedule", "cron")
+
+    assert result.exit_code == 2
+    assert "Europe/Paris" in result.stderr
+
+
+def test_kubernetes_takes_the_manifest(scheduled: World) -> None:
+    """By the API's own schema, strictly; one run at a time, without rights, on a file system that it cannot write."""
+    text = printed(scheduled, "kubernetes", "--image", "registry.example/lapse:1").stdout
+    documents = list(YAML(typ="safe").load_all(text))
+    for document in documents:
+        kubernetes_validate.validate(document, "1.30", strict=True)
+    by_kind = {document["kind"]: document for document in documents}
+    job = by_kind["CronJob"]["spec"]
+    pod = job["jobTemplate"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+
+    assert by_kind["ConfigMap"]["data"]["lapse.yaml"] == scheduled.policy_file.read_text(encoding="utf-8")
+    assert (job["schedule"], job["concurrencyPolicy"]) == ("0,30 2 1,15 * mon-fri", "Forbid")
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert container["securityContext"]["readOnlyRootFilesystem"]
+    assert {each["name"] for each in container["volumeMounts"]} == {each["name"] for each in pod["volumes"]}
+    (calls,) = [each for each in container["env"] if each["name"] == "CALLS"]
+    assert calls["valueFrom"]["secretKeyRef"] == {"name": "lapse-env", "key": "CALLS"}
+
+
+def test_a_password_in_the_policy_does_not_get_into_a_manifest(world: World) -> None:
+    """Refused, with the line and what to write instead."""
+    text = world.policy_file.read_text(encoding="utf-8")
+    url = "postgresql://lapse:sesame@db/asterisk"
+    world.policy_file.write_text(text.replace("sqlite:///calls.db", url), encoding="utf-8")
+    result = world.call("schedule", "kubernetes", "--image", "x")
+
+    assert result.exit_code == 2
+    assert "lapse.yaml:6" in result.stderr
+    assert "sesame" not in result.output
+
+
+def test_compose_takes_the_file(scheduled: World) -> None:
+    """By an implementation of the Compose specification; no rights, nothing written but what is mounted."""
+    text = printed(scheduled, "compose", "--image", "registry.example/lapse:1", "--", "--for", "2h").stdout
+    service = PyCompose.from_yaml(text).to_dict()["services"]["lapse"]
+    again = YAML(typ="safe").load(text)["services"]["lapse"]
+
+    assert service["image"] == "registry.example/lapse:1"
+    assert again["command"][-4:] == ["daemon", "--", "--for", "2h"]
+    assert again["read_only"] is True
+    assert again["user"] == f"{os.geteuid()}:{os.getegid()}"
+    targets = {volume["target"]: volume.get("read_only", False) for volume in again["volumes"]}
+    assert targets[str(scheduled.policy_file)] is True
+    assert targets[f"{scheduled.folder}/cold 100% $$store"] is False
+
+
+@pytest.mark.parametrize("form", ["kubernetes", "compose"])
+def test_what_lies_elsewhere_is_printed_only(scheduled: World, form: str) -> None:
+    """There is nothing to install here."""
+    result = scheduled.call("schedule", form, "--install", CALLS="calls.db")
+
+    assert result.exit_code == 2
+    assert f"lapse schedule {form} > FILE" in result.stderr
