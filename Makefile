@@ -66,6 +66,7 @@ bench: services $(READY) ## Against the plain ways; needs sqlite3, percona-toolk
 	@$(BIN)/python bench/sqlite_purge.py
 	@$(BIN)/python bench/jsonl_purge.py
 	@$(BIN)/python bench/postgresql_purge.py
+	@$(BIN)/python bench/yuuvis_cleanup.py
 	@$(BIN)/python bench/mariadb_purge.py
 	@$(BIN)/python bench/partitions.py
 	@$(BIN)/python bench/foreground.py

@@ -93,7 +93,7 @@ def machine() -> str:
 
 def heading(script: str, chosen: argparse.Namespace, *, product: str) -> list[str]:
     """How the figures of a section were made: the command with all its options, the day, machine and *product*."""
-    flags = " ".join(f"--{name} {value}" for name, value in vars(chosen).items())
+    flags = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in vars(chosen).items())
     return [f"`python bench/{script} {flags}`.", f"{datetime.now(UTC):%Y-%m-%d}, {machine()}, {product}."]
 
 

@@ -23,9 +23,9 @@ from lapse.errors import UsageError
 from lapse.instant import DAY, Nanos, rfc3339
 from lapse.model.disposal import sealed_segments
 from lapse.model.ledger_entry import EntryKind
+from lapse.model.masking import masked
 from lapse.model.policy import Dataset, Hold
 from lapse.policyfile.addresses import store_address
-from lapse.model.masking import masked
 from lapse.policyfile.secrets import AddressError
 from lapse.ports import ArchiveTarget, Part, Restorable, RestoreCount, Store
 from lapse.registry import database_schemes, open_store, scheme_of

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lapse.instant import Nanos
+from lapse.instant import MAX, MIN, SECOND, Nanos
 from lapse.sqlcore.fragments import Fragment
 from lapse.sqlcore.rules import clamped
 from lapse.stores.postgresql.times import clamp
@@ -100,7 +100,7 @@ class TextTime:
 
     @property
     def _unusual(self) -> str:
-        """The nanoseconds of any other text ``s`` that is a time, clamped."""
+        """The nanoseconds of any other text ``s`` that is a time, clamped. NULL if it leaves the calendar in UTC."""
         wall = "substr(s, 1, 19)::timestamp + CASE length(s) WHEN 10 THEN interval '1 day' ELSE interval '0' END"
         sign = "greatest(strpos(substr(s, 20), '+'), strpos(substr(s, 20), '-'))"
         digits = "substr(tail, 2, CASE sign WHEN 0 THEN 10 ELSE greatest(sign - 2, 0) END)"
@@ -112,7 +112,9 @@ class TextTime:
         rows = ""
         for step in steps:
             rows = f" FROM (SELECT {step}{rows} OFFSET 0) AS steps"
-        return f"(SELECT {clamp('(seconds * 1000000000 + rest)')}{rows})"
+        nanos = "(seconds * 1000000000 + rest)"
+        known = f"{nanos} >= {int(MIN)} AND {nanos} < {int(MAX + SECOND)}"
+        return f"(SELECT CASE WHEN {known} THEN {clamp(nanos)} END{rows})"
 
     def _local(self, wall: str) -> str:
         """The instant of a wall clock time of the zone, as a timestamp of whatever kind."""

@@ -33,11 +33,14 @@ class Database:
         held: Seconds for which the last transaction that was committed held the write lock.
     """
 
-    def __init__(self, address: str, *, shown: str, read_only: bool, zone: str | None = None) -> None:
+    def __init__(
+        self, address: str, *, shown: str, read_only: bool, zone: str | None = None, zone_required: bool = False
+    ) -> None:
         self.path: Path = path_of(address)
         self.shown = shown
         self._read_only = read_only
         self._zone = zone
+        self._zone_required = zone_required
         self._open: sqlite3.Connection | None = None
         self._keeps_journal = self._has_wal = False
         self.held = 0.0
@@ -85,7 +88,7 @@ class Database:
                 else:
                     self._tune_journal(connection)
                 connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # the first that reads the file
-                register(connection, zone=self._zone, encoding=encoding)
+                register(connection, zone=self._zone, zone_required=self._zone_required, encoding=encoding)
         except StoreError:
             connection.close()
             raise

@@ -8,14 +8,14 @@ import sqlite3
 import msgspec
 
 from lapse.model.match import Glob, text_of
-from lapse.model.timetext import parse_time_text
+from lapse.model.timetext import is_naive, parse_time_text
 from lapse.sqlcore.rules import clamped
 
 _NO_TEXT = b"\x00"  # present, but equal to no text: a blob
 _ENCODINGS = {"UTF-8": "utf-8", "UTF-16le": "utf-16-le", "UTF-16be": "utf-16-be"}
 
 
-def register(connection: sqlite3.Connection, *, zone: str | None, encoding: str) -> None:
+def register(connection: sqlite3.Connection, *, zone: str | None, zone_required: bool, encoding: str) -> None:
     """Add the functions to *connection*. Texts are handed over as blobs, since they may be no valid text.
 
     ``lapse_instant(blob)``: nanoseconds of an ISO text, or NULL. ``lapse_fits(blob, pattern)``: whether a text
@@ -25,15 +25,17 @@ def register(connection: sqlite3.Connection, *, zone: str | None, encoding: str)
     Arguments:
         connection: An open connection.
         zone: Zone of texts without offset. None is UTC.
+        zone_required: Whether texts without offset are no times instead.
         encoding: The database's text encoding, as ``PRAGMA encoding`` says.
     """
     codec = _ENCODINGS[encoding]
 
     def instant(data: bytes) -> int | None:
         try:
-            found = parse_time_text(data.decode(codec), zone)
+            text = data.decode(codec)
         except UnicodeDecodeError:
             return None
+        found = None if zone_required and is_naive(text) else parse_time_text(text, zone)
         return None if found is None else clamped(found)
 
     def fits(data: bytes, pattern: str) -> bool:

@@ -90,7 +90,11 @@ def _notes(database: Database, table: Table, dataset: Dataset) -> list[str]:
 
 
 def _time_notes(database: Database, table: Table, dataset: Dataset) -> list[str]:
-    if dataset.zone is not None or dataset.time_format not in (TimeFormat.AUTO, TimeFormat.ISO):
+    if (
+        dataset.zone is not None
+        or dataset.zone_required
+        or dataset.time_format not in (TimeFormat.AUTO, TimeFormat.ISO)
+    ):
         return []
     layout = usual_layout(database, table, KeyWalk(database, table), table.column(dataset.time).name)
     if layout is None or layout.suffix:

@@ -64,7 +64,7 @@ def reading_of(dataset: Dataset, *, numbers: TimeFormat | None, layout: Layout |
         texts=dataset.time_format in (TimeFormat.AUTO, TimeFormat.ISO),
         numbers=numbers,
         layout=layout,
-        naive_is_utc=dataset.zone in (None, "UTC"),
+        naive_is_utc=dataset.zone in (None, "UTC") and not dataset.zone_required,
     )
 
 

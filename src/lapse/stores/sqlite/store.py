@@ -55,7 +55,13 @@ class SqliteStore:
         check_zone(dataset.zone)
         self._dataset = dataset
         self._read_only = read_only
-        self._database = Database(dataset.store, shown=dataset.shown, read_only=read_only, zone=dataset.zone)
+        self._database = Database(
+            dataset.store,
+            shown=dataset.shown,
+            read_only=read_only,
+            zone=dataset.zone,
+            zone_required=dataset.zone_required,
+        )
         self._pace = Pace()
         self._surveyed: _Surveyed | None = None
         self._known: dict[tuple[Bound, ...], Known] = {}
