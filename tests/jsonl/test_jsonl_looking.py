@@ -85,7 +85,7 @@ def test_times_that_need_a_word_in_the_policy_are_noted(
 @pytest.mark.parametrize(
     ("mode", "overrides", "note"),
     [
-        (None, {}, "nobody writes to it; lines leave in place where they are at its head, else by a new file"),
+        (None, {}, "nobody writes to it; lines leave in place at its head or while it is in use, else by a new file"),
         ("ab", {}, "it is written to by appending, and lines leave in place"),
         ("r+b", {}, "its lines stay: pid {pid} writes to it without O_APPEND"),
         (

@@ -449,6 +449,8 @@ def test_what_goes_and_what_stays_is_what_the_definition_says(
     holds = [Hold(matter="m", match=Match((Condition("tenant", ("b",)),)))] if held else []
     selection = select(chosen, floors=(), holds=holds, now=NOW, real_now=NOW)
     expected = [_lapses(data, selection) for data in found]
+    if any(expected):
+        found[0] = found[0].lstrip(b" ")  # blanks that a file begins with are no part of a line, and go as well
 
     gone = b"".join(item.data for item in purge(selection))
 

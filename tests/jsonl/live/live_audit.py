@@ -12,6 +12,9 @@ from live_lines import KEPT, read
 from lapse.archive.catalog import segments
 from lapse.ports import LineBlock
 from lapse.segments import read_segment
+from lapse.stores.jsonl.names import Kind
+from lapse.stores.jsonl.redo import Redo, journals
+from lapse.stores.jsonl.settling import is_in_place
 from lapse.targets.file import FileTarget
 
 
@@ -20,7 +23,8 @@ class Audit:
     """The account of a log.
 
     Attributes:
-        lost: Lines that a writer wrote and that are nowhere.
+        lost: Lines that a writer wrote and that are nowhere; those that a journal says still wait in an old file are
+            not.
         doubled: Lines that are more than once in the logs and the archive together.
         torn: What stands in a log or in the archive and is no whole line of a writer.
         disordered: Lines that stand behind a later one of the same writer, in a log or in a segment.
@@ -42,6 +46,17 @@ class Audit:
         """How many of each kind of fault, without those that there are none of."""
         names = ("lost", "doubled", "torn", "disordered", "early")
         return {name: count for name in names if (count := getattr(self, name))}
+
+    def faults_after_kills(self, most: int) -> dict[str, int]:
+        """The same where runs were killed that put a new file in the log's place: *most* times lines may be late.
+
+        Between the exchange and the move of late lines only the run itself keeps writers from the new file. Where
+        it is killed just there, what they still write to the old file comes behind what they write to the new one.
+        """
+        faults = self.faults
+        if faults.get("disordered", 0) <= most:
+            faults.pop("disordered", None)
+        return faults
 
 
 class _Account:
@@ -72,6 +87,13 @@ class _Account:
             self.early += cutoff is not None and (line.schema == KEPT or line.time >= cutoff)
         return count
 
+    def await_late(self, lines: Iterator[bytes]) -> None:
+        """Lines that are still to be moved; an announced move may have been done already."""
+        for line in map(read, lines):
+            if line is not None and line.writer in self._found:
+                found = self._found[line.writer]
+                found[line.number] = found[line.number] or 1
+
     @property
     def lost(self) -> int:
         """Lines that were in no place."""
@@ -88,6 +110,7 @@ def audit(logs: Path, archive: Path, written: Mapping[str, int], *, keep: timede
     account = _Account(written)
     kept = sum(account.take(_lines(path.read_bytes())) for path in sorted(logs.glob("*.jsonl")))
     removed = sum(account.take(lines, cutoff=began - keep) for began, lines in _segments(archive))
+    account.await_late(_late_lines(logs))
     return Audit(
         lost=account.lost,
         doubled=account.doubled,
@@ -108,6 +131,14 @@ def _lines(data: bytes) -> Iterator[bytes]:
         start = end + 1
     if start < len(data):
         yield data[start:]
+
+
+def _late_lines(logs: Path) -> Iterator[bytes]:
+    """The lines that unfinished commits have still to move from the old files of logs."""
+    for redo in journals(logs):
+        if isinstance(redo, Redo) and is_in_place(logs, redo):
+            old = redo.path(logs, Kind.ASIDE)
+            yield from old.read_bytes()[redo.consumed :].splitlines() if old.exists() else ()
 
 
 def _segments(archive: Path) -> Iterator[tuple[datetime, Iterator[bytes]]]:

@@ -75,6 +75,11 @@ def is_refused(crew: str, *, collapses: bool) -> bool:
     return crew == "plain" or (crew == "append" and not collapses)
 
 
+def is_rewritten(crew: str, *, collapses: bool) -> bool:
+    """Whether a new file takes the log's place."""
+    return not collapses or "--rewrite" in CREWS[crew].arguments
+
+
 class Writer:
     """A process that writes to a log."""
 

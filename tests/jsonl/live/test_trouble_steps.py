@@ -100,6 +100,8 @@ def assert_others_keep_theirs(trouble: str, profile: Profile, folder: Path, *, s
         assert case["faults"].keys() <= {"lost"}, case
         assert case["removed"] in (0, LINES // 2), case
         assert case["other"] == (OTHER if trouble == "replaced" else 0), case
+        if trouble == "replaced":
+            assert (case["last"]["exit"], case["strays"]) == (0, []), case
 
 
 @PLACES

@@ -95,9 +95,7 @@ def add_to(app: typer.Typer) -> None:
     )(why)
 
 
-def plan(
-    call: Invocation, datasets: Datasets = None, output: SealOption = None, rescan: RescanOption = False
-) -> View:
+def plan(call: Invocation, datasets: Datasets = None, output: SealOption = None, rescan: RescanOption = False) -> View:
     """Show what a run would do, and why.
 
     Counts every record of the chosen datasets by verdict, reason and tenant. Stores are opened read-only and

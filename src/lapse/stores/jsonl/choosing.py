@@ -40,10 +40,13 @@ class Ground:
         return "a rewrite was asked for" if self.rewrite else None
 
 
-def is_cheaper_in_place(*, end: int, kept: int, size: int, block: int) -> bool:
-    """Whether lines of a file that nobody writes to go with fewer bytes moved in place than by a new file.
+def is_better_in_place(*, end: int, kept: int, size: int, block: int, lively: bool) -> bool:
+    """Whether lines of a file that nobody writes to just now go better in place than by a new file.
+
+    That is where fewer bytes are moved, or where a writer is likely to come back: it finds the file that it knows.
 
     Arguments:
+        lively: Whether somebody has written to it lately.
         end: End of the last line that goes.
         kept: Bytes of lines before that which stay.
         size: Bytes of the file.
@@ -51,4 +54,4 @@ def is_cheaper_in_place(*, end: int, kept: int, size: int, block: int) -> bool:
     """
     if cut_of(end - kept, block=block, size=size) == 0 or kept > _WORTH_MOVING:
         return False
-    return end < size and 2 * kept + block < kept + size - end
+    return end < size and (lively or 2 * kept + block < kept + size - end)

@@ -28,7 +28,7 @@ else:
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-BLOCK = 1024 * 1024
+BLOCK = 512 * 1024
 """Bytes that are read at once."""
 
 _FIRST_BLOCK = 64 * 1024  # often only the first lines are looked at

@@ -36,7 +36,8 @@ def settle_in_place(folder: Path, journal: InPlace, *, promise: str | None) -> I
     if path is None:
         raise StoreError(
             f"{folder / journal.log}: an interrupted removal cannot go on, the file is not in its folder",
-            hint="Move it back, unpacked. What was removed is in the archive.",
+            hint="Move it back, unpacked. If it is gone for good, move"
+            f" {journal.path(folder, Kind.JOURNAL)} away. What was removed is in the archive.",
         )
     descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:

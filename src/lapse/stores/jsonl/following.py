@@ -1,15 +1,19 @@
-"""Writers that keep the old file of a rewritten log are told to open the new one, and waited for."""
+"""A rewritten log's writers come to the new file: late lines first; who keeps the old file is told, and waited for."""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from lapse import clock
 from lapse.errors import StoreError
+from lapse.instant import SECOND
 from lapse.model.policy import Reopen
 from lapse.stores.jsonl.disk import inode_of, open_log
 from lapse.stores.jsonl.guarding import Guard
@@ -17,8 +21,8 @@ from lapse.stores.jsonl.names import Kind
 from lapse.stores.jsonl.quiet import Writers, write_lease
 from lapse.stores.jsonl.redo import Redo
 from lapse.stores.jsonl.reopening import reopen
-from lapse.stores.jsonl.settling import drain, find_inode, move_late, put_in_place
-from lapse.stores.jsonl.writers import Sight, look
+from lapse.stores.jsonl.settling import drain, find_inode, move_late, put_in_place, settle_late
+from lapse.stores.jsonl.writers import APPEND_ONLY, Sight, look
 
 PATIENCE = 30.0
 """Seconds that writers get to open the new file."""
@@ -27,7 +31,9 @@ LEASED = 3.0
 """Seconds that whoever opens the new file waits at most."""
 
 _STILL = 0.2
-_PAUSE = 0.02
+_GRACE = 0.01
+_LIVELY = 10 * SECOND
+_PAUSE = 0.002
 
 
 def replace_and_follow(folder: Path, redo: Redo, settings: Reopen) -> None:
@@ -39,45 +45,65 @@ def replace_and_follow(folder: Path, redo: Redo, settings: Reopen) -> None:
     Raises:
         StoreError: If the writers could not be told, or still write to the old file. The next run goes on.
     """
-    if redo.late is None:
-        redo = _replace_held(folder, redo, settings)
-    else:
-        put_in_place(folder, redo)
-        reopen(settings)
+    with ThreadPoolExecutor(1) as aside:
+        with held(folder, redo) as new:
+            put_in_place(folder, redo)
+            told = aside.submit(reopen, settings)  # a command may wait for the writer, which waits for us
+            redo = new.move_late()
+        told.result()
     _finish(folder, redo)
 
 
-def _replace_held(folder: Path, redo: Redo, settings: Reopen) -> Redo:
-    new = _open_new(folder, redo)
-    try:
-        with ThreadPoolExecutor(1) as aside:
-            with Guard(new, folder / redo.log, promise=None) as guard:
-                put_in_place(folder, redo)
-                told = aside.submit(reopen, settings)  # a command may wait for the writer, which waits for us
-                if guard.alone:
-                    redo = _move_while_they_wait(folder, redo, new)
-            told.result()
-    finally:
-        os.close(new)
-    return redo
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The new file of a log, which nobody else can open for now.
 
-
-def _open_new(folder: Path, redo: Redo) -> int:
-    """The new file of a log, wherever it is by now, open for reading and appending.
-
-    Raises:
-        StoreError: If it is gone.
+    Attributes:
+        folder: Folder of the log.
+        redo: Its journal.
+        descriptor: The new file, open for reading and appending. None if somebody else has it open, or it is gone.
     """
-    assert redo.replacement is not None  # noqa: S101 - a log that is removed has no writers to follow
+
+    folder: Path
+    redo: Redo
+    descriptor: int | None
+
+    def move_late(self) -> Redo:
+        """Move late lines before anybody can write behind them. OSErrors are the caller's.
+
+        Returns:
+            The journal, as far as it has come; the rest is left to `drain`.
+        """
+        aside = self.redo.path(self.folder, Kind.ASIDE)
+        if self.descriptor is None or inode_of(aside) is None:
+            return self.redo
+        old = open_log(aside, self.redo.inode)
+        try:
+            redo = settle_late(self.folder, self.redo, old, self.descriptor)
+            return _move_while_they_wait(self.folder, redo, old, self.descriptor)
+        finally:
+            os.close(old)
+
+
+@contextmanager
+def held(folder: Path, redo: Redo) -> Iterator[Held]:
+    """Let whoever opens the new file of a log wait until the block ends. OSErrors are the caller's."""
     path = _find_new(folder, redo)
     if path is None:
-        raise StoreError(f"{folder / redo.log}: its new file is gone", hint="Look who removed it; the log is whole.")
-    return os.open(path, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        yield Held(folder, redo, None)
+        return
+    new = os.open(path, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        with Guard(new, path, promise=APPEND_ONLY) as guard:
+            yield Held(folder, redo, new if guard.alone else None)
+    finally:
+        os.close(new)
 
 
 def _find_new(folder: Path, redo: Redo) -> Path | None:
-    """Path of the new file: that of the working file before it is in place. None if it is gone."""
-    assert redo.replacement is not None  # noqa: S101 - see `_open_new`
+    """Path of the new file: that of the working file before it is in place. None if there is none."""
+    if redo.replacement is None:
+        return None
     temporary = redo.path(folder, Kind.TEMPORARY)
     inode = redo.replacement.inode
     if inode_of(temporary) == inode:
@@ -117,30 +143,28 @@ def _look(path: Path) -> Sight:
         os.close(descriptor)
 
 
-def _move_while_they_wait(folder: Path, redo: Redo, new: int) -> Redo:
+def _move_while_they_wait(folder: Path, redo: Redo, old: int, new: int) -> Redo:
     """Move late lines until nobody writes to the old file, or who does waits for the new one and writes no more."""
-    old = open_log(redo.path(folder, Kind.ASIDE), redo.inode)
-    try:
-        deadline = clock.monotonic() + LEASED
-        changed = clock.monotonic()
-        while clock.monotonic() < deadline:
-            before = redo.consumed
-            redo = move_late(folder, redo, old, new)
-            if redo.consumed > before:
-                changed = clock.monotonic()
-            if not _is_written(folder, redo, old):
+    began = changed = clock.monotonic()
+    # One that has found the old file by the log's name may be about to open it.
+    grace = _GRACE if os.fstat(old).st_mtime_ns > clock.real_now() - _LIVELY else 0
+    while (now := clock.monotonic()) - began < LEASED:
+        before = redo.consumed
+        redo = move_late(folder, redo, old, new)
+        if redo.consumed > before:
+            changed = clock.monotonic()
+        if not _is_written(folder, redo, old):
+            if now - began >= grace:
                 return move_late(folder, redo, old, new)
-            if _is_awaited(new) and clock.monotonic() - changed >= _STILL:
-                return redo
-            time.sleep(_PAUSE)
-        return redo
-    finally:
-        os.close(old)
+        elif _is_awaited(new) and clock.monotonic() - changed >= _STILL:
+            return redo
+        time.sleep(_PAUSE)
+    return redo
 
 
 def _is_written(folder: Path, redo: Redo, old: int) -> bool:
     with write_lease(old, redo.path(folder, Kind.ASIDE)) as state:
-        return state is not Writers.NONE
+        return state is Writers.SOME
 
 
 def _is_awaited(new: int) -> bool:

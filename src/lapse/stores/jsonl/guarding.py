@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 
 from lapse import clock
+from lapse.errors import StoreError
 from lapse.stores.jsonl.quiet import Writers
 from lapse.stores.jsonl.trouble import store_error
 from lapse.stores.jsonl.writers import NO_WRITERS, look, why_not
@@ -83,8 +84,23 @@ def _break_time() -> float:
         return 0.0
 
 
-def lock_shared(descriptor: int, *, patience: float) -> tuple[int, ...] | None:
-    """Keep those out who lock the file before they write to it.
+def lock(descriptor: int, path: Path, *, patience: float) -> None:
+    """Keep those out who lock the file before they write to it, until `unlock`, or the descriptor is closed.
+
+    Raises:
+        StoreError: If somebody else keeps it locked for *patience* seconds.
+    """
+    holders = _lock_shared(descriptor, patience=patience)
+    if holders is not None:
+        pids = ", ".join(map(str, holders)) or "one that this user cannot see"
+        raise StoreError(
+            f"{path} is locked by pid {pids}: nothing was removed from it",
+            hint="Wait until the lock is released, or stop the process; then run again.",
+        )
+
+
+def _lock_shared(descriptor: int, *, patience: float) -> tuple[int, ...] | None:
+    """Ask for the lock for *patience* seconds.
 
     Returns:
         None once it is locked. Who else keeps it locked after *patience* seconds, as far as they can be seen.

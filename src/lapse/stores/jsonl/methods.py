@@ -56,7 +56,7 @@ def _quiet(*, plain: bool, collapses: bool) -> str:
     if not plain:
         return "nobody writes to it; it is compressed, so that lines leave by a new file"
     if collapses:
-        return "nobody writes to it; lines leave in place where they are at its head, else by a new file"
+        return "nobody writes to it; lines leave in place at its head or while it is in use, else by a new file"
     return "nobody writes to it; this file system cannot cut a file's head, so that lines leave by a new file"
 
 

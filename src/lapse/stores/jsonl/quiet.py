@@ -6,15 +6,18 @@ import errno
 import fcntl
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 
+from lapse import clock
 from lapse.errors import StoreError
 from lapse.stores.jsonl.disk import open_log
 from lapse.stores.jsonl.trouble import store_error
 
+_PAUSE = 0.001
 _CANNOT_TELL = {errno.EINVAL, errno.EACCES, errno.EPERM, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
 
 
@@ -32,13 +35,15 @@ class Writers(Enum):
 
 
 @contextmanager
-def write_lease(descriptor: int, path: Path) -> Iterator[Writers]:
+def write_lease(descriptor: int, path: Path, *, patience: float = 0) -> Iterator[Writers]:
     """Ask for a lease on a file that is open read-only; while it is held, whoever opens it to write waits.
 
     The kernel lets them wait 45 seconds (``/proc/sys/fs/lease-break-time``), then it takes the lease away.
-    Unknown means that this file system, or this user, gets no leases.
+    Unknown means that this file system, or this user, gets no leases. Who writes to it gets *patience* seconds to go.
     """
-    state = _acquire(descriptor, path)
+    deadline = clock.monotonic() + patience
+    while (state := _acquire(descriptor, path)) is Writers.SOME and clock.monotonic() < deadline:
+        time.sleep(_PAUSE)
     try:
         yield state
     finally:

@@ -14,11 +14,11 @@ from lapse.stores.jsonl import names
 from lapse.stores.jsonl.collapsing import check_side, settle_in_place
 from lapse.stores.jsonl.disk import inode_of, open_log, sync_folder
 from lapse.stores.jsonl.files import LogSet
-from lapse.stores.jsonl.following import replace_and_follow
+from lapse.stores.jsonl.following import held, replace_and_follow
 from lapse.stores.jsonl.names import Kind, OwnName
 from lapse.stores.jsonl.quiet import Writers
 from lapse.stores.jsonl.redo import Journalled, Redo, journals
-from lapse.stores.jsonl.settling import check_replacement, drain, is_in_place, put_in_place
+from lapse.stores.jsonl.settling import check_replacement, drain, forget, is_in_place, is_thrown_away, put_in_place
 from lapse.stores.jsonl.trouble import translated
 from lapse.stores.jsonl.writers import Standing, refusal, stand
 
@@ -80,6 +80,54 @@ def settle(logs: LogSet, intact: Callable[[Disposal], bool], *, dataset: Dataset
     return [marker.redo.disposal for marker in found]
 
 
+class Unfinished:
+    """The commits to a set of logs that are not finished: what is left of them goes by where things stand in a file.
+
+    They are listed once, when the first file is asked about; commits that are begun later are not among them.
+    """
+
+    def __init__(self, logs: LogSet) -> None:
+        self._logs = logs
+        self._found: list[Marker] | None = None
+
+    def of(self, path: Path, inode: int) -> Marker | None:
+        """The commit that has not finished with a file, whichever run made it. None if there is none.
+
+        Raises:
+            StoreError: If a journal cannot be read.
+        """
+        if self._found is None:
+            self._found = [marker for marker in markers(self._logs) if marker.pending]
+        named = (marker for marker in self._found if marker.folder == path.parent and _names(marker.redo, path, inode))
+        return next((marker for marker in named if marker.pending), None)
+
+    def check(self, path: Path, inode: int) -> None:
+        """See that there is none.
+
+        Raises:
+            StoreError: If there is one.
+        """
+        marker = self.of(path, inode)
+        if marker is not None:
+            raise not_finished(path, marker.redo)
+
+
+def not_finished(path: Path, redo: Journalled) -> StoreError:
+    """The error for a file that an earlier commit has not finished with."""
+    aside = redo.path(path.parent, Kind.ASIDE)
+    late = f": the last lines of its old file wait in {aside.name}" if isinstance(redo, Redo) else ""
+    return StoreError(
+        f"{path}: a removal from it is not finished{late}. Nothing more was removed from it",
+        hint="Stop its writer, or let it append, and open the file anew; then run again: the next run finishes it.",
+    )
+
+
+def _names(redo: Journalled, path: Path, inode: int) -> bool:
+    """Whether a commit is about a file: by its name, or as the old or the new one under whatever name."""
+    new = redo.replacement if isinstance(redo, Redo) else None
+    return path.name == redo.log or inode == redo.inode or (new is not None and inode == new.inode)
+
+
 def prune(logs: LogSet, disposals: Iterable[Disposal]) -> None:
     """Remove the markers of *disposals*; one whose commit is not finished stays.
 
@@ -113,16 +161,21 @@ def _finish(marker: Marker, intact: Callable[[Disposal], bool], dataset: Dataset
 
 def _finish_anew(marker: Marker, redo: Redo, intact: Callable[[Disposal], bool], dataset: Dataset) -> None:
     folder = marker.folder
+    standing = _standing(marker, dataset)
     if not is_in_place(folder, redo):
         _check_intact(marker, intact)
+        if standing.quiet and is_thrown_away(folder, redo):
+            forget(folder, redo)
+            return
         check_replacement(folder, redo)
-    standing = _standing(marker, dataset)
     if not standing.quiet and dataset.reopen is not None and redo.replacement is not None:
         replace_and_follow(folder, redo, dataset.reopen)
         return
     if not standing.quiet and not is_in_place(folder, redo):
         raise refusal(standing, marker.log, why="a new file is to take its place")
-    put_in_place(folder, redo)
+    with held(folder, redo) as new:
+        put_in_place(folder, redo)
+        redo = new.move_late()
     drain(folder, redo, patience=_PATIENCE)
 
 

@@ -36,6 +36,24 @@ def is_in_place(folder: Path, redo: Redo) -> bool:
     return find_inode(folder, redo.log, redo.inode) is None
 
 
+def is_thrown_away(folder: Path, redo: Redo) -> bool:
+    """Whether somebody has removed or replaced the log before it could be: it has no name left but Lapse's own."""
+    if find_inode(folder, redo.log, redo.inode) is not None:
+        return False
+    aside = redo.path(folder, Kind.ASIDE)
+    return inode_of(aside) == redo.inode and aside.lstat().st_nlink == 1
+
+
+def forget(folder: Path, redo: Redo) -> None:
+    """Let go of a log that was thrown away, and of its new file; what stands under its name is left alone.
+
+    OSErrors are the caller's.
+    """
+    for kind in (Kind.TEMPORARY, Kind.ASIDE):
+        redo.path(folder, kind).unlink(missing_ok=True)
+    sync_folder(folder)
+
+
 def put_in_place(folder: Path, redo: Redo) -> None:
     """Replace or remove the log. OSErrors are the caller's.
 
@@ -48,7 +66,8 @@ def put_in_place(folder: Path, redo: Redo) -> None:
         if log is None:
             raise StoreError(
                 f"{folder / redo.log}: an interrupted removal cannot go on, the file is not in its folder",
-                hint=f"Move it back. What was removed is in the archive; what stays is in {temporary}.",
+                hint=f"Move it back. If it is gone for good, remove {temporary} and"
+                f" {redo.path(folder, Kind.ASIDE)}, which hold what stays of it and the whole of it.",
             )
         if redo.replacement is None:
             _remove(log, temporary, redo)
@@ -130,11 +149,11 @@ def drain(folder: Path, redo: Redo, *, patience: float) -> bool:
     old = open_log(aside, redo.inode)
     try:
         deadline = clock.monotonic() + patience
-        while redo.late is not None and _is_overwritten(folder, redo):
+        while redo.late is not None and _left_of_late(folder, redo, old) and _is_overwritten(folder, redo):
             if clock.monotonic() >= deadline:
                 return False
             time.sleep(_PAUSE)
-        redo = _settle_late(folder, redo, old)
+        redo = settle_late(folder, redo, old)
         while not _drained(folder, redo := move_late(folder, redo, old), old):
             if clock.monotonic() >= deadline:
                 return False
@@ -215,19 +234,26 @@ def _append_late(folder: Path, redo: Redo, data: bytes, new: int | None = None) 
     return replace(redo, consumed=redo.late.end, late=None)
 
 
-def _settle_late(folder: Path, redo: Redo, old: int) -> Redo:
+def settle_late(folder: Path, redo: Redo, old: int, new: int | None = None) -> Redo:
     """Find out how much of an announced move was done when it was interrupted, and do the rest.
 
     Bytes of other writers may stand before and after ours. A line of which only the beginning was written
-    is written again as a whole, unless that beginning is the end of the file.
+    is written again as a whole, unless that beginning is the end of the file. For the arguments see `move_late`.
     """
-    late = redo.late
-    if late is None:
+    if redo.late is None:
         return redo
+    rest = _left_of_late(folder, redo, old, new)
+    return _append_late(folder, redo, rest, new) if rest else replace(redo, consumed=redo.late.end, late=None)
+
+
+def _left_of_late(folder: Path, redo: Redo, old: int, new: int | None = None) -> bytes:
+    """What of an announced move is not in the new file yet."""
+    late = redo.late
+    assert late is not None  # noqa: S101 - the callers have seen it
     chunk = os.pread(old, late.end - late.start, late.start)
-    since = _read_new(folder, redo, late.at, len(chunk) + _SEARCHED)
-    rest = chunk[_written(chunk, since) :]
-    return _append_late(folder, redo, rest) if rest else replace(redo, consumed=late.end, late=None)
+    size = len(chunk) + _SEARCHED
+    since = _read_new(folder, redo, late.at, size) if new is None else os.pread(new, size, late.at)
+    return chunk[_written(chunk, since) :]
 
 
 def _written(chunk: bytes, since: bytes) -> int:

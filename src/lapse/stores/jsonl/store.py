@@ -38,14 +38,15 @@ from lapse.stores.jsonl.memory import Memory, meaning_of
 from lapse.stores.jsonl.names import LOCK
 from lapse.stores.jsonl.noting import notes
 from lapse.stores.jsonl.quiet import is_written
-from lapse.stores.jsonl.recovering import markers, prune, settle
+from lapse.stores.jsonl.recovering import Unfinished, markers, not_finished, prune, settle
 from lapse.stores.jsonl.redo import Journalled
 from lapse.stores.jsonl.restoring import restore
 from lapse.stores.jsonl.rotating import due_turns, recover_rotations, rotate, unfinished
 from lapse.stores.jsonl.scanning import Doubt, Extent, opened
 from lapse.stores.jsonl.sketching import sketches
 from lapse.stores.jsonl.surveying import survey
-from lapse.stores.jsonl.taking import JsonlTake, Task
+from lapse.stores.jsonl.taking import JsonlTake
+from lapse.stores.jsonl.task import task_of
 from lapse.stores.jsonl.witnessing import is_untouched, place_of
 
 Marks = Mapping[str, tuple[int, ...]]
@@ -85,6 +86,7 @@ class JsonlStore:
         self._rescan = False
         self._done: dict[Path, list[Journalled]] = {}
         self._limited: set[Path] = set()
+        self._unfinished = Unfinished(self._logs)
 
     def close(self) -> None:
         """Keep what was learnt about the files; nothing stays open between calls."""
@@ -135,12 +137,15 @@ class JsonlStore:
         """One slice for each file and destination with lapsed lines; files that somebody writes to come last.
 
         A long head comes in several, each cut once the one before it is done.
+
+        Raises:
+            StoreError: At the end, if an earlier removal has not finished with one of the files.
         """
         judge = Judge(selection)
         files = self._logs.files()
         staying = self._logs.staying(files)
         number = itertools.count(1)
-        for file in _written_last(files):
+        for file in _written_last(file for file in files if self._unfinished.of(file.path, file.inode) is None):
             removable = file.path not in staying
             extent = self._below(file, mark)
             if extent is None:
@@ -161,6 +166,8 @@ class JsonlStore:
                         bounds=(str(left.path), left.inode, left.size, after, *task),
                         facts=facts,
                     )
+        for file in files:
+            self._unfinished.check(file.path, file.inode)
 
     def _rounds(self, extent: Extent, known: int) -> Iterator[tuple[Extent, str]]:
         """Where the lines of an extent are after the commits since the *known* ones, and the slice of the last of them.
@@ -185,7 +192,7 @@ class JsonlStore:
         self._check_writable("take")
         extent = self._now(piece)
         with opened(extent) as descriptor:
-            taken = JsonlTake(piece, extent, _task(piece, self._logs.relative(extent.path)), descriptor=descriptor)
+            taken = JsonlTake(piece, extent, task_of(piece, self._logs.relative(extent.path)), descriptor=descriptor)
             try:
                 yield taken
             finally:
@@ -216,6 +223,7 @@ class JsonlStore:
         else:
             recover_rotations(self._logs)
             found = settle(self._logs, intact, dataset=self._dataset)
+            self._unfinished = Unfinished(self._logs)
         yield from found
 
     def due(self, now: Nanos, *, force: bool) -> Iterator[Turn]:
@@ -324,12 +332,11 @@ class JsonlStore:
         path, inode, size, after, *_ = piece.bounds
         assert isinstance(path, str) and isinstance(inode, int) and isinstance(size, int)  # noqa: S101, PT018 - ours
         extent = Extent(path=Path(path), inode=inode, size=size)
+        self._unfinished.check(extent.path, inode)
         commits = self._commits(extent)
-        if any(redo.pending(extent.path.parent) for redo in commits):
-            raise StoreError(
-                f"{path}: a removal from it is not finished, its old file is still open for writing",
-                hint="Let the writer reopen the file, then run again.",
-            )
+        for redo in commits:
+            if redo.pending(extent.path.parent):
+                raise not_finished(extent.path, redo)
         extent = _followed(extent, [redo for redo in commits if redo.slice > str(after)])
         if inode_of(extent.path) != extent.inode:
             raise _moved(extent.path)
@@ -353,12 +360,6 @@ def _followed(extent: Extent, commits: Iterable[Journalled]) -> Extent:
             size = redo.kept + max(0, extent.size - redo.judged)
             extent = Extent(path=extent.path, inode=redo.replacement.inode, size=size)
     return extent
-
-
-def _task(piece: Slice, table: str) -> Task:
-    *_, removable, expected, rewrite = piece.bounds
-    assert isinstance(expected, int)  # noqa: S101 - ours
-    return Task(table=table, removable=bool(removable), expected=expected, rewrite=bool(rewrite))
 
 
 def _moved(path: Path) -> ChangedError:

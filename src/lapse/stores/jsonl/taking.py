@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from lapse import clock
@@ -16,12 +17,12 @@ from lapse.model.plan import Tally
 from lapse.ports import LineBlock, Part, Slice
 from lapse.segments.content import ContentDigest
 from lapse.segments.overlapping import Behind
-from lapse.stores.jsonl.choosing import Ground, is_cheaper_in_place
+from lapse.stores.jsonl.choosing import Ground, is_better_in_place
 from lapse.stores.jsonl.codec import Head
 from lapse.stores.jsonl.collapsing import roll_forward
 from lapse.stores.jsonl.disk import inode_of, open_anew
-from lapse.stores.jsonl.following import replace_and_follow
-from lapse.stores.jsonl.guarding import Guard, lock_shared, unlock
+from lapse.stores.jsonl.following import held, replace_and_follow
+from lapse.stores.jsonl.guarding import Guard, lock, unlock
 from lapse.stores.jsonl.inplace import InPlace
 from lapse.stores.jsonl.laying import draw_heads, lay_out, line_start
 from lapse.stores.jsonl.lifting import Lift
@@ -33,31 +34,20 @@ from lapse.stores.jsonl.redo import Journalled, Redo, publish
 from lapse.stores.jsonl.rewriting import Rewrite
 from lapse.stores.jsonl.scanning import Extent
 from lapse.stores.jsonl.settling import PATIENCE, drain, put_in_place
+from lapse.stores.jsonl.task import Task
 from lapse.stores.jsonl.trouble import store_error, translated
 from lapse.stores.jsonl.writers import Standing, refusal, stand
+
+_GOING = 0.2
+"""Seconds that a writer gets to close the file, which it may have opened for a few lines only."""
+
+_LATELY = 600 * SECOND
 
 _LOCK_PATIENCE = 2.0
 """Seconds to wait for those who lock the file while they write a line."""
 
 HEAD_LIMIT = 256 * 1024 * 1024
 """Bytes of lapsed lines at the head of a file that one slice takes, where the next one can go on from there."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
-    """What a slice is about, besides the file.
-
-    Attributes:
-        table: Path of the log within its dataset.
-        removable: Whether the file may be removed once it has wholly lapsed.
-        expected: Bytes of lapsed lines known to be there. 0 if that is not known.
-        rewrite: Whether a new file is wanted in any case.
-    """
-
-    table: str
-    removable: bool
-    expected: int
-    rewrite: bool
 
 
 class JsonlTake:
@@ -110,7 +100,13 @@ class JsonlTake:
             raise StoreError(f"{self._own(Kind.JOURNAL)}: this slice was committed already", hint="Run again.")
 
     def _stand(self) -> Standing:
-        return stand(self._descriptor, self._extent.path, promise=self._piece.dataset.writers)
+        promise = self._piece.dataset.writers
+        return stand(self._descriptor, self._extent.path, promise=promise, patience=self._patience)
+
+    @property
+    def _patience(self) -> float:
+        """Seconds to wait for writers where nothing can be done under them."""
+        return _GOING if self._ground.obstacle is not None and self._ground.reopen is None else 0
 
     def _refuse(self, standing: Standing, why: str | None) -> None:
         if why is not None:
@@ -122,13 +118,7 @@ class JsonlTake:
         Raises:
             StoreError: If somebody else keeps it locked.
         """
-        holders = lock_shared(self._descriptor, patience=_LOCK_PATIENCE)
-        if holders is not None:
-            pids = ", ".join(map(str, holders)) or "one that this user cannot see"
-            raise StoreError(
-                f"{self._extent.path} is locked by pid {pids}: nothing was removed from it",
-                hint="Wait until the lock is released, or stop the process; then run again.",
-            )
+        lock(self._descriptor, self._extent.path, patience=_LOCK_PATIENCE)
 
     def _own(self, kind: Kind) -> Path:
         return self._folder / str(OwnName(self._name, self._slice, kind))
@@ -189,9 +179,14 @@ class JsonlTake:
         if self._ground.obstacle is not None or self._ground.block is None or standing.trouble is not None:
             return False
         lift = self._lift
-        return not standing.quiet or is_cheaper_in_place(
-            end=lift.end, kept=lift.kept, size=os.fstat(self._descriptor).st_size, block=self._ground.block
+        size, lively = os.fstat(self._descriptor).st_size, self._is_lively()
+        return not standing.quiet or is_better_in_place(
+            end=lift.end, kept=lift.kept, size=size, block=self._ground.block, lively=lively
         )
+
+    def _is_lively(self) -> bool:
+        """Whether it is a log in use by the look of it: one that stays, and was written to lately."""
+        return not self._task.removable and self._facts.st_mtime_ns > self._began - _LATELY
 
     def _commit_in_place(self, proof: Proof, standing: Standing) -> Disposal | None:
         """Remove the lines where they are. None if that cannot be done after all, and a new file can be made."""
@@ -249,14 +244,13 @@ class JsonlTake:
 
     def _commit_anew(self, proof: Proof, standing: Standing) -> Disposal:
         """Put a new file in the place of the log; writers are followed to it, where they can be told."""
-        with write_lease(self._descriptor, self._extent.path) as state:
+        with ExitStack() as lease:
+            state = lease.enter_context(write_lease(self._descriptor, self._extent.path, patience=self._patience))
             standing = replace(standing, state=state)
             if standing.quiet:
                 redo = self._decide_anew(proof, followed=False)
-                self._finish(lambda: put_in_place(self._folder, redo))
-        if standing.quiet:
-            self._finish(lambda: drain(self._folder, redo, patience=PATIENCE))
-            return redo.disposal
+                self._finish(lambda: self._replace(redo, lease))
+                return redo.disposal
         settings = self._ground.reopen
         if settings is None:
             raise refusal(standing, self._extent.path, why=self._ground.obstacle or standing.trouble or "it is live")
@@ -264,10 +258,21 @@ class JsonlTake:
         self._finish(lambda: replace_and_follow(self._folder, redo, settings))
         return redo.disposal
 
+    def _replace(self, redo: Redo, lease: ExitStack) -> None:
+        """Put the new file in place and let the *lease* on the old one go; who waited for it writes late lines."""
+        with held(self._folder, redo) as new:
+            put_in_place(self._folder, redo)
+            lease.close()
+            redo = new.move_late()
+        drain(self._folder, redo, patience=PATIENCE)
+
     def _decide_anew(self, proof: Proof, *, followed: bool) -> Redo:
         redo = self._prepare(proof, self._check_unchanged(), followed=followed)
-        with translated("give it a second name", self._extent.path):
-            os.link(self._extent.path, self._own(Kind.ASIDE), follow_symlinks=False)
+        path, aside = self._extent.path, self._own(Kind.ASIDE)
+        with translated("give it a second name", path):
+            os.link(path, aside, follow_symlinks=False)
+            if inode_of(aside) != redo.inode:
+                raise ChangedError(f"{path} was replaced", hint="Run again.")
         self._decide(redo)
         if self._lift.working is not None:
             self._lift.working.close()  # nobody shall have the new file open when late lines come

@@ -87,13 +87,13 @@ def why_not(sight: Sight, promise: str | None, *, seen: bool) -> str | None:
     return None if seen else "somebody has it open who cannot be seen"
 
 
-def stand(descriptor: int, path: Path, *, promise: str | None) -> Standing:
+def stand(descriptor: int, path: Path, *, promise: str | None, patience: float = 0) -> Standing:
     """Ask the kernel whether somebody writes to a file that is open read-only, and who.
 
-    A writer that is gone again before it is seen is asked after once more.
+    A writer that is gone again before it is seen is asked after once more; one that stays gets *patience* seconds.
     """
     for _ in range(_LOOKS):
-        with write_lease(descriptor, path) as state:
+        with write_lease(descriptor, path, patience=patience) as state:
             pass
         standing = Standing(state=state, promise=promise)
         if standing.quiet:
