@@ -132,11 +132,13 @@ def test_lines_of_megabytes_take_little_memory(tmp_path: Path, size: int) -> Non
 
 
 def test_one_worker_works_in_this_process() -> None:
-    """Nothing is forked, and an error comes as it is."""
+    """Nothing is forked, an error comes as it is, and Ctrl-C does what it did before."""
+    before = signal.getsignal(signal.SIGINT)
+
     assert spread(3, lambda task: (task, os.getpid()), workers=1) == [(task, os.getpid()) for task in range(3)]
     with pytest.raises(StoreError, match="no"):
         spread(1, _fail, workers=1)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def _fail(_: int) -> None:

@@ -284,8 +284,8 @@ def test_a_broken_deadlock_is_tried_again(calls: PgWorld) -> None:
 
 
 def test_a_serialization_failure_is_tried_again(newest: str, tmp_path: Path) -> None:
-    """Where nothing is archived rows are counted and removed in one snapshot; somebody changes one in between."""
-    world = make(tmp_path / "world", newest, records=2_000, archive="none")
+    """Where nothing is archived, and nothing rests, rows are counted and removed in one snapshot."""
+    world = make(tmp_path / "world", newest, records=2_000, archive="none", pace="{rest: none}")
     before = world.records()
     with other_session(world) as other:
         other.execute(f"UPDATE log SET body = 'changed' WHERE id = (SELECT min(id) FROM log WHERE {_OLD})")

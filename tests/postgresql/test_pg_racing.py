@@ -62,7 +62,7 @@ def race(
 @pytest.mark.parametrize("children", [False, True], ids=["alone", "children"])
 def test_nothing_is_lost_while_others_write_and_runs_are_killed(children: bool, url: str, tmp_path: Path) -> None:
     """Inserts, changes, back-dated rows and removals, with and without children that come all the time."""
-    world = make(tmp_path / "world", url, records=5_000)
+    world = make(tmp_path / "world", url, records=5_000, pace="{rest: 20%}")
     writers = Writers(world, seed=11, children=children)
 
     ended = race(world, writers, seconds=4, seed=11, rows=1000)
@@ -79,7 +79,7 @@ def test_nothing_is_lost_in_ten_minutes_of_writing(
     children: bool, server: PostgresServer, url: str, tmp_path: Path
 ) -> None:
     """The full count of the promise above, with a server that crashes now and then as well."""
-    world = make(tmp_path / "world", url, records=200_000)
+    world = make(tmp_path / "world", url, records=200_000, pace="{rest: 20%}")
     writers = Writers(world, threads=4, seed=12, children=children)
 
     race(world, writers, seconds=600, seed=12, rows=1000, crash=server.crash)
