@@ -60,7 +60,7 @@ def main() -> int:
         report = Path(folder) / "report.xml"
         # Properties of tests have no place in the family that is the default.
         into = ["-o", "junit_family=xunit1", f"--junitxml={report}"]
-        command = [sys.executable, "-m", "pytest", "-n", "auto", "-m", "soak", *into]
+        command = [sys.executable, "-m", "pytest", "-n", "auto", "--timeout=0", "-m", "soak", *into]
         code = subprocess.run(command, check=False).returncode
         table, listed = "\n".join(rows(report)), "\n".join(ran(report))
     RESULTS.write_text(
