@@ -12,6 +12,8 @@ import pytest
 from mxcp_world import OLD, SITE, YOUNG, Site, record, schema
 from mxcp_world import site_fixture as site_fixture
 
+from other_runs import another_run
+
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
@@ -84,27 +86,11 @@ def test_a_log_that_is_no_file_is_an_error(site: Site) -> None:
     assert "is a folder" in result.stderr
 
 
-_HOLDING = """
-import sys
-from lapse.model.policy import Dataset
-from lapse.registry import open_store
-
-store = open_store(Dataset(name="other", store=sys.argv[1], shown="", time="timestamp"), read_only=False)
-with store.lease():
-    print("held", flush=True)
-    sys.stdin.read()
-"""
-
-
 def test_two_cleanups_do_not_overlap(site: Site) -> None:
     """The second one gives way: exit 1, and the first one's work is not undone."""
     site.write(record(OLD))
-    command = [sys.executable, "-c", _HOLDING, str(site.log)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline()
+    with another_run(str(site.log), time="timestamp"):
         result = site.clean()
-        process.communicate()
 
     assert result.exit_code == 1
     assert "another run" in result.stderr.lower()

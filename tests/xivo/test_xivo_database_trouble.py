@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from pg_telephony import SIX, Telephony, kept, only
 from pg_telephony import telephony_fixture as telephony_fixture
-from xivo_world import another_run
 
+from other_runs import another_run
 from servers.postgres import PostgresServer
 
 
@@ -188,7 +188,7 @@ def test_a_second_purge_of_the_same_database_does_not_begin(telephony: Telephony
     """Another run holds the lease in the database itself, on whatever machine it runs."""
     telephony.fill()
     before = telephony.counts()
-    with another_run(telephony):
+    with another_run(telephony.store, table="cel", time="eventtime"):
         result = telephony.call()
 
     assert result.exit_code == 1

@@ -6,10 +6,11 @@ import json
 
 import pytest
 from plugin_tools import install
-from xivo_world import FULL, PURGED, XivoWorld, another_run
+from xivo_world import FULL, PURGED, XivoWorld
 from xivo_world import world_fixture as world_fixture
 
 from lapse.dialects.xivo.purge import Order, purge
+from other_runs import another_run
 
 ARCHIVES, OLD_ARCHIVES, PURGERS = "wazo_purge_db.archives", "xivo_purge_db.archives", "wazo_purge_db.purgers"
 
@@ -181,7 +182,7 @@ def test_another_run_is_found_before_a_plug_in_is_called(world: XivoWorld, monke
     """Two archives at once could write into one file."""
     install(world.folder, monkeypatch, code=_NOTING, points={ARCHIVES: {"a": "first"}})
     enable(world, "a")
-    with another_run(world):
+    with another_run(world.store, table="cel", time="eventtime"):
         result = world.call()
 
     assert result.exit_code == 1

@@ -8,10 +8,11 @@ import signal
 import subprocess
 
 import pytest
-from xivo_world import FULL, PROGRAM, PURGED, XivoWorld, another_run
+from xivo_world import FULL, PROGRAM, PURGED, XivoWorld
 from xivo_world import world_fixture as world_fixture
 
 from lapse.state.folders import StateFolders
+from other_runs import another_run
 
 _LINE = re.compile(
     r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} \[(\d+)\] \((INFO|WARNING|ERROR)\) \(wazo_purge_db\.cli\): (.*)"
@@ -126,7 +127,7 @@ def test_a_dry_run_changes_nothing_and_counts(world: XivoWorld) -> None:
 
 def test_another_run_keeps_the_purge_from_beginning(world: XivoWorld) -> None:
     """Exit 1 in the codes of the original, nothing touched."""
-    with another_run(world):
+    with another_run(world.store, table="cel", time="eventtime"):
         result = world.call()
 
     assert result.exit_code == 1

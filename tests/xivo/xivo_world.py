@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -130,33 +128,6 @@ class XivoWorld:
     def entries(self, kind: str) -> list[dict[str, Any]]:
         """Bodies of the ledger's entries of one kind."""
         return [dict(entry.body) for entry in self.ledger.entries() if entry.kind.value == kind]
-
-
-_HOLDING = """
-import sys
-from lapse.model.policy import Dataset
-from lapse.registry import open_store
-
-address = sys.argv[1]
-store = open_store(Dataset(name="cel", store=address, shown=address, table="cel", time="eventtime"), read_only=False)
-with store.lease():
-    print("held", flush=True)
-    sys.stdin.read()
-store.close()
-"""
-
-
-@contextmanager
-def another_run(world: XivoWorld) -> Iterator[None]:
-    """While the block lasts, another process holds the lease of the database."""
-    command = [sys.executable, "-c", _HOLDING, world.store]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline()
-        try:
-            yield
-        finally:
-            process.communicate()
 
 
 _PROGRAM = """

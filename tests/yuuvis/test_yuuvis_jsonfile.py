@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lapse.dialects.jsonfile import read
-from lapse.dialects.yamlfile import Mapped, plain
+from lapse.dialects.yamlfile import plain
 from lapse.errors import Complaint
+from lapse.policyfile.tree import Mapped
 
 FILE = Path("some.json")
 values = st.recursive(

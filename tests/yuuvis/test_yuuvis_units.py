@@ -7,7 +7,7 @@ import re
 
 import psycopg
 import pytest
-from yuuvis_world import DDL, Entry, PostgresTrail, SqliteTrail, World, another_run, fill, left
+from yuuvis_world import DDL, Entry, PostgresTrail, SqliteTrail, World, fill, left
 from yuuvis_world import either_fixture as either_fixture
 from yuuvis_world import world_fixture as world_fixture
 
@@ -19,6 +19,7 @@ from lapse.engine.session import Session
 from lapse.errors import TargetError
 from lapse.model.report import RunReport
 from lapse.targets.file import FileTarget
+from other_runs import another_run
 
 TENANTS = [f"t{number}" for number in range(9)]
 
@@ -143,7 +144,7 @@ def test_another_cleanup_at_work_stops_this_one_alone(world: World) -> None:
     fill(world.trail, Entry())
     fill(second, Entry())
 
-    with another_run(second):
+    with another_run(second.url, table="auditentry", time="creationdate"):
         result = world.clean("--store", second.url)
 
     assert result.exit_code == 1

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -208,34 +206,6 @@ class World:
             for path in sorted([*self.folder.rglob("*"), *self.state.rglob("*")])
             if (facts := path.lstat())
         }
-
-
-_HOLDING = """
-import sys
-from lapse.model.policy import Dataset
-from lapse.registry import open_store
-
-address = sys.argv[1]
-dataset = Dataset(name="x", store=address, shown=address, table="auditentry", time="creationdate")
-store = open_store(dataset, read_only=False)
-with store.lease():
-    print("held", flush=True)
-    sys.stdin.read()
-store.close()
-"""
-
-
-@contextmanager
-def another_run(trail: Trail) -> Iterator[None]:
-    """While the block lasts, another process holds the lease of the database."""
-    command = [sys.executable, "-c", _HOLDING, trail.url]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline()
-        try:
-            yield
-        finally:
-            process.communicate()
 
 
 def _world(folder: Path, trail: Trail, monkeypatch: pytest.MonkeyPatch) -> World:

@@ -1,6 +1,6 @@
 """One JSON file, strictly by RFC 8259, in which every key and value knows where it stands.
 
-The tree is that of `lapse.dialects.yamlfile`. What a lenient reader lets pass is a complaint: duplicate keys, NaN,
+The tree is that of `lapse.policyfile.tree`. What a lenient reader lets pass is a complaint: duplicate keys, NaN,
 comments, text that is not UTF-8, anything after the end.
 """
 
@@ -11,8 +11,8 @@ import re
 from bisect import bisect_right
 from pathlib import Path
 
-from lapse.dialects.yamlfile import Entry, Listing, Mapped, Node, Scalar
 from lapse.errors import Complaint, Origin
+from lapse.policyfile.tree import Entry, Listing, Mapped, Node, Scalar
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?P<fraction>(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)")

@@ -150,13 +150,29 @@ def open_session(policy_file: str, *, hooks: Sequence[Hook] = (), rescan: bool =
     """
     _require_text(str(Path(policy_file).absolute()))
     policy = policyfile.load(policy_file, schemes=database_schemes(), target_schemes=target_schemes())
+    return session_for(policy, hooks=hooks, rescan=rescan)
+
+
+def session_for(
+    policy: Policy, *, now: Nanos | None = None, hooks: Sequence[Hook] = (), rescan: bool = False
+) -> Session:
+    """A session for *policy*, in the state folder. Writes nothing.
+
+    Arguments:
+        policy: The policy, whether a file says it or another system's configuration.
+        now: The instant that decides. None reads the clock.
+        hooks: Who watches.
+        rescan: Whether stores forget what they remember.
+
+    Raises:
+        UsageError: If ``LAPSE_NOW`` makes no sense.
+    """
     ledger = None if policy.ledger is None else Path(policy.ledger)
-    folders = StateFolders(state_root(), ledger_folder=ledger)
     return Session(
         policy=policy,
-        now=clock.run_now(),
+        now=clock.run_now() if now is None else now,
         real_now=clock.real_now(),
-        folders=folders,
+        folders=StateFolders(state_root(), ledger_folder=ledger),
         hooks=tuple(hooks),
         rescan=rescan,
     )

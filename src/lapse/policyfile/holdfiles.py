@@ -22,9 +22,10 @@ from lapse.policyfile import build, merge, scopes
 from lapse.policyfile.fields import ROLES
 from lapse.policyfile.loading import in_order, raise_complaints
 from lapse.policyfile.models import HoldShape
+from lapse.policyfile.parsing import parse
 from lapse.policyfile.secrets import escaped
 from lapse.policyfile.shape import misshapen, shaped
-from lapse.policyfile.tree import Mapped, parse
+from lapse.policyfile.tree import Mapped
 from lapse.policyfile.words import did_you_mean
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+|^[^A-Za-z0-9]")

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from lapse.errors import Complaint, Origin, PolicyError
-from lapse.policyfile.tree import Entry, Listing, Mapped, Node, Scalar, parse
+from lapse.policyfile.parsing import parse
+from lapse.policyfile.tree import Entry, Listing, Mapped, Node, Scalar
 
 FOLDER = "conf.d"
 _ADD_UP = ("datasets", "archives", "guards", "pace", "schedule", "notify")

@@ -62,7 +62,6 @@ At = Annotated[
 ]
 PackingWord = Annotated[str, PlainValidator(words.one_of(*_PACKINGS)), WithJsonSchema({"enum": _PACKINGS})]
 Signal = Annotated[str, PlainValidator(signal), WithJsonSchema({"type": "string", "examples": ["HUP", "USR1"]})]
-CommandLine = Annotated[list[words.Text], Field(min_length=1)]
 
 
 class ReopenShape(BaseModel):
@@ -76,7 +75,7 @@ class ReopenShape(BaseModel):
     pid_file: words.Text | None = Field(default=None, alias="pid file")
     """File that holds the number of the process. A relative path starts at the policy."""
 
-    command: CommandLine | None = None
+    command: words.CommandLine | None = None
     """Program and arguments, as a list. No shell is involved."""
 
 

@@ -12,14 +12,14 @@ from pydantic_core import ErrorDetails
 from lapse.errors import Complaint, Origin
 from lapse.policyfile.models import keys_of, shape_at
 from lapse.policyfile.secrets import unescaped
-from lapse.policyfile.tree import Listing, Mapped, Node, Plain, Scalar
+from lapse.policyfile.tree import Listing, Mapped, Node, Scalar
 from lapse.policyfile.words import MANY, ONE, did_you_mean, kind_of, nearest
 
 Path = tuple[str | int, ...]
 ShapeT = TypeVar("ShapeT", bound=BaseModel)
 
 
-def plain(node: Node) -> Plain:
+def plain(node: Node) -> object:
     """The data of a tree, without its places."""
     match node:
         case Scalar():

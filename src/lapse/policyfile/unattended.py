@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
 
-from lapse.errors import PolicyError
 from lapse.model.schedule import parse_cron, parse_daily, parse_every
 from lapse.model.span import parse_span
 from lapse.policyfile import words
-
-ValueT = TypeVar("ValueT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,22 +26,8 @@ class Due:
     cron: str
 
 
-def _read(parse: Callable[[object], ValueT]) -> Callable[[Any], ValueT]:
-    """A reader of one value; what *parse* refuses becomes a complaint."""
-
-    def read(value: Any) -> ValueT:
-        if isinstance(value, (list, dict)):
-            raise words.wrong(f"must be a single value, not {words.kind_of(value)}")
-        try:
-            return parse(value)
-        except PolicyError as error:
-            raise words.wrong(error.message, error.hint) from error
-
-    return read
-
-
 def _due(parse: Callable[[object], str]) -> PlainValidator:
-    return PlainValidator(_read(lambda value: Due(text=str(value), cron=parse(value))))
+    return PlainValidator(words.single(lambda value: Due(text=str(value), cron=parse(value))))
 
 
 def _text(*examples: str, **schema: str) -> WithJsonSchema:
@@ -54,8 +37,7 @@ def _text(*examples: str, **schema: str) -> WithJsonSchema:
 Wall = Annotated[Due, _due(parse_daily), _text("02:00", pattern="^([01]?[0-9]|2[0-3]):[0-5][0-9]$")]
 Every = Annotated[Due, _due(parse_every), _text("6 hours", "15 minutes")]
 Cron = Annotated[Due, _due(parse_cron), _text("0 2 * * *")]
-Span = Annotated[float, PlainValidator(_read(parse_span)), _text("1 hour", "30m")]
-CommandLine = Annotated[list[words.Text], Field(min_length=1)]
+Span = Annotated[float, PlainValidator(words.single(parse_span)), _text("1 hour", "30m")]
 
 
 class ScheduleShape(BaseModel):
@@ -90,8 +72,8 @@ class NotifyShape(BaseModel):
 
     model_config = words.STRICT | ConfigDict(title="Notify")
 
-    on_failure: CommandLine | None = Field(default=None, alias="on failure")
+    on_failure: words.CommandLine | None = Field(default=None, alias="on failure")
     """Program and arguments, called after a run that failed or was refused: exit 1, 2 or 3."""
 
-    on_success: CommandLine | None = Field(default=None, alias="on success")
+    on_success: words.CommandLine | None = Field(default=None, alias="on success")
     """Program and arguments, called after a run that ended with exit 0."""

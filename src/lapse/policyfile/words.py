@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 from pydantic import ConfigDict, Discriminator, Field, PlainValidator, Tag, WithJsonSchema
 from pydantic_core import PydanticCustomError
@@ -23,6 +23,8 @@ from lapse.model.period import Period, parse_period
 from lapse.model.policy import TimeFormat
 from lapse.policyfile.similar import did_you_mean as did_you_mean
 from lapse.policyfile.similar import nearest as nearest
+
+ValueT = TypeVar("ValueT")
 
 STRICT = ConfigDict(
     extra="forbid",
@@ -128,18 +130,23 @@ class Setting:
     value: float | None
 
 
-def paced(parse: Callable[[object], float | None]) -> Callable[[Any], Setting]:
-    """A reader of one setting of a pace."""
+def single(parse: Callable[[Any], ValueT]) -> Callable[[Any], ValueT]:
+    """A reader of one value; what *parse* refuses becomes a complaint."""
 
-    def read(value: Any) -> Setting:
+    def read(value: Any) -> ValueT:
         if isinstance(value, (list, dict)):
             raise wrong(f"must be a single value, not {kind_of(value)}")
         try:
-            return Setting(parse(value))
+            return parse(value)
         except PolicyError as error:
             raise wrong(error.message, error.hint) from error
 
     return read
+
+
+def paced(parse: Callable[[object], float | None]) -> Callable[[Any], Setting]:
+    """A reader of one setting of a pace."""
+    return single(lambda value: Setting(parse(value)))
 
 
 def instant(value: Any) -> Nanos:
@@ -253,6 +260,7 @@ _FORMATS = [each.value for each in TimeFormat]
 _FIELD = _schema(type="string", minLength=1, examples=["eventtime", "$.detail.user"])
 
 Text = Annotated[str, PlainValidator(text), _schema(type=["string", "integer"], minLength=1)]
+CommandLine = Annotated[list[Text], Field(min_length=1)]
 Address = Annotated[str, PlainValidator(text), _schema(type="string", minLength=1)]
 RecordField = Annotated[str, PlainValidator(record_field), _FIELD]
 ArchiveName = Annotated[str, PlainValidator(text), _schema(type=["string", "integer"], examples=["cold"])]

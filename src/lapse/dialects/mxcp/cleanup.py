@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lapse import clock
-from lapse.dialects.mxcp.mapping import ARCHIVE, log_of, policy_of
+from lapse.dialects.additions import archive_at, ledger_at
+from lapse.dialects.mxcp.mapping import log_of, policy_of
 from lapse.dialects.mxcp.registry import Retention, read_registry, registry_of
 from lapse.dialects.mxcp.site import Audit, find_site, read_audit
 from lapse.engine.running import Wishes, dry_run, run
-from lapse.engine.session import Session
+from lapse.engine.session import Session, session_for
 from lapse.engine.trusting import trust as trust_store
 from lapse.errors import GuardError, PolicyError, StoreMissingError
 from lapse.model.plan import DatasetPlan
 from lapse.model.policy import Archive, Dataset, Policy
 from lapse.model.report import DatasetReport, RunReport, Trouble
 from lapse.model.selection import Verdict
-from lapse.state.folders import StateFolders, state_root
+from lapse.policyfile.secrets import AddressError
 
 if TYPE_CHECKING:
     from lapse.ports import Hook
@@ -107,7 +106,7 @@ def meaning_of(order: Order, audit: Audit) -> tuple[Policy, tuple[Retention, ...
         ProfileError: If nothing says where the log is.
     """
     schemas = read_registry(registry_of(log_of(audit)))
-    policy = policy_of(audit, schemas, archive=_archive(order), ledger=_ledger(order))
+    policy = policy_of(audit, schemas, archive=_archive(order), ledger=ledger_at(order.ledger, Path.cwd()))
     return policy, schemas
 
 
@@ -122,7 +121,7 @@ def cleanup(order: Order) -> Cleanup:
         return Cleanup(profile=audit.profile, dry=order.dry, enabled=False)
     policy, schemas = meaning_of(order, audit)
     order.beginning()
-    session = _session(policy, order)
+    session = session_for(policy, hooks=order.hooks)
     if not _has_log(session):
         return Cleanup(profile=audit.profile, dry=order.dry)
     wishes = Wishes(allow_empty=True, stopping=order.stopping)
@@ -139,7 +138,7 @@ def trust(order: Order) -> str:
     Raises:
         LapseError: If the configuration cannot be followed, or there is no log.
     """
-    session = _session(meaning_of(order, audit_of(order))[0], order)
+    session = session_for(meaning_of(order, audit_of(order))[0], hooks=order.hooks)
     (name,) = session.policy.datasets
     return trust_store(session, name)
 
@@ -148,17 +147,6 @@ def _ours(error: GuardError) -> GuardError:
     """The refusal, whose remedy is a command of the drop-in."""
     hint = None if error.hint is None else re.sub(r"lapse trust \S+", "lapse as mxcp trust", error.hint)
     return type(error)(error.message, hint=hint)
-
-
-def _session(policy: Policy, order: Order) -> Session:
-    ledger = None if policy.ledger is None else Path(policy.ledger)
-    return Session(
-        policy=policy,
-        now=clock.run_now(),
-        real_now=clock.real_now(),
-        folders=StateFolders(state_root(), ledger_folder=ledger),
-        hooks=tuple(order.hooks),
-    )
 
 
 def _has_log(session: Session) -> bool:
@@ -205,18 +193,7 @@ def _doubts(plan: DatasetPlan | None) -> Iterator[str]:
 
 
 def _archive(order: Order) -> Archive | None:
-    if order.archive is None:
-        return None
-    from lapse.policyfile.addresses import target_address
-    from lapse.policyfile.secrets import AddressError
-    from lapse.registry import target_schemes
-
     try:
-        target = target_address(order.archive, Path.cwd(), target_schemes())
+        return archive_at(order.archive, Path.cwd())
     except AddressError as error:
         raise PolicyError(f"--archive: {error}", hint=error.hint) from error
-    return Archive(name=ARCHIVE, to=target.full, shown=target.shown)
-
-
-def _ledger(order: Order) -> str | None:
-    return None if order.ledger is None else os.path.normpath(Path.cwd() / order.ledger)

@@ -17,9 +17,6 @@ from lapse.model.period import FOREVER, Kind, Period, parse_period
 from lapse.model.policy import Archive, Dataset, Policy, Rule
 from lapse.stores.jsonl.series import SEGMENTS
 
-ARCHIVE = "archive"
-"""Name of the archive that ``--archive`` adds."""
-
 _MOST_DAYS = 3_650_000  # about 10,000 years: no record is older
 _NAME, _VERSION = "schema_name", "schema_version"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")

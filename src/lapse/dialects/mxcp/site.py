@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lapse.dialects.yamlfile import Entry, Mapped, Node, Scalar, read
+from lapse.dialects.yamlfile import read
 from lapse.errors import Complaint, LapseError, PolicyError
 from lapse.policyfile.similar import did_you_mean, nearest
+from lapse.policyfile.tree import Entry, Mapped, Node, Scalar
 
 SITE_FILE = "mxcp-site.yml"
 
@@ -143,7 +144,7 @@ def _complaints(root: Mapped) -> Iterator[Complaint]:
 
 
 def _is_version(entry: Entry, path: str) -> Iterator[Complaint]:
-    data = entry.node.data if isinstance(entry.node, Scalar) else None
+    data = entry.node.value if isinstance(entry.node, Scalar) else None
     if isinstance(data, bool) or data != 1:
         yield Complaint(entry.origin, f"`{path}` must be the number 1", "Write `mxcp: 1`; see MXCP's migration guide.")
 
@@ -200,19 +201,19 @@ def _only(entry: Entry, path: str, known: tuple[str, ...]) -> Iterator[Complaint
 
 def _text(node: Node | None) -> str:
     """The text that stands there; empty if there is none, or something else."""
-    return node.data if isinstance(node, Scalar) and isinstance(node.data, str) else ""
+    return node.value if isinstance(node, Scalar) and isinstance(node.value, str) else ""
 
 
 def _switch(node: Node | None) -> bool | None:
     """Whether something is on, in every spelling that the original takes. None if it is no such thing."""
-    if not isinstance(node, Scalar) or not isinstance(node.data, bool | int | str):
+    if not isinstance(node, Scalar) or not isinstance(node.value, bool | int | str):
         return None
-    return _WORDS.get(str(node.data).lower())
+    return _WORDS.get(str(node.value).lower())
 
 
 def _is_integer(node: Node) -> bool:
-    return isinstance(node, Scalar) and isinstance(node.data, int) and not isinstance(node.data, bool)
+    return isinstance(node, Scalar) and isinstance(node.value, int) and not isinstance(node.value, bool)
 
 
 def _is_nothing(node: Node) -> bool:
-    return isinstance(node, Scalar) and node.data is None
+    return isinstance(node, Scalar) and node.value is None

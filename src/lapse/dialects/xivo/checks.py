@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator
 
-from lapse.dialects.yamlfile import Entry, Listing, Mapped, Node, Scalar
 from lapse.errors import Complaint
+from lapse.policyfile.tree import Entry, Listing, Mapped, Node, Scalar
 from lapse.policyfile.words import did_you_mean, nearest
 
 Check = Callable[[Entry, str], Iterator[Complaint]]
@@ -78,7 +78,7 @@ def _known(node: Mapped, path: str, checks: dict[str, Check]) -> Iterator[Compla
 
 def _days(entry: Entry, path: str) -> Iterator[Complaint]:
     node = entry.node
-    is_number = isinstance(node, Scalar) and isinstance(node.data, int) and not isinstance(node.data, bool)
+    is_number = isinstance(node, Scalar) and isinstance(node.value, int) and not isinstance(node.value, bool)
     if not is_number:
         yield _must(entry, path, "a number of days", _DAYS_HINT)
     elif isinstance(node, Scalar) and not _DAYS.fullmatch(node.text):
@@ -87,13 +87,13 @@ def _days(entry: Entry, path: str) -> Iterator[Complaint]:
 
 
 def _switch(entry: Entry, path: str) -> Iterator[Complaint]:
-    if not isinstance(entry.node, Scalar) or not isinstance(entry.node.data, bool):
+    if not isinstance(entry.node, Scalar) or not isinstance(entry.node.value, bool):
         yield _must(entry, path, "true or false")
 
 
 def _text(entry: Entry, path: str) -> Iterator[Complaint]:
     node = entry.node
-    if not isinstance(node, Scalar) or not isinstance(node.data, str) or not node.data.strip() or "\0" in node.data:
+    if not isinstance(node, Scalar) or not isinstance(node.value, str) or not node.value.strip() or "\0" in node.value:
         yield _must(entry, path, "text")
 
 
@@ -103,12 +103,12 @@ def _names(entry: Entry, path: str) -> Iterator[Complaint]:
         return
     seen: set[str] = set()
     for node in entry.node.items:
-        if not isinstance(node, Scalar) or not isinstance(node.data, str) or not node.data:
+        if not isinstance(node, Scalar) or not isinstance(node.value, str) or not node.value:
             yield Complaint(node.origin, f"`{path}`: each must be the name of a plug-in")
-        elif node.data in seen:
-            yield Complaint(node.origin, f"`{path}`: `{node.data}` is named twice", "Name it once.")
+        elif node.value in seen:
+            yield Complaint(node.origin, f"`{path}`: `{node.value}` is named twice", "Name it once.")
         else:
-            seen.add(node.data)
+            seen.add(node.value)
 
 
 def _own(entry: Entry, path: str) -> Iterator[Complaint]:
@@ -121,7 +121,7 @@ def _own(entry: Entry, path: str) -> Iterator[Complaint]:
 
 def _empty_times(entry: Entry, path: str) -> Iterator[Complaint]:
     node = entry.node
-    if not isinstance(node, Scalar) or node.data not in EMPTY_TIMES:
+    if not isinstance(node, Scalar) or node.value not in EMPTY_TIMES:
         yield _must(entry, path, " or ".join(f"`{word}`" for word in EMPTY_TIMES))
 
 
@@ -136,13 +136,13 @@ def _kind(node: Node) -> str:
             return "a mapping"
         case Listing():
             return "a list"
-        case Scalar(data=None):
+        case Scalar(value=None):
             return "nothing, or null"
-        case Scalar(data=bool()):
+        case Scalar(value=bool()):
             return "true or false"
-        case Scalar(data=str() as data):
+        case Scalar(value=str() as data):
             return "text" if data.strip() else "empty text"
-        case Scalar(data=int() | float()):
+        case Scalar(value=int() | float()):
             return "a number"
         case _:
             return "a date"

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from lapse.dialects.xivo.checks import complaints_about
 from lapse.dialects.xivo.tables import ALIASES
-from lapse.dialects.yamlfile import Entry, Mapped, Scalar, read
+from lapse.dialects.yamlfile import read
 from lapse.errors import Complaint, Origin, PolicyError
+from lapse.policyfile.tree import Entry, Mapped, Scalar
 
 ETC_VARIABLE = "LAPSE_XIVO_ETC"
 """Environment variable that names a folder to read instead of ``/etc``."""
@@ -76,8 +77,8 @@ def _extras(file: Path, main: Mapped, complaints: list[Complaint]) -> Iterator[M
     """The files that override ``config.yml``, those first that count first."""
     moved = main.get(_EXTRA)
     folder = file.parent / "conf.d"
-    if isinstance(moved, Scalar) and isinstance(moved.data, str):
-        folder = file.parent / moved.data
+    if isinstance(moved, Scalar) and isinstance(moved.value, str):
+        folder = file.parent / moved.value
     try:
         files = sorted(folder.iterdir(), key=lambda file: file.name)
     except FileNotFoundError:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from lapse.dialects.additions import ARCHIVE
 from lapse.dialects.xivo.recordings import recorded_files, recording_warnings
 from lapse.dialects.xivo.settings import MOST_DAYS, Settings, as_days
 from lapse.dialects.xivo.tables import BY_NAME, Purger
@@ -20,9 +21,6 @@ from lapse.policyfile.secrets import AddressError
 from lapse.registry import target_schemes
 
 _EVENTS = BY_NAME["cel"].table
-ARCHIVE = "archive"
-"""Name of Lapse's own archive."""
-
 _TEXT = re.compile(r"text|character")
 _ZONED = re.compile(r"timestamptz|timestamp(\([0-9]\))? with time zone")
 """Types whose times carry a zone; others are in the session's."""

@@ -6,9 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
-from lapse import clock
 from lapse.dialects.policytext import PolicyText, policy_text
 from lapse.dialects.xivo import plugins
 from lapse.dialects.xivo.layers import etc
@@ -20,13 +18,12 @@ from lapse.dialects.xivo.tables import BY_NAME
 from lapse.engine.apart import dry_run_apart, run_apart
 from lapse.engine.foreign import ForeignPurger, ForeignReport, database_facts, run_foreign
 from lapse.engine.running import Wishes
-from lapse.engine.session import Session, run_id
+from lapse.engine.session import Session, run_id, session_for
 from lapse.errors import ExitCode, LapseError
 from lapse.model.plan import DatasetPlan
 from lapse.model.report import DatasetReport, RunReport, Status, Trouble
 from lapse.model.selection import Verdict
 from lapse.ports import Event, Hook
-from lapse.state.folders import StateFolders, state_root
 
 _KEPT_FOR_CAUSE = (Verdict.DOUBTFUL, Verdict.HELD)
 
@@ -166,14 +163,7 @@ def _session(settings: Settings, hooks: tuple[Hook, ...]) -> Session:
     meaning = meaning_of(settings)
     for text in (*settings.warnings, *meaning.warnings):
         LOGGER.warning("%s", text)
-    ledger = None if meaning.policy.ledger is None else Path(meaning.policy.ledger)
-    return Session(
-        policy=meaning.policy,
-        now=clock.run_now(),
-        real_now=clock.real_now(),
-        folders=StateFolders(state_root(), ledger_folder=ledger),
-        hooks=hooks,
-    )
+    return session_for(meaning.policy, hooks=hooks)
 
 
 def _wishes(order: Order) -> Wishes:

@@ -10,9 +10,10 @@ from typing import Any
 
 from lapse.dialects.xivo.layers import read_layers
 from lapse.dialects.xivo.tables import BY_NAME, DEFAULT
-from lapse.dialects.yamlfile import Mapped, plain
+from lapse.dialects.yamlfile import plain
 from lapse.errors import Origin, PolicyError
 from lapse.model.masking import masked
+from lapse.policyfile.tree import Mapped
 
 MOST_DAYS = 3_650_000
 """About 10,000 years: more days are a slip of the finger."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lapse.dialects.jsonfile import read
-from lapse.dialects.yamlfile import Entry, Mapped, Node, Scalar
 from lapse.dialects.yuuvis.files import data_of
 from lapse.errors import Complaint, PolicyError
+from lapse.policyfile.tree import Entry, Mapped, Node, Scalar
 
 FILE = "auditActionCatalogue.json"
 """Name of the operator's own catalogue, in the folder of the configuration."""
@@ -81,4 +81,4 @@ def _unknown(entry: Entry) -> Complaint:
 
 
 def _text(node: Node | None) -> str:
-    return node.data if isinstance(node, Scalar) and isinstance(node.data, str) else ""
+    return node.value if isinstance(node, Scalar) and isinstance(node.value, str) else ""

@@ -6,17 +6,17 @@ stops at some entries, it is divided by tenants until it is known whose they are
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lapse import clock
+from lapse.dialects.additions import archive_at, ledger_at
 from lapse.dialects.policytext import PolicyText
 from lapse.dialects.yuuvis.configuration import read_configuration
 from lapse.dialects.yuuvis.exits import UnknownTenantError
-from lapse.dialects.yuuvis.mapping import ARCHIVE, text_of
+from lapse.dialects.yuuvis.mapping import text_of
 from lapse.dialects.yuuvis.stores import find_trails
 from lapse.dialects.yuuvis.units import Cause, Counts, Unfinished, Worked, looked, worked
 from lapse.engine.trusting import trust as trust_store
@@ -24,6 +24,7 @@ from lapse.errors import ExitCode, UsageError
 from lapse.instant import Nanos
 from lapse.model.policy import Archive
 from lapse.model.selection import Verdict
+from lapse.policyfile.secrets import AddressError
 from lapse.ports import Hook
 
 _NO_CODE = "action that is no whole number"
@@ -173,7 +174,7 @@ def _understood(order: Order) -> tuple[Cause, tuple[str, ...]]:
         configuration=configuration,
         trails=trails.found,
         archive=_archive(order, folder),
-        ledger=None if order.ledger is None else os.path.normpath(folder / order.ledger),
+        ledger=ledger_at(order.ledger, folder),
         now=clock.run_now(),
         hooks=order.hooks,
         stopping=order.stopping,
@@ -245,14 +246,7 @@ def _counted(kept: Counter[str], why: str) -> Iterator[str]:
 
 
 def _archive(order: Order, folder: Path) -> Archive | None:
-    if order.archive is None:
-        return None
-    from lapse.policyfile.addresses import target_address
-    from lapse.policyfile.secrets import AddressError
-    from lapse.registry import target_schemes
-
     try:
-        target = target_address(order.archive, folder, target_schemes())
+        return archive_at(order.archive, folder)
     except AddressError as error:
         raise UsageError(f"--archive: {error}", hint=error.hint) from error
-    return Archive(name=ARCHIVE, to=target.full, shown=target.shown)

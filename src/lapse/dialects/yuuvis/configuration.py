@@ -8,11 +8,11 @@ from hashlib import sha256
 from pathlib import Path
 
 from lapse.dialects.jsonfile import read
-from lapse.dialects.yamlfile import Entry, Listing, Mapped, Node, Scalar
 from lapse.dialects.yuuvis.catalogue import Catalogue, read_catalogue
 from lapse.dialects.yuuvis.files import data_of
 from lapse.errors import Complaint, Origin, PolicyError
 from lapse.policyfile.similar import nearest
+from lapse.policyfile.tree import Entry, Listing, Mapped, Node, Scalar
 
 FILE = Path("config/system/cleanupConfiguration.json")
 """Where the configuration lies, below the working folder."""
@@ -118,9 +118,9 @@ def _age(node: Mapped) -> Age:
 
 
 def _number(node: Node | None) -> int:
-    if not isinstance(node, Scalar) or not isinstance(node.data, int):
+    if not isinstance(node, Scalar) or not isinstance(node.value, int):
         raise TypeError("only what was found to be a whole number is read as one")
-    return node.data
+    return node.value
 
 
 # What is wrong
@@ -163,7 +163,7 @@ def _wrong_mapping(node: Node, path: str) -> Iterator[Complaint]:
 
 
 def _not_a_number(node: Node, path: str) -> Iterator[Complaint]:
-    is_number = isinstance(node, Scalar) and isinstance(node.data, int) and not isinstance(node.data, bool)
+    is_number = isinstance(node, Scalar) and isinstance(node.value, int) and not isinstance(node.value, bool)
     if not is_number:
         yield _must(node, path, "a whole number", _HINT)
     elif isinstance(node, Scalar) and node.text == "-0":
@@ -180,7 +180,7 @@ def _kind(node: Node) -> str:
             return "an object"
         case Listing():
             return "a list"
-        case Scalar(data=str()):
+        case Scalar(value=str()):
             return "text"
         case Scalar(text=text):
             return text[:20]

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lapse.dialects.yamlfile import Mapped, Node, Scalar, read
+from lapse.dialects.yamlfile import read
 from lapse.dialects.yuuvis.files import is_missing
 from lapse.errors import Complaint, Origin
+from lapse.policyfile.tree import Mapped, Node, Scalar
 
 _PLACES = (Path("config/application-dbs.yml"), Path("application-dbs.yml"))
 _PATH = re.compile(r"storage\.datasources\.(?P<name>\[[^]]+\]|[^.]+)\.(?P<key>url|username|password)")
@@ -92,7 +93,7 @@ def _leaves(node: Node, path: str = "") -> Iterator[tuple[str, Node]]:
 
 
 def _text(node: Node, path: str, environment: Mapping[str, str], complaints: list[Complaint]) -> str:
-    if not isinstance(node, Scalar) or node.data is None:
+    if not isinstance(node, Scalar) or node.value is None:
         complaints.append(Complaint(node.origin, f"`{path}` must be text"))
         return ""
 

@@ -13,9 +13,6 @@ from lapse.model.match import Condition, Glob, Match
 from lapse.model.period import FOREVER, Period, parse_period
 from lapse.model.policy import Archive, Dataset, Policy, Rule, TimeFormat
 
-ARCHIVE = "archive"
-"""Name of the archive that ``--archive`` adds."""
-
 _TABLE, _TIME, _KEY = "auditentry", "creationdate", "objectid"
 _ACTION, _TENANT = "action", "tenant"
 _LOOSE = "sqlite://"

@@ -6,14 +6,12 @@ import re
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
-from lapse import clock
 from lapse.dialects.yuuvis.configuration import Configuration
 from lapse.dialects.yuuvis.mapping import Meaning, meaning_of
 from lapse.dialects.yuuvis.stores import Trail
 from lapse.engine.running import Wishes, dry_run, run
-from lapse.engine.session import Session
+from lapse.engine.session import Session, session_for
 from lapse.errors import CommitUnknownError, ExitCode, LapseError, StoreError
 from lapse.instant import Nanos
 from lapse.model.plan import DatasetPlan
@@ -21,7 +19,6 @@ from lapse.model.policy import Archive
 from lapse.model.report import DatasetReport, RunReport, Trouble
 from lapse.model.selection import Verdict
 from lapse.ports import Hook
-from lapse.state.folders import StateFolders, state_root
 
 Counts = Counter[tuple[str, int | None]]
 """Entries by tenant and action; None stands for all actions that are in no catalogue."""
@@ -55,13 +52,7 @@ class Cause:
 
     def session(self, meaning: Meaning) -> Session:
         """A session of its own for each run, since the clock is compared with a ledger that grows."""
-        return Session(
-            policy=meaning.policy,
-            now=self.now,
-            real_now=clock.real_now(),
-            folders=StateFolders(state_root(), ledger_folder=None if self.ledger is None else Path(self.ledger)),
-            hooks=self.hooks,
-        )
+        return session_for(meaning.policy, now=self.now, hooks=self.hooks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
