@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import resource
@@ -120,6 +121,19 @@ def test_a_journal_that_cannot_be_read_stops_everything(log: Path, harm: bytes) 
 
     assert caught.value.exit_code is ExitCode.INCOMPLETE
     assert sorted(path.name for path in log.parent.iterdir()) == before
+
+
+def test_a_journal_of_a_log_that_is_elsewhere_stops_everything(log: Path) -> None:
+    """Whoever may write to the folder can write a journal, too: its log is the one that its name says."""
+    _commit_interrupted(selected(log), "put_in_place")
+    (journal,) = log.parent.glob(".*.journal")
+    journal.write_text(json.dumps({**json.loads(journal.read_bytes()), "log": f"/.{log.name}"}))
+    before = log.read_bytes()
+
+    with pytest.raises(StoreError, match="it belongs to another file"):
+        list(opened(selected(log)).recover(lambda _: True))
+
+    assert log.read_bytes() == before
 
 
 @pytest.mark.parametrize("harm", [lambda path: path.write_bytes(b"other"), lambda path: path.unlink()])

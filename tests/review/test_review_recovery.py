@@ -271,8 +271,8 @@ def test_a_folder_of_logs_that_is_away_proves_nothing(world: World, monkeypatch:
 
 
 def _nested(world: World) -> Counter[str]:
-    lines = [line for file in sorted(world.data.rglob("log*.jsonl")) for line in file.read_bytes().splitlines()]
-    return Counter(line.decode() for line in lines)
+    files = [file.read_bytes() for file in sorted(world.data.rglob("log*.jsonl"))]
+    return Counter(line.decode() for data in files for line in data.lstrip(b" ").splitlines())
 
 
 def test_adopting_removes_nothing_from_the_store(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from lapse.errors import VerificationError
 from lapse.model.reopening import Reopen
 from lapse.model.rotation import Packing, Step
 from lapse.stores.jsonl import rotating, rotation_packing
+from lapse.stores.jsonl.recovering import Unfinished
 from lapse.stores.jsonl.rotation_journal import RotationJournal
 
 
@@ -147,17 +148,14 @@ def test_a_disk_that_is_full_while_compressing_leaves_the_plain_file(world: Logs
     assert len(world.names()) == 2
 
 
-@dataclass(frozen=True)
-class Unfinished:
-    """Stands for a removal that is not finished."""
-
-    log: Path
-    pending: bool = True
+def _is_not_finished(path: Path) -> Callable[[Unfinished, Path, int], str | None]:
+    """Stands for a removal from that file which is not finished."""
+    return lambda _, asked, inode: "not finished" if asked == path and asked.stat().st_ino == inode else None
 
 
 def test_a_log_whose_removal_is_not_finished_waits(world: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is left to do of it may go by where the file is: it is rotated by the run that finds it finished."""
-    monkeypatch.setattr(rotating, "markers", lambda _: [Unfinished(world.log)])
+    monkeypatch.setattr(Unfinished, "of", _is_not_finished(world.log))
     assert [turn.step for turn in world.rotate()] == [Step.WAITING]
     monkeypatch.undo()
 
@@ -169,7 +167,7 @@ def test_a_rotated_file_whose_removal_is_not_finished_is_not_compressed(
 ) -> None:
     """Nor is it touched otherwise, until the run that finds it finished."""
     world, rotated = world.packed(Packing.GZIP), world.folder / f"audit-{STAMP}.jsonl"
-    monkeypatch.setattr(rotating, "markers", lambda _: [Unfinished(rotated)])
+    monkeypatch.setattr(Unfinished, "of", _is_not_finished(rotated))
     assert [turn.step for turn in world.rotate()] == [Step.ROTATED, Step.WAITING]
     monkeypatch.undo()
 

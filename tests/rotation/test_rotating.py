@@ -210,7 +210,13 @@ def test_a_writer_that_keeps_the_log_open_and_is_not_told_refuses_the_rotation(w
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("rotated", "../audit-20261122T104501.jsonl"), ("rotated", "shadow"), ("stamp", "../x"), ("lapse_rotation", 2)],
+    [
+        ("rotated", "../audit-20261122T104501.jsonl"),
+        ("rotated", "shadow"),
+        ("stamp", "../x"),
+        ("log", "/.audit.jsonl"),
+        ("lapse_rotation", 2),
+    ],
 )
 def test_a_journal_that_leads_elsewhere_is_refused(world: Logs, name: str, value: object) -> None:
     """Whoever may write to the folder can write a journal, too: nothing outside of it is ever touched."""

@@ -20,6 +20,7 @@ _NO_COLLAPSE = {errno.ENOSYS, errno.EINVAL, errno.EPERM, errno.EOPNOTSUPP, errno
 _CREATE = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _HEAD = 8192
 _LONG_HEAD = 1024 * 1024
+_SEARCHED = 64 * 1024
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -86,6 +87,29 @@ def blanks_at_head(descriptor: int, size: int) -> int:
     if not found.strip(b" "):
         found = os.pread(descriptor, min(size, _LONG_HEAD), 0)
     return len(found) - len(found.lstrip(b" "))
+
+
+def line_end(descriptor: int, start: int, limit: int) -> int:
+    """Where the line ends that offset *start* is in; *limit* if that is beyond it."""
+    while start < limit:
+        data = os.pread(descriptor, min(_SEARCHED, limit - start), start)
+        if not data:
+            break
+        if (found := data.find(b"\n")) >= 0:
+            return start + found + 1
+        start += len(data)
+    return limit
+
+
+def line_start(descriptor: int, before: int) -> int:
+    """Where the line begins that reaches up to *before*; that itself, if one ends there."""
+    while before > 0:
+        start = max(0, before - _SEARCHED)
+        data = os.pread(descriptor, before - start, start)
+        if (found := data.rfind(b"\n")) >= 0:
+            return start + found + 1
+        before = start
+    return 0
 
 
 def write_all(descriptor: int, data: bytes) -> None:

@@ -22,7 +22,7 @@ from lapse.stores.jsonl.quiet import Writers, write_lease
 from lapse.stores.jsonl.redo import Redo
 from lapse.stores.jsonl.reopening import reopen
 from lapse.stores.jsonl.settling import drain, find_inode, move_late, put_in_place, settle_late
-from lapse.stores.jsonl.writers import APPEND_ONLY, Sight, look
+from lapse.stores.jsonl.writers import APPEND_ONLY, look_at
 
 PATIENCE = 30.0
 """Seconds that writers get to open the new file."""
@@ -120,7 +120,7 @@ def _finish(folder: Path, redo: Redo) -> None:
     if drain(folder, redo, patience=PATIENCE):
         return
     log, aside = folder / redo.log, redo.path(folder, Kind.ASIDE)
-    here, there = _look(log), _look(aside)
+    here, there = look_at(log), look_at(aside)
     if here.elsewhere:
         raise StoreError(
             f"{log}: the last lines that were written to the old file stay in {aside.name} for now: pid"
@@ -133,14 +133,6 @@ def _finish(folder: Path, redo: Redo) -> None:
         f" it writes to {aside.name}",
         hint="Let it reopen the file, or stop it; the next run moves its lines.",
     )
-
-
-def _look(path: Path) -> Sight:
-    descriptor = open_log(path)
-    try:
-        return look(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _move_while_they_wait(folder: Path, redo: Redo, old: int, new: int) -> Redo:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 
 from lapse.stores.jsonl.codec import BLOCK
+from lapse.stores.jsonl.disk import line_end, line_start
 from lapse.stores.jsonl.inplace import BLANK, Heads, Layout, cut_of, digest_of_bytes, sector_digests
-
-_STEP = 64 * 1024
 
 
 def lay_out(descriptor: int, *, end: int, kept: int, block: int, size: int) -> Layout:
@@ -26,32 +25,9 @@ def lay_out(descriptor: int, *, end: int, kept: int, block: int, size: int) -> L
     cut = cut_of(end - kept, block=block, size=size)
     mark, blanks = (block, cut) if cut else (0, 0)
     if cut and not kept:
-        mark, blanks = _line_end(descriptor, block, cut), line_start(descriptor, cut)
+        mark, blanks = line_end(descriptor, block, cut), line_start(descriptor, cut)
         mark, blanks = (mark, blanks) if mark <= blanks else (cut, cut)
     return Layout(end=end, kept=kept, block=block, cut=cut, mark=mark, blanks=blanks)
-
-
-def _line_end(descriptor: int, start: int, limit: int) -> int:
-    """End of the line that *start* is in; *limit* if it is longer."""
-    while start < limit:
-        data = os.pread(descriptor, min(_STEP, limit - start), start)
-        if not data:
-            break
-        if (found := data.find(b"\n")) >= 0:
-            return start + found + 1
-        start += len(data)
-    return limit
-
-
-def line_start(descriptor: int, before: int) -> int:
-    """Where the line begins that reaches up to *before*; that itself, if one ends there. OSErrors are raised."""
-    while before > 0:
-        start = max(0, before - _STEP)
-        data = os.pread(descriptor, before - start, start)
-        if (found := data.rfind(b"\n")) >= 0:
-            return start + found + 1
-        before = start
-    return 0
 
 
 def draw_heads(descriptor: int, layout: Layout, *, judged: int, size: int, side: bytes) -> Heads:

@@ -9,6 +9,9 @@ from enum import Enum
 LOCK = ".lapse.lock"
 """Lock file of a folder: who has it may change the logs there."""
 
+MARK = ".lapse-"
+"""What every name of a working file has in it."""
+
 _OWN = re.compile(r"\.(?P<log>.+)\.lapse-(?P<slice>[^/]+)\.(?P<kind>tmp|old|journal|journal\.new)", re.DOTALL)
 _RESERVED = re.compile(r"\..*lapse.*", re.DOTALL)
 

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from lapse.errors import StoreError, VerificationError
 from lapse.model.disposal import Disposal
 from lapse.model.policy import Dataset
-from lapse.stores.jsonl import names
 from lapse.stores.jsonl.collapsing import check_side, settle_in_place
 from lapse.stores.jsonl.disk import inode_of, open_log, sync_folder
 from lapse.stores.jsonl.files import LogSet
 from lapse.stores.jsonl.following import held, replace_and_follow
 from lapse.stores.jsonl.names import Kind, OwnName
 from lapse.stores.jsonl.quiet import Writers
-from lapse.stores.jsonl.redo import Journalled, Redo, journals
+from lapse.stores.jsonl.redo import Journalled, Redo, journals, working_files
 from lapse.stores.jsonl.settling import check_replacement, drain, forget, is_in_place, is_thrown_away, put_in_place
 from lapse.stores.jsonl.trouble import translated
 from lapse.stores.jsonl.writers import Standing, refusal, stand
@@ -203,20 +202,11 @@ def _clear_leftovers(logs: LogSet, found: Iterable[Marker]) -> None:
     """Remove working files of slices that were never committed; under the lease nobody else's can be there."""
     committed = {(marker.folder, marker.redo.log, marker.redo.slice) for marker in found}
     for folder in logs.folders():
-        for own in _working_files(folder):
-            if logs.matches(own.log) and (
-                own.kind is Kind.JOURNAL_DRAFT or (folder, own.log, own.slice) not in committed
-            ):
+        for own in working_files(folder):
+            if own.kind is Kind.JOURNAL or not logs.matches(own.log):
+                continue
+            if own.kind is Kind.JOURNAL_DRAFT or (folder, own.log, own.slice) not in committed:
                 _clear(folder, own)
-
-
-def _working_files(folder: Path) -> Iterator[OwnName]:
-    with translated("list the folder", folder):
-        found = sorted(path.name for path in folder.iterdir())
-    for name in found:
-        own = names.parse(name)
-        if own is not None and own.kind is not Kind.JOURNAL:
-            yield own
 
 
 def _clear(folder: Path, own: OwnName) -> None:

@@ -6,21 +6,18 @@ it says what is left to do, and when nothing is left it stays as the marker of t
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from lapse.canonical import Digest, Json, canonical
-from lapse.errors import StoreError
+from lapse.canonical import Digest, Json
 from lapse.model.disposal import Disposal
 from lapse.stores.jsonl import names
-from lapse.stores.jsonl.disk import create, inode_of, open_log, sync_folder, write_all
+from lapse.stores.jsonl.disk import inode_of
 from lapse.stores.jsonl.inplace import INPLACE_VERSION, InPlace
+from lapse.stores.jsonl.journalling import names_with, put_in_one_step, read_back
 from lapse.stores.jsonl.names import Kind, OwnName
-from lapse.stores.jsonl.trouble import translated
 
 REDO_VERSION = 1
 
@@ -147,16 +144,17 @@ def publish(folder: Path, redo: Journalled) -> None:
 
     OSErrors are the caller's: before the rename nothing has happened, after it everything is decided.
     """
-    draft = redo.path(folder, Kind.JOURNAL_DRAFT)
-    draft.unlink(missing_ok=True)
-    descriptor = create(draft)
-    try:
-        write_all(descriptor, canonical(redo.to_json()))
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    draft.rename(redo.path(folder, Kind.JOURNAL))
-    sync_folder(folder)
+    put_in_one_step(redo.path(folder, Kind.JOURNAL), redo.to_json(), draft=redo.path(folder, Kind.JOURNAL_DRAFT))
+
+
+def working_files(folder: Path) -> list[OwnName]:
+    """Every working file of removals in a folder, their journals among them, by log and slice.
+
+    Raises:
+        StoreError: If the folder cannot be read.
+    """
+    found = map(names.parse, names_with(folder, names.MARK))
+    return [name for name in found if name is not None]
 
 
 def journals(folder: Path) -> Iterator[Journalled]:
@@ -165,33 +163,23 @@ def journals(folder: Path) -> Iterator[Journalled]:
     Raises:
         StoreError: If one cannot be read, or is none.
     """
-    with translated("list the folder", folder):
-        found = sorted(path for path in folder.iterdir() if _is_journal(path.name))
-    for path in found:
-        yield _read(path)
-
-
-def _is_journal(name: str) -> bool:
-    own = names.parse(name)
-    return own is not None and own.kind is Kind.JOURNAL
+    for name in working_files(folder):
+        if name.kind is Kind.JOURNAL:
+            yield _read(folder / str(name))
 
 
 def _read(path: Path) -> Journalled:
-    with translated("read the journal", path), os.fdopen(open_log(path), "rb") as file:
-        data = file.read()
-    try:
-        redo = _from_json(json.loads(data))
+    def parse(facts: Any) -> Journalled:
+        redo = _from_json(facts)
         if str(OwnName(redo.log, redo.slice, Kind.JOURNAL)) != path.name:
             raise ValueError("it belongs to another file")
-    except ValueError as error:
-        raise StoreError(
-            f"{path} is no journal that this version can read: {error}",
-            hint="It may hold an unfinished removal. Nothing was touched: look at it before you move it away.",
-        ) from error
-    return redo
+        return redo
+
+    hint = "It may hold an unfinished removal. Nothing was touched: look at it before you move it away."
+    return read_back(path, parse, kind="journal", hint=hint)
 
 
-def _from_json(facts: dict[str, Any]) -> Journalled:
+def _from_json(facts: Any) -> Journalled:
     """Read back a journal of either form.
 
     Raises:

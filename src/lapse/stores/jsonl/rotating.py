@@ -22,7 +22,7 @@ from lapse.stores.jsonl import due
 from lapse.stores.jsonl.disk import inode_of, open_log
 from lapse.stores.jsonl.files import LogFile, LogSet
 from lapse.stores.jsonl.quiet import Writers, write_lease
-from lapse.stores.jsonl.recovering import markers
+from lapse.stores.jsonl.recovering import Unfinished
 from lapse.stores.jsonl.reopening import reopen
 from lapse.stores.jsonl.rotation_journal import RotationJournal, Stage, close, publish, rotations, working_files
 from lapse.stores.jsonl.rotation_names import Kind, names_at, stamp
@@ -64,11 +64,12 @@ def rotate(logs: LogSet, dataset: Dataset, now: Nanos, *, force: bool) -> Iterat
     """
     troubles: list[StoreError] = []
     recover_rotations(logs)
+    removals = Unfinished(logs)
     for folder in sorted(logs.folders()):
         for journal in _of(logs, folder):
-            yield from _tried(_go_on(logs, folder, journal, dataset), troubles)
+            yield from _tried(_go_on(folder, journal, dataset, removals), troubles)
     for file, why in _due(logs, dataset, now, force=force):
-        yield from _tried(_rotate(logs, file, dataset, now, why), troubles)
+        yield from _tried(_rotate(logs, removals, file, dataset, now=now, why=why), troubles)
     if troubles:
         raise troubles[0]
 
@@ -120,7 +121,9 @@ def _due(logs: LogSet, dataset: Dataset, now: Nanos, *, force: bool) -> Iterator
             yield file, why
 
 
-def _rotate(logs: LogSet, file: LogFile, dataset: Dataset, now: Nanos, why: str) -> Iterator[Turn]:
+def _rotate(
+    logs: LogSet, removals: Unfinished, file: LogFile, dataset: Dataset, *, now: Nanos, why: str
+) -> Iterator[Turn]:
     """Rotate one log.
 
     Raises:
@@ -128,7 +131,7 @@ def _rotate(logs: LogSet, file: LogFile, dataset: Dataset, now: Nanos, why: str)
     """
     rotation = dataset.rotation
     assert rotation is not None  # noqa: S101 - it is due
-    if _is_unsettled(logs, file.path):
+    if removals.of(file.path, file.inode) is not None:
         yield _turn(Step.WAITING, file.path, file.path, _UNSETTLED)
         return
     _check(logs, file, dataset, rotation, now)
@@ -151,15 +154,10 @@ def _rotate(logs: LogSet, file: LogFile, dataset: Dataset, now: Nanos, why: str)
     if journal is None:
         raise ChangedError(f"{file.path} was replaced while it was rotated", hint="Run again.")
     yield _turn(Step.ROTATED, file.path, folder / str(journal.rotated), why)
-    yield from _go_on(logs, folder, journal, dataset)
+    yield from _go_on(folder, journal, dataset, removals)
 
 
-def _is_unsettled(logs: LogSet, path: Path) -> bool:
-    """Whether a removal from a file is not finished; what is left of it to do may go by where the file is."""
-    return any(marker.log == path and marker.pending for marker in markers(logs))
-
-
-def _go_on(logs: LogSet, folder: Path, journal: RotationJournal, dataset: Dataset) -> Iterator[Turn]:
+def _go_on(folder: Path, journal: RotationJournal, dataset: Dataset, removals: Unfinished) -> Iterator[Turn]:
     """Tell the writers, then compress."""
     rotated = folder / str(journal.rotated)
     with translated("finish its rotation", rotated):
@@ -171,7 +169,7 @@ def _go_on(logs: LogSet, folder: Path, journal: RotationJournal, dataset: Datase
             return
         if just_told:
             clock.sleep(_GRACE)
-    if _is_unsettled(logs, rotated):
+    if removals.of(rotated, journal.inode) is not None:
         yield _turn(Step.WAITING, folder / journal.log, rotated, _UNSETTLED)
         return
     turn = pack(folder, journal, promise=dataset.writers)

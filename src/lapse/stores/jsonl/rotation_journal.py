@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,12 +9,11 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from lapse.canonical import Digest, Json, canonical
-from lapse.errors import StoreError
+from lapse.canonical import Digest, Json
 from lapse.model.rotation import Packing
-from lapse.stores.jsonl.disk import create, open_log, sync_folder, write_all
+from lapse.stores.jsonl.disk import sync_folder
+from lapse.stores.jsonl.journalling import names_with, put_in_one_step, read_back
 from lapse.stores.jsonl.rotation_names import MARK, Kind, WorkingName, parse_rotated, parse_working
-from lapse.stores.jsonl.trouble import translated
 
 VERSION = 1
 
@@ -145,15 +142,7 @@ def publish(folder: Path, journal: RotationJournal) -> None:
     OSErrors are the caller's.
     """
     draft = journal.path(folder, Kind.JOURNAL_DRAFT)
-    draft.unlink(missing_ok=True)
-    descriptor = create(draft)
-    try:
-        write_all(descriptor, canonical(journal.to_json()))
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    draft.rename(journal.path(folder, Kind.JOURNAL))
-    sync_folder(folder)
+    put_in_one_step(journal.path(folder, Kind.JOURNAL), journal.to_json(), draft=draft)
 
 
 def close(folder: Path, journal: RotationJournal) -> None:
@@ -179,22 +168,16 @@ def working_files(folder: Path) -> list[WorkingName]:
     Raises:
         StoreError: If the folder cannot be read.
     """
-    with translated("list the folder", folder), os.scandir(folder) as entries:
-        names = sorted(entry.name for entry in entries if MARK in entry.name)  # there may be very many others
-    found = map(parse_working, names)
+    found = map(parse_working, names_with(folder, MARK))
     return [name for name in found if name is not None]
 
 
 def _read(path: Path) -> RotationJournal:
-    with translated("read the journal", path), os.fdopen(open_log(path), "rb") as file:
-        data = file.read()
-    try:
-        journal = RotationJournal.from_json(json.loads(data))
-        if journal.path(path.parent, Kind.JOURNAL) != path:
+    def parse(facts: Any) -> RotationJournal:
+        journal = RotationJournal.from_json(facts)
+        if str(WorkingName(journal.log, journal.id, Kind.JOURNAL)) != path.name:  # as text: a path may lead elsewhere
             raise ValueError("it belongs to another log")
-    except ValueError as error:
-        raise StoreError(
-            f"{path} is no journal of a rotation that this version can read: {error}",
-            hint="Nothing was touched. No line is lost: look at it before you move it away.",
-        ) from error
-    return journal
+        return journal
+
+    hint = "Nothing was touched. No line is lost: look at it before you move it away."
+    return read_back(path, parse, kind="journal of a rotation", hint=hint)

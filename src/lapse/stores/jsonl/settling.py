@@ -19,7 +19,7 @@ from lapse.stores.jsonl.disk import exchange, inode_of, open_log, sync_folder, w
 from lapse.stores.jsonl.names import Kind, is_reserved
 from lapse.stores.jsonl.quiet import Writers, is_awaited, write_lease
 from lapse.stores.jsonl.redo import LateLines, Redo, publish
-from lapse.stores.jsonl.writers import look
+from lapse.stores.jsonl.writers import look_at
 
 PATIENCE = 5.0
 """Seconds that a commit waits for writers of the old file to close it; the next run goes on."""
@@ -203,13 +203,9 @@ def move_late(folder: Path, redo: Redo, old: int, new: int | None = None) -> Red
 def _is_overwritten(folder: Path, redo: Redo) -> bool:
     """Whether somebody is seen who writes to the new file elsewhere than at its end."""
     try:
-        descriptor = open_log(_new_path(folder, redo))
+        return bool(look_at(_new_path(folder, redo)).elsewhere)
     except FileNotFoundError:
         return False
-    try:
-        return bool(look(descriptor).elsewhere)
-    finally:
-        os.close(descriptor)
 
 
 def _late_chunk(old: int, start: int, *, cut: bool) -> bytes:

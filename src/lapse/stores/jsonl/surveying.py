@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 
 from lapse.stores.jsonl.codec import Encoding, encoding_of
 from lapse.stores.jsonl.deciding import Timeline
+from lapse.stores.jsonl.disk import line_end
 from lapse.stores.jsonl.filescan import Scan, Scanned
 from lapse.stores.jsonl.judged import Judges
 from lapse.stores.jsonl.judging import Judge
@@ -19,7 +19,6 @@ from lapse.stores.jsonl.workers import MOST_TASKS, processors, spread
 
 _FOR_ONE = 64 * 1024 * 1024
 _TASK = 16 * 1024 * 1024
-_SEARCHED = 64 * 1024
 
 
 def survey(extents: Sequence[Extent], judge: Judge, memory: Memory | None = None) -> Survey:
@@ -91,18 +90,8 @@ def _cut(whole: Range, extent: Extent, least: int) -> Iterator[Range]:
     with opened(extent) as descriptor, translated("read it", extent.path):
         plain = encoding_of(descriptor) is Encoding.PLAIN
         while plain and whole.end - begin > 2 * least:
-            end = _line_end(descriptor, begin + least, whole.end)
+            end = line_end(descriptor, begin + least, whole.end)
             yield Range(whole.file, begin, end)
             begin = end
     if begin < whole.end:
         yield Range(whole.file, begin, whole.end)
-
-
-def _line_end(descriptor: int, start: int, limit: int) -> int:
-    """Where the line ends that offset *start* is in."""
-    while start < limit and (block := os.pread(descriptor, min(_SEARCHED, limit - start), start)):
-        found = block.find(b"\n") + 1
-        if found:
-            return start + found
-        start += len(block)
-    return limit

@@ -20,11 +20,11 @@ from lapse.segments.overlapping import Behind
 from lapse.stores.jsonl.choosing import Ground, is_better_in_place
 from lapse.stores.jsonl.codec import Head
 from lapse.stores.jsonl.collapsing import roll_forward
-from lapse.stores.jsonl.disk import inode_of, open_anew
+from lapse.stores.jsonl.disk import inode_of, line_start, open_anew
 from lapse.stores.jsonl.following import held, replace_and_follow
 from lapse.stores.jsonl.guarding import Guard, lock, unlock
 from lapse.stores.jsonl.inplace import InPlace
-from lapse.stores.jsonl.laying import draw_heads, lay_out, line_start
+from lapse.stores.jsonl.laying import draw_heads, lay_out
 from lapse.stores.jsonl.lifting import Lift
 from lapse.stores.jsonl.names import Kind, OwnName
 from lapse.stores.jsonl.probing import block_to_collapse, is_odd

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lapse.errors import StoreError, UnsupportedError
+from lapse.stores.jsonl.disk import open_log
 from lapse.stores.jsonl.quiet import Writers, write_lease
 
 NO_WRITERS = "none"
@@ -155,6 +156,19 @@ def look(descriptor: int) -> Sight:
         reading=tuple(sorted(reading)),
         blind=blind,
     )
+
+
+def look_at(path: Path) -> Sight:
+    """Find the processes that have the file at *path* open. OSErrors are the caller's.
+
+    Raises:
+        StoreError: If it is no regular file.
+    """
+    descriptor = open_log(path)
+    try:
+        return look(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _hidden() -> str | None:
