@@ -72,6 +72,23 @@ def test_who_reads_no_further_stops_the_sender() -> None:
     assert threads() == 0
 
 
+def test_a_sender_that_cannot_be_stopped_is_read_to_its_end() -> None:
+    """The thread has ended all the same, so that nobody else reads from the session meanwhile."""
+
+    def fail() -> None:
+        raise OSError("no way to tell it")
+
+    sender = Sender(100)
+    found = ahead(iter(sender), cancel=fail)
+    next(found)
+
+    with pytest.raises(OSError, match="no way"):
+        found.close()
+
+    assert sender.sent == 100
+    assert threads() == 0
+
+
 def test_an_error_of_the_sender_comes_behind_what_it_sent() -> None:
     """It is raised where somebody waits for more, as it is."""
     sender = Sender(2, ValueError("gone"))

@@ -8,6 +8,10 @@ from pathlib import Path
 import pytest
 from pg_runs import PgWorld, make
 
+from lapse import clock
+from lapse.engine.pacing import Pacer
+from lapse.stores.postgresql.places import Stretch
+from lapse.stores.postgresql.stepping import Steps
 from servers.fixtures import PostgresPool
 from servers.postgres import servers
 from servers.processes import await_condition
@@ -52,3 +56,25 @@ def test_a_run_tidies_up_unless_it_is_told_not_to(world: PgWorld, options: tuple
     assert world.lapse("run", *options).end().exit == 0
 
     await_condition(lambda: vacuums(world) == before + times, "the vacuum to be counted")
+
+
+def test_a_transaction_does_not_rest_past_its_target(world: PgWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rests of a tenth of a second after each page: not one begins when four fifths of the second are over."""
+    real, stretches = clock.monotonic, Steps.stretches
+    takes: list[int] = []
+
+    def begin(steps: Steps) -> Iterator[Stretch]:
+        takes.append(0)
+        return stretches(steps)
+
+    def rest(pacer: Pacer, seconds: float) -> None:
+        takes[-1] += 1
+
+    monkeypatch.setattr(clock, "monotonic", lambda: real() + sum(takes) / 10)
+    monkeypatch.setattr(Steps, "stretches", begin)
+    monkeypatch.setattr(Pacer, "burst", lambda pacer: 0.0)
+    monkeypatch.setattr(Pacer, "rest", rest)
+
+    world.run(20_000)
+
+    assert 0 < max(takes) <= 8

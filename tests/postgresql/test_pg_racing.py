@@ -6,13 +6,15 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from pg_runs import PgWorld, make, other_session
 from pg_writers import Writers
 
+from lapse.stores.postgresql.places import Stretch
+from lapse.stores.postgresql.stepping import Steps
 from lapse.stores.postgresql.taking import PostgresTake
 from servers.fixtures import PostgresPool
 from servers.postgres import PostgresServer, servers
@@ -85,6 +87,42 @@ def test_nothing_is_lost_in_ten_minutes_of_writing(
     race(world, writers, seconds=600, seed=12, rows=1000, crash=server.crash)
 
     writers.assert_nothing_is_lost()
+
+
+_LAPSED = "at <= timestamptz '2026-11-01Z' - interval '90 days' AND kind = 'call' AND tenant <> 'held'"
+_GIVEN = "TABLE made EXCEPT ALL TABLE gone"
+
+
+@pytest.mark.parametrize("archive", ["cold", "none"])
+def test_slices_in_steps_count_what_they_remove_while_others_write(
+    archive: str, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a copy and without: no row goes uncounted, none is counted twice, and none goes that has not lapsed."""
+    world = make(tmp_path / "world", url, records=5_000, archive=archive, pace="{rest: 20%}")
+    writers = Writers(world, seed=13)
+    # Slices have steps where nothing refers to the rows, and where they go by places.
+    world.execute("ALTER TABLE leg DROP CONSTRAINT leg_log_id_fkey")
+    world.execute("DROP INDEX log_at_idx")
+    stretches, begun = Steps.stretches, list[Steps]()
+
+    def begin(steps: Steps) -> Iterator[Stretch]:
+        begun.append(steps)
+        return stretches(steps)
+
+    monkeypatch.setattr(Steps, "stretches", begin)
+    over = time.monotonic() + 3
+    with writers:
+        while time.monotonic() < over:
+            world.run(1000)
+    world.run(1000)
+
+    assert len(begun) > 5
+    assert min(writers.done[deed] for deed in ("_insert", "_change", "_back_date", "_remove")) > 10
+    assert world.execute(f"TABLE log EXCEPT ALL ({_GIVEN})") == []
+    removed = f"SELECT count(*), count(*) FILTER (WHERE {_LAPSED}) FROM ({_GIVEN} EXCEPT ALL TABLE log) AS removed"
+    assert world.execute(removed) == [(world.ledger_records(),) * 2]
+    if archive == "cold":
+        writers.assert_nothing_is_lost()
 
 
 # One race at a time, on every version

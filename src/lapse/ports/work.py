@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from lapse import clock
 from lapse.canonical import Digest
-from lapse.model.disposal import Disposal, Facts, Proof
+from lapse.model.disposal import Disposal, Facts, Method, Proof
 from lapse.model.manifest import Column
 from lapse.model.plan import Tally
 from lapse.model.policy import Dataset
@@ -75,6 +76,18 @@ class Slice:
     def dataset(self) -> Dataset:
         """The dataset it is a piece of."""
         return self.selection.dataset
+
+    def disposal(self, method: Method, *, tallies: tuple[Tally, ...], proof: Proof) -> Disposal:
+        """What its marker and ledger entry say, as of now: its records, which count to *tallies*, go by *method*."""
+        return self.facts.disposal(
+            slice_name=self.name,
+            dataset=self.dataset.name,
+            method=method,
+            at=clock.real_now(),
+            rule_of={outcome.code: outcome.rule for outcome in self.selection.outcomes if outcome.rule is not None},
+            tallies=tallies,
+            proof=proof,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,12 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from itertools import chain
 
-from lapse import clock
 from lapse.errors import BusyError, ChangedError, CommitUnknownError, LapseError, ProofError, StoreError
 from lapse.model.disposal import Disposal, Method, Proof, Waiver
 from lapse.model.plan import Tally, merge
 from lapse.ports import Part, RowBatch, Slice
 from lapse.segments.content import ContentDigest
+from lapse.sqlcore.partitions import ROWS_STAY
 from lapse.sqlcore.proving import NOTHING, check_proof
 from lapse.stores.mysql import own
 from lapse.stores.mysql.aside import PATIENCE, Aside, LeftAsideError, exchange, exclusively, finish, make, put_back
@@ -33,7 +33,6 @@ from lapse.stores.mysql.taking import Ground, fence
 
 _ROWS = 20_000  # of one statement at most
 _SIZE = 16 * 1024 * 1024  # of one statement, about: so much is in memory
-_ROWS_STAY = "It stays; the rows that have lapsed are removed one by one."
 
 
 class PartitionTake:
@@ -110,7 +109,7 @@ class PartitionTake:
 
     def _checked(self, tallies: list[Tally]) -> list[Tally]:
         if any(tally.code not in self._codes for tally in tallies):
-            raise ChangedError(f"{self._name} has got rows that are kept", hint=_ROWS_STAY)
+            raise ChangedError(f"{self._name} has got rows that are kept", hint=ROWS_STAY)
         return tallies
 
     def _check_free(self) -> None:
@@ -150,7 +149,7 @@ class PartitionTake:
         """Set the rows aside, see that they are what was read, leave the marker, and drop them."""
         self._check(proof)
         if not self.tallies():
-            return self._disposal(proof, ())
+            return self._piece.disposal(Method.PARTITION_DROP, tallies=(), proof=proof)
         with exclusively(self._connection):
             found = self._set_aside()
             with self._or_back(found):
@@ -187,7 +186,7 @@ class PartitionTake:
         except StoreError as error:
             if not self._connection.is_open:
                 raise
-            raise ChangedError(f"{self._name} cannot be set aside: {error}", hint=_ROWS_STAY) from error
+            raise ChangedError(f"{self._name} cannot be set aside: {error}", hint=ROWS_STAY) from error
         return found
 
     @contextmanager
@@ -210,8 +209,8 @@ class PartitionTake:
         table = found.of(self._part)
         whole = replace(self._part, partition=None)
         if inventory(self._connection, whole).find(self._part.partition or "") is None:
-            raise ChangedError(f"{self._name} may no longer be dropped", hint=_ROWS_STAY)
-        disposal = self._disposal(proof, self._compared(table))
+            raise ChangedError(f"{self._name} may no longer be dropped", hint=ROWS_STAY)
+        disposal = self._piece.disposal(Method.PARTITION_DROP, tallies=self._compared(table), proof=proof)
         with self._connection.transaction(f"slice {self._piece.name}"):
             fence(self._connection, self._ground.token, self._piece)
             own.markers(self._connection).add(disposal)
@@ -225,7 +224,7 @@ class PartitionTake:
         """
         if self._content is None:
             if not (tallies := self._counted(table)):
-                raise ChangedError(f"{self._name} was emptied by somebody else", hint=_ROWS_STAY)
+                raise ChangedError(f"{self._name} was emptied by somebody else", hint=ROWS_STAY)
             return tallies
         again = ContentDigest()
         with closing(self._scanned(table, Form.of_columns(table))) as scanned:
@@ -233,17 +232,5 @@ class PartitionTake:
                 if read.rows is not None:
                     again.update(read.rows)
         if (again.records, again.digest()) != (self._content.records, self._content.digest()):
-            raise ChangedError(f"{self._name} changed while it was archived", hint=_ROWS_STAY)
+            raise ChangedError(f"{self._name} changed while it was archived", hint=ROWS_STAY)
         return self.tallies()
-
-    def _disposal(self, proof: Proof, tallies: tuple[Tally, ...]) -> Disposal:
-        piece = self._piece
-        return piece.facts.disposal(
-            slice_name=piece.name,
-            dataset=piece.dataset.name,
-            method=Method.PARTITION_DROP,
-            at=clock.real_now(),
-            rule_of={out.code: out.rule for out in piece.selection.outcomes if out.rule is not None},
-            tallies=tallies,
-            proof=proof,
-        )

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from lapse.model.selection import Destination, Selection
+from lapse.sqlcore.partitions import drop_remarks, none_goes
 from lapse.stores.mysql.catalog import Table
 from lapse.stores.mysql.connection import Connection
 from lapse.stores.mysql.slicing import Cell
@@ -22,7 +23,6 @@ _RANGES = ("RANGE", "RANGE COLUMNS")
 _LISTS = ("LIST", "LIST COLUMNS")
 _RIGHTS = ("SELECT", "INSERT", "DELETE", "CREATE", "ALTER", "DROP", "LOCK TABLES")
 _GRANT = re.compile(r"^GRANT (?P<rights>.+?) ON (?P<where>\S+) TO ")
-_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,18 +204,12 @@ def partition_remarks(found: Inventory, cells: Sequence[Cell], selection: Select
     if not lapsed.total():
         return
     if found.obstacle is not None:
-        yield f"rows are removed one by one, no partition is dropped: {found.obstacle}"
+        yield none_goes(found.obstacle)
         return
     going = frozenset[str]().union(
         *(lapsed_whole(found, cells, selection, destination) for destination in selection.destinations())
     )
     dropped = [each.name for each in found.partitions if each.name in going]
-    if dropped:
-        count = sum(rows[name] for name in dropped)
-        yield (
-            f"dropped as a whole, with {count:,} rows: {_some(dropped)}; each drop locks the table for a moment, and "
-            "nobody waits for it longer than a second"
-        )
     staying: dict[str, list[str]] = defaultdict(list)
     for place, each in enumerate(found.partitions):
         if lapsed[each.name] and each.name not in going:
@@ -223,12 +217,5 @@ def partition_remarks(found: Inventory, cells: Sequence[Cell], selection: Select
             mixed = "not everything in it has lapsed, or not for the same archives"
             whole = lapsed[each.name] == rows[each.name] and reason is not None
             staying[reason if whole and reason else mixed].append(each.name)
-    for reason, names in staying.items():
-        yield f"rows are removed one by one, since {reason}: {_some(names)}"
-
-
-def _some(names: Sequence[str]) -> str:
-    """The first and last of them, and how many there are."""
-    if len(names) <= _NAMED:
-        return ", ".join(names)
-    return f"{names[0]} … {names[-1]} ({len(names):,} partitions)"
+    count = sum(rows[name] for name in dropped)
+    yield from drop_remarks(dropped, rows=count, patience="a second", staying=staying)

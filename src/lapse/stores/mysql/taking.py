@@ -183,7 +183,7 @@ class MysqlTake:
         """Make the removal permanent, with its marker in the same transaction."""
         tallies = self.tallies()
         self._check(proof)
-        disposal = self._disposal(proof, tallies)
+        disposal = self._piece.disposal(Method.ROW_DELETE, tallies=tallies, proof=proof)
         if not disposal.records:
             return disposal
         own.markers(self._ground.connection).add(disposal)
@@ -201,16 +201,4 @@ class MysqlTake:
             self._piece,
             records=sum(removal.records for removal in found),
             content=tuple(removal.content.digest() for removal in found),
-        )
-
-    def _disposal(self, proof: Proof, tallies: tuple[Tally, ...]) -> Disposal:
-        piece = self._piece
-        return piece.facts.disposal(
-            slice_name=piece.name,
-            dataset=piece.dataset.name,
-            method=Method.ROW_DELETE,
-            at=clock.real_now(),
-            rule_of={out.code: out.rule for out in piece.selection.outcomes if out.rule is not None},
-            tallies=tallies,
-            proof=proof,
         )

@@ -55,10 +55,13 @@ def ahead(items: Iterator[T], *, cancel: Callable[[], None]) -> Generator[T]:
         if item.error is not None:
             raise item.error
     finally:
-        if not ended:
-            cancel()
-            _drain(found, room)
-        thread.join()
+        try:
+            if not ended:
+                cancel()
+        finally:
+            if not ended:
+                _drain(found, room)
+            thread.join()
 
 
 def _drain(found: SimpleQueue[T | _End], room: threading.Semaphore) -> None:

@@ -21,6 +21,7 @@ from lapse.model.plan import Tally, merge
 from lapse.ports import Part, RowBatch, Slice
 from lapse.segments.content import ContentDigest
 from lapse.sqlcore.fragments import Fragment
+from lapse.sqlcore.partitions import ROWS_STAY
 from lapse.sqlcore.proving import check_proof
 from lapse.stores.postgresql.catalog import Table
 from lapse.stores.postgresql.connection import Connection
@@ -41,7 +42,6 @@ _OLD = "5 seconds"
 """Age of a transaction on the table from which on it is not even tried: it would be sealed in vain."""
 
 _ROWS = 10_000  # of one statement, so that a statement timeout of the role is no hindrance
-_ROWS_STAY = "It stays; the rows that have lapsed are removed one by one."
 
 
 class PartitionTake:
@@ -134,7 +134,7 @@ class PartitionTake:
 
     def _checked(self, tallies: tuple[Tally, ...]) -> tuple[Tally, ...]:
         if any(tally.code not in self._codes for tally in tallies):
-            raise ChangedError(f"partition {self._leaf.sql} has got rows that are kept", hint=_ROWS_STAY)
+            raise ChangedError(f"partition {self._leaf.sql} has got rows that are kept", hint=ROWS_STAY)
         return tallies
 
     def tallies(self) -> tuple[Tally, ...]:
@@ -187,15 +187,7 @@ class PartitionTake:
                 records=0 if known is None else known.records,
                 content=() if known is None else (known.digest(),),
             )
-            self._disposal = self._piece.facts.disposal(
-                slice_name=self._piece.name,
-                dataset=self._piece.dataset.name,
-                method=Method.PARTITION_DROP,
-                at=clock.real_now(),
-                rule_of={out.code: out.rule for out in self._piece.selection.outcomes if out.rule is not None},
-                tallies=self.tallies(),
-                proof=proof,
-            )
+            self._disposal = self._piece.disposal(Method.PARTITION_DROP, tallies=self.tallies(), proof=proof)
         return self._disposal
 
     def _stop_writers(self) -> None:
@@ -219,7 +211,7 @@ class PartitionTake:
         same = self._connection.value("SELECT to_regclass(%s)::oid = %s", (self._leaf.sql, self._leaf.oid))
         time = self._piece.dataset.time
         if not same or not inventory(self._connection, self._table, (self._leaf,), time).has(self._leaf.oid):
-            raise ChangedError(f"partition {self._leaf.sql} may no longer be dropped", hint=_ROWS_STAY)
+            raise ChangedError(f"partition {self._leaf.sql} may no longer be dropped", hint=ROWS_STAY)
 
     def _compare(self) -> None:
         """See that every row is there as it was read, and that no other has come.
@@ -234,7 +226,7 @@ class PartitionTake:
             for rows in read_plain(self._connection.copy_out(query, COPY_OPTIONS), shape):
                 again.update(rows)
         if (again.records, again.digest()) != (self._content.records, self._content.digest()):
-            raise ChangedError(f"partition {self._leaf.sql} changed while it was archived", hint=_ROWS_STAY)
+            raise ChangedError(f"partition {self._leaf.sql} changed while it was archived", hint=ROWS_STAY)
 
     def _drop(self) -> None:
         """Detach and drop.
@@ -249,7 +241,7 @@ class PartitionTake:
         except StoreError as error:
             if self._connection.closed:
                 raise
-            raise ChangedError(f"partition {self._leaf.sql} cannot be dropped: {error}", hint=_ROWS_STAY) from error
+            raise ChangedError(f"partition {self._leaf.sql} cannot be dropped: {error}", hint=ROWS_STAY) from error
 
     def _detach_and_drop(self) -> None:
         began = clock.monotonic()

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from lapse.instant import Nanos
 from lapse.model.selection import Destination, Selection
 from lapse.sqlcore.fields import field_path
+from lapse.sqlcore.partitions import drop_remarks, none_goes
 from lapse.stores.postgresql.catalog import Table
 from lapse.stores.postgresql.connection import Connection
 from lapse.stores.postgresql.places import Leaf, Stretch
@@ -23,7 +24,6 @@ from lapse.stores.postgresql.slicing import Cell
 _UPPER = re.compile(r"^FOR VALUES FROM \(.*\) TO \('(?P<upper>[^']+)'\)$", re.DOTALL)
 _DEFAULT = "DEFAULT"
 _TIMES = ("timestamp with time zone", "timestamp without time zone", "date")
-_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,35 +233,19 @@ def partition_remarks(found: Inventory, cells: Sequence[Cell[Stretch]], selectio
     if not lapsed.total():
         return
     if found.obstacle is not None:
-        yield f"rows are removed one by one, no partition is dropped: {found.obstacle}"
+        yield none_goes(found.obstacle)
         return
     going = [
         each.leaf
         for goal in selection.destinations()
         for each in lapsed_whole(found.partitions, cells, selection, goal)
     ]
-    if going:
-        rows = sum(lapsed[leaf.oid] for leaf in going)
-        yield (
-            f"dropped as a whole, with {rows:,} rows: {_some(going)}; each drop locks the table for a moment, and "
-            "nobody waits for it longer than half a second"
-        )
-    staying: dict[str, list[Leaf]] = defaultdict(list)
-    for each in found.partitions:
-        staying["not everything in it has lapsed"] += [] if each.leaf in going else [each.leaf]
-    for fixed in found.fixed:
-        staying[fixed.reason].append(fixed.leaf)
-    for reason, leaves in staying.items():
-        names = _some([leaf for leaf in leaves if lapsed[leaf.oid]])
-        if names:
-            yield f"rows are removed one by one, since {reason}: {names}"
+    staying: dict[str, list[str]] = defaultdict(list)
+    mixed = [("not everything in it has lapsed", each.leaf) for each in found.partitions if each.leaf not in going]
+    for reason, leaf in (*mixed, *((fixed.reason, fixed.leaf) for fixed in found.fixed)):
+        if lapsed[leaf.oid]:
+            staying[reason].append(leaf.sql)
+    rows = sum(lapsed[leaf.oid] for leaf in going)
+    yield from drop_remarks([leaf.sql for leaf in going], rows=rows, patience="half a second", staying=staying)
     if going and found.default is not None:
         yield f"the DEFAULT partition, {found.default}, is locked for a moment, too, while another one is dropped"
-
-
-def _some(leaves: Sequence[Leaf]) -> str:
-    """The first and last of them, and how many there are."""
-    names = [leaf.sql for leaf in leaves]
-    if len(names) <= _NAMED:
-        return ", ".join(names)
-    return f"{names[0]} … {names[-1]} ({len(names):,} partitions)"

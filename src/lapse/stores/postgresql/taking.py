@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 
-from lapse import clock
 from lapse.canonical import Json
 from lapse.errors import ChangedError, ProofError, StoreError
 from lapse.model.disposal import Disposal, Method, Proof
@@ -257,17 +256,5 @@ class PostgresTake:
                 records=sum(content.records for content in self._contents),
                 content=tuple(content.digest() for content in self._contents),
             )
-            self._disposal = self._made(proof, tallies)
+            self._disposal = self._piece.disposal(Method.ROW_DELETE, tallies=tallies, proof=proof)
         return self._disposal
-
-    def _made(self, proof: Proof, tallies: tuple[Tally, ...]) -> Disposal:
-        piece = self._piece
-        return piece.facts.disposal(
-            slice_name=piece.name,
-            dataset=piece.dataset.name,
-            method=Method.ROW_DELETE,
-            at=clock.real_now(),
-            rule_of={out.code: out.rule for out in piece.selection.outcomes if out.rule is not None},
-            tallies=tallies,
-            proof=proof,
-        )

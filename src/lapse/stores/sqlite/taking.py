@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from lapse import clock
 from lapse.errors import ChangedError, ProofError, StoreError
 from lapse.model.disposal import Disposal, Method, Proof, Waiver
 from lapse.model.plan import Tally
@@ -70,14 +69,14 @@ class SqliteTake:
         self.tallies()
         self._check(proof)
         if not self._reader.seen.rows:
-            return self._disposal(proof)
+            return self._piece.disposal(Method.ROW_DELETE, tallies=self.tallies(), proof=proof)
         database = self._ground.database
         with database.writing():
             if self._reader.seen.is_current(database.version()):
                 self._remove()
             else:
                 self._remove_what_is_there()
-            disposal = self._disposal(proof)
+            disposal = self._piece.disposal(Method.ROW_DELETE, tallies=self.tallies(), proof=proof)
             if disposal.records:
                 markers = Markers(database.rows)
                 markers.create()
@@ -118,15 +117,3 @@ class SqliteTake:
                 f"SQLite removed {removed} rows of slice {self._piece.name}, not {expected}",
                 hint="A trigger may veto deletes. The slice was rolled back, nothing of it was removed.",
             )
-
-    def _disposal(self, proof: Proof) -> Disposal:
-        piece = self._piece
-        return piece.facts.disposal(
-            slice_name=piece.name,
-            dataset=piece.dataset.name,
-            method=Method.ROW_DELETE,
-            at=clock.real_now(),
-            rule_of={out.code: out.rule for out in piece.selection.outcomes if out.rule is not None},
-            tallies=self.tallies(),
-            proof=proof,
-        )
