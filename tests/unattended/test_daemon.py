@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import queue
 import signal
 import socket
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from unattended_world import World, program
+from unattended_world import World, await_handler, program
 from unattended_world import world_fixture as world_fixture
 
 from lapse import clock
@@ -110,7 +111,8 @@ def test_sigterm_is_passed_on_and_awaited(world: World) -> None:
     """The run under way ends by itself, the slice is not torn, and only then the daemon is gone."""
     with daemon(world, "--every", "1 hour", "--", "--jitter", "10 minutes") as found:
         pid = found.awaits("daemon.run_started")["pid"]
-        _await_handler(pid)
+        await_handler(pid)
+        assert os.getpgid(pid) == pid  # Ctrl-C on a terminal reaches the daemon alone, and is passed on once
         assert found.stopped() == 0
         assert found.awaits("run.stopping")
         assert found.awaits("daemon.run_ended")["exit"] == 1
@@ -118,16 +120,6 @@ def test_sigterm_is_passed_on_and_awaited(world: World) -> None:
 
     assert not Path(f"/proc/{pid}").exists()
     assert world.rows() == 15
-
-
-def _await_handler(pid: int) -> None:
-    """Until the process catches SIGTERM, as the kernel tells."""
-    while True:
-        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-        caught = int(next(line for line in status.splitlines() if line.startswith("SigCgt")).split()[1], 16)
-        if caught >> (signal.SIGTERM - 1) & 1:
-            return
-        clock.sleep(0.02)
 
 
 def test_sighup_reads_the_policy_again(world: World) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from typer.testing import Result
-from unattended_world import World
+from unattended_world import World, await_handler
 from unattended_world import world_fixture as world_fixture
 
 from lapse.instant import parse_rfc3339
@@ -104,7 +104,7 @@ def test_a_signal_to_stop_is_a_line_too(world: World) -> None:
     """Also from within the signal handler stderr is JSON alone."""
     child = world.start("run", "--jitter", "10 minutes", "--log-format", "json", "-p", str(world.policy_file))
     try:
-        _await_handlers(child.pid)
+        await_handler(child.pid)
         child.send_signal(signal.SIGTERM)
         _, told = child.communicate(timeout=60)
     finally:
@@ -113,20 +113,6 @@ def test_a_signal_to_stop_is_a_line_too(world: World) -> None:
     events = [json.loads(line)["event"] for line in told.splitlines()]
     assert events[0] == "run.stopping"
     assert child.returncode == 1
-
-
-def _await_handlers(pid: int) -> None:
-    """Until the process catches SIGTERM, as the kernel tells."""
-    from pathlib import Path
-
-    from lapse import clock
-
-    while True:
-        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-        caught = int(next(line for line in status.splitlines() if line.startswith("SigCgt")).split()[1], 16)
-        if caught >> (signal.SIGTERM - 1) & 1:
-            return
-        clock.sleep(0.02)
 
 
 @pytest.mark.parametrize(

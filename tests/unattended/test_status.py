@@ -223,6 +223,10 @@ def test_a_run_at_work_is_no_problem_and_a_killed_one_is(world: World) -> None:
     assert (during["problems"], len(during["working"]), during["datasets"][0]["pending"]) == ([], 1, 0)
     assert (after["working"], after["datasets"][0]["pending"]) == ([], 1)
     assert [each["kind"] for each in after["problems"]] == ["unsettled"]
+    written = world.policy_file.read_text(encoding="utf-8")
+    world.policy_file.write_text(written.replace("calls.db", "others.db"), encoding="utf-8")
+    assert world.status()["datasets"][0]["pending"] == 0  # a dataset of the same name in another store
+    world.policy_file.write_text(written, encoding="utf-8")
     assert world.call("run").exit_code == 0
     assert world.status()["problems"] == []
 
@@ -291,6 +295,16 @@ def test_problems_come_last_each_with_the_command_to_look_with() -> None:
     assert shown[-2:] == ["1 problem:", "  the tail was cut. Look: lapse ledger verify"]
     assert {"At work now: R1", "Archive cold: no checkpoint yet, or out of reach"} <= set(shown)
     assert (view.exit_code, view.warnings) == (ExitCode.INCOMPLETE, ("w",))
+
+
+def test_a_hold_that_is_gone_without_a_release_is_a_problem(world: World) -> None:
+    """The next run would refuse: its file was taken away, the ledger still knows it."""
+    assert world.call("hold", "add", "--matter", "2026-17", "--reason", "litigation", "--all").exit_code == 0
+    assert world.problems() == {}
+    for file in (world.folder / "holds").iterdir():
+        file.unlink()
+
+    assert "2026-17" in world.problems()["holds"]
 
 
 def test_a_cut_tail_is_a_problem(world: World) -> None:

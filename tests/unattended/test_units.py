@@ -112,13 +112,14 @@ def test_the_service_is_fenced_in(scheduled: World, tmp_path: Path) -> None:
     assert len(settings(timer, "OnCalendar")) == 2
 
 
-def test_only_the_policys_own_folders_can_be_written(scheduled: World, tmp_path: Path) -> None:
+@pytest.mark.parametrize("metrics", [("--metrics", "/srv/prom/lapse.prom"), ("--metrics=/srv/prom/lapse.prom",)])
+def test_only_the_policys_own_folders_can_be_written(
+    scheduled: World, tmp_path: Path, metrics: tuple[str, ...]
+) -> None:
     """Each by itself where none lies below another; what `--metrics` names belongs to them."""
     text = scheduled.policy_file.read_text(encoding="utf-8").replace("${CALLS}", "/${CALLS}")
     scheduled.policy_file.write_text(text, encoding="utf-8")
-    result = scheduled.call(
-        "schedule", "systemd", "--json", "--", "--metrics", "/srv/prom/lapse.prom", CALLS=str(tmp_path / "db" / "c.db")
-    )
+    result = scheduled.call("schedule", "systemd", "--json", "--", *metrics, CALLS=str(tmp_path / "db" / "c.db"))
     text = json.loads(result.stdout)["result"]["units"][0]["text"]
     (tmp_path / "x.service").write_text(text, encoding="utf-8")
     strange = f"{scheduled.folder}/cold 100%% $$store"
@@ -211,6 +212,18 @@ def test_units_are_installed_started_and_taken_away(machine: World) -> None:
     assert installed(machine) == {}
     assert called(machine)[2:] == ["systemctl --user disable --now lapse.timer", "systemctl --user daemon-reload"]
     assert "Nothing was installed" in machine.call("schedule", "systemd", "--user", "--uninstall").stdout
+
+
+def test_what_is_installed_can_be_read_by_everybody(machine: World) -> None:
+    """As every unit; the umask of who installs it does not count."""
+    before = os.umask(0o077)
+    try:
+        machine.call("schedule", "systemd", "--user", "--install")
+    finally:
+        os.umask(before)
+
+    folder = machine.folder / "config" / "systemd" / "user"
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o644}
 
 
 def test_installing_again_follows_the_policy(machine: World) -> None:
@@ -311,14 +324,15 @@ def test_crontab_lines_that_somebody_changed_are_left_alone(machine: World) -> N
 
 def test_the_cron_line_is_one_that_cron_and_the_shell_read(scheduled: World) -> None:
     """Five fields; the rest, per cent signs unescaped as cron does it, is a command that the shell understands."""
-    text = printed(scheduled, "cron").stdout
+    state = f"{scheduled.folder}/50% full"
+    text = printed(scheduled, "cron", LAPSE_STATE_DIR=state).stdout
     (line,) = [line for line in text.splitlines() if re.match(r"[0-9*]", line)]
     fields, command = " ".join(line.split(" ")[:5]), " ".join(line.split(" ")[5:])
     words = shlex.split(command.replace("\\%", "%"))
 
     assert next(CronSim(fields, to_datetime(clock.real_now())))
     assert "%" not in command.replace("\\%", "")
-    assert f"LAPSE_STATE_DIR={scheduled.state}" in words
+    assert f"LAPSE_STATE_DIR={state}" in words
     assert words[-3:] == ["run", "--jitter", "600s"]
     assert {"MAILTO", "PATH"} <= {line.partition("=")[0] for line in text.splitlines()}
     subprocess.run(["sh", "-n", "-c", command], check=True)
@@ -348,9 +362,33 @@ def test_kubernetes_takes_the_manifest(scheduled: World) -> None:
     assert (job["schedule"], job["concurrencyPolicy"]) == ("0,30 2 1,15 * mon-fri", "Forbid")
     assert pod["securityContext"]["runAsNonRoot"]
     assert container["securityContext"]["readOnlyRootFilesystem"]
+    assert container["args"] == ["--jitter", "600s"]
     assert {each["name"] for each in container["volumeMounts"]} == {each["name"] for each in pod["volumes"]}
     (calls,) = [each for each in container["env"] if each["name"] == "CALLS"]
     assert calls["valueFrom"]["secretKeyRef"] == {"name": "lapse-env", "key": "CALLS"}
+
+
+def test_every_claim_of_the_job_is_made_or_asked_for(scheduled: World) -> None:
+    """Those for the state and the archives come with it; those that must hold the stores are named at the top."""
+    text = printed(scheduled, "kubernetes", "--image", "x").stdout
+    documents = list(YAML(typ="safe").load_all(text))
+    pod = documents[-1]["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    claimed = {each["persistentVolumeClaim"]["claimName"] for each in pod["volumes"] if "persistentVolumeClaim" in each}
+    made = {each["metadata"]["name"] for each in documents if each["kind"] == "PersistentVolumeClaim"}
+    asked = set(re.findall("^# Claim (.*) must be the one that holds /", text, re.MULTILINE))
+
+    assert {"lapse-state", "lapse-archive-1"} <= made
+    assert asked == {"lapse-store-1", "lapse-store-2"}
+    assert claimed == made | asked
+
+
+def test_a_job_that_would_leave_a_file_behind_is_refused(scheduled: World) -> None:
+    """Its container is gone before anybody could read the metrics."""
+    words = ("schedule", "kubernetes", "--image", "x", "--", "--metrics", "lapse.prom")
+    result = scheduled.call(*words, CALLS="calls.db")
+
+    assert result.exit_code == 2
+    assert "leaves no file behind" in result.stderr
 
 
 def test_a_password_in_the_policy_does_not_get_into_a_manifest(world: World) -> None:
@@ -378,6 +416,8 @@ def test_compose_takes_the_file(scheduled: World) -> None:
     targets = {volume["target"]: volume.get("read_only", False) for volume in again["volumes"]}
     assert targets[str(scheduled.policy_file)] is True
     assert targets[f"{scheduled.folder}/cold 100% $$store"] is False
+    bound = [volume for volume in again["volumes"] if volume["type"] == "bind"]
+    assert [volume["source"] for volume in bound] == [volume["target"] for volume in bound]
 
 
 @pytest.mark.parametrize("form", ["kubernetes", "compose"])

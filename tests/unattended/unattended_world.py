@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import jsonschema
 import pytest
 from typer.testing import CliRunner, Result
 
+from lapse import clock
 from lapse.cli.main import app
 from lapse.engine.session import Session, open_session
 from lapse.instant import DAY, SECOND, Nanos, rfc3339
@@ -129,6 +131,16 @@ def program(folder: Path, name: str, script: str) -> Path:
     path.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
     path.chmod(0o755)
     return path
+
+
+def await_handler(pid: int) -> None:
+    """Until the process catches SIGTERM, as the kernel tells."""
+    while True:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+        caught = int(next(line for line in status.splitlines() if line.startswith("SigCgt")).split()[1], 16)
+        if caught >> (signal.SIGTERM - 1) & 1:
+            return
+        clock.sleep(0.02)
 
 
 @pytest.fixture(name="world")

@@ -32,6 +32,21 @@ class View(Protocol):
         ...
 
 
+class Report(Protocol):
+    """What the engine says of something that it did.
+
+    Attributes:
+        exit_code: What the process answers.
+        warnings: Remarks that do not change the outcome.
+    """
+
+    @property
+    def exit_code(self) -> ExitCode: ...
+
+    @property
+    def warnings(self) -> tuple[str, ...]: ...
+
+
 class Done:
     """A view of something that went well and has nothing to warn of; views override what differs."""
 
@@ -44,3 +59,19 @@ class Done:
     def warnings(self) -> tuple[str, ...]:
         """None."""
         return ()
+
+
+class Reported:
+    """A view of a report that says itself how it went; views override what differs."""
+
+    report: Report
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """That of the report."""
+        return self.report.exit_code
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Those of the report."""
+        return self.report.warnings

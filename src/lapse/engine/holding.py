@@ -10,7 +10,7 @@ from pathlib import Path
 from lapse import policyfile
 from lapse.canonical import Json, canonical
 from lapse.engine.checkpointing import check_anchor
-from lapse.engine.remembered import RecordedHold, remember
+from lapse.engine.remembered import RecordedHold, Remembered, remember
 from lapse.engine.session import Session
 from lapse.errors import HoldsError, LapseError, UsageError
 from lapse.model.ledger_entry import EntryKind
@@ -33,7 +33,7 @@ def checked_holds(session: Session) -> tuple[Hold, ...]:
         HoldsError: If a recorded hold has vanished or was narrowed without a release, or holds cannot be read.
     """
     holds = session.holds()
-    for recorded in lost_holds(session, holds):
+    for recorded in lost_holds(session, holds, past=remember(session.ledger)):
         narrowed = any(hold.matter == recorded.matter for hold in holds)
         what = "it covers less there now" if narrowed else "it is not there"
         raise HoldsError(
@@ -44,25 +44,25 @@ def checked_holds(session: Session) -> tuple[Hold, ...]:
     return holds
 
 
-def lost_holds(session: Session, holds: Sequence[Hold]) -> tuple[RecordedHold, ...]:
-    """The recorded holds that none of *holds* stands for any more."""
+def lost_holds(session: Session, holds: Sequence[Hold], *, past: Remembered) -> tuple[RecordedHold, ...]:
+    """The holds recorded in *past* that none of *holds* stands for any more."""
     present = {hold.matter: hold for hold in holds}
     return tuple(
         recorded
-        for recorded in open_holds(session)
+        for recorded in open_holds(session, past)
         if recorded.matter not in present or not recorded.is_covered_by(present[recorded.matter])
     )
 
 
-def open_holds(session: Session) -> tuple[RecordedHold, ...]:
-    """The holds that the ledger knows as neither released nor ended, of this policy.
+def open_holds(session: Session, past: Remembered) -> tuple[RecordedHold, ...]:
+    """The holds that the ledger, as read in *past*, knows as neither released nor ended, of this policy.
 
     A ledger can serve several policies. A hold of another policy whose file is gone counts as one of this
     policy: the file was moved, and a hold does not end by that.
     """
     return tuple(
         hold
-        for hold in remember(session.ledger).holds.values()
+        for hold in past.holds.values()
         if (hold.until is None or session.real_now < hold.until)
         and (hold.scope == session.scope or not Path(hold.scope).exists())
     )
@@ -70,7 +70,7 @@ def open_holds(session: Session) -> tuple[RecordedHold, ...]:
 
 def record_new_holds(session: Session, holds: Sequence[Hold]) -> None:
     """Enter holds that were written or changed by hand into the ledger, so that nothing happens to them unseen."""
-    recorded = {hold.matter: hold.facts for hold in open_holds(session)}
+    recorded = {hold.matter: hold.facts for hold in open_holds(session, remember(session.ledger))}
     for hold in holds:
         ended = hold.until is not None and hold.until <= session.real_now
         if not ended and recorded.get(hold.matter) != json.loads(canonical(_facts(session, hold))):
@@ -114,7 +114,7 @@ def release_hold(session: Session, matter: str) -> None:
             hint="Take it out of the policy first, then run this again to record the release.",
         )
     in_folder = any(hold.matter == matter for hold in session.holds())
-    recorded = [hold for hold in open_holds(session) if hold.matter == matter]
+    recorded = [hold for hold in open_holds(session, remember(session.ledger)) if hold.matter == matter]
     if not in_folder and not recorded:
         raise UsageError(f"there is no hold {matter}", hint="See `lapse hold list`.")
     check_anchor(session)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
@@ -19,6 +19,8 @@ from lapse.model.report import Status, Trouble
 from lapse.model.rotation import DatasetRotation, RotationReport, Step, Turn
 from lapse.ports import Rotatable, Store
 from lapse.registry import open_store
+
+_EVENTS = {Step.ROTATED: "log.rotated", Step.PACKED: "log.compressed", Step.WAITING: "log.waiting"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,22 +160,14 @@ def _rotated(session: Session, dataset: Dataset, store: Store, *, force: bool) -
     turns: list[Turn] = []
     try:
         with blaming(dataset):
-            for turn in _told(session, dataset, store, force=force):
-                turns.append(turn)  # noqa: PERF402 - those before a failure count
+            assert isinstance(store, Rotatable)  # noqa: S101 - only such datasets have a rotation
+            for turn in store.rotate(session.now, force=force):
+                session.tell(_EVENTS[turn.step], dataset=dataset.name, log=turn.log, file=turn.file, size=turn.size)
+                turns.append(turn)  # those before a failure count
     except LapseError as error:
         session.tell("rotation.failed", dataset=dataset.name, error=str(error))
         return DatasetRotation(dataset=dataset.name, turns=tuple(turns), trouble=str(error), hint=error.hint)
     return DatasetRotation(dataset=dataset.name, turns=tuple(turns))
-
-
-_EVENTS = {Step.ROTATED: "log.rotated", Step.PACKED: "log.compressed", Step.WAITING: "log.waiting"}
-
-
-def _told(session: Session, dataset: Dataset, store: Store, *, force: bool) -> Iterator[Turn]:
-    assert isinstance(store, Rotatable)  # noqa: S101 - only such datasets have a rotation
-    for turn in store.rotate(session.now, force=force):
-        session.tell(_EVENTS[turn.step], dataset=dataset.name, log=turn.log, file=turn.file, size=turn.size)
-        yield turn
 
 
 def _remembered(session: Session, dataset: Dataset, store: Store, done: DatasetRotation) -> tuple[str, ...]:

@@ -7,19 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from lapse import clock
-from lapse.engine.growth import growth as growing
+from lapse.engine.growth import growth
 from lapse.engine.holding import lost_holds
 from lapse.engine.outcomes import measured
 from lapse.engine.planning import plan
-from lapse.engine.remembered import remember
+from lapse.engine.remembered import Remembered, remember
 from lapse.engine.retuning import pace_warnings, stop_warnings
 from lapse.engine.session import Session
 from lapse.errors import LapseError
 from lapse.instant import SECOND, Nanos, rfc3339
 from lapse.model.bytesize import size_text
-from lapse.model.policy import Schedule
+from lapse.model.policy import Hold, Schedule
 from lapse.model.span import days_and_hours
-from lapse.model.status import DatasetStatus, Growth, Overdue, Past, Problem, ProblemKind, StatusReport
+from lapse.model.status import DatasetStatus, Overdue, Past, Problem, ProblemKind, StatusReport
 from lapse.state.checkpoints import latest
 from lapse.state.journal import unsettled
 from lapse.state.runs import LastRuns
@@ -29,28 +29,27 @@ _UNSCHEDULED = 26 * 3600 * SECOND
 """Without a schedule, records so long past their deadline are a problem: a nightly run has missed them."""
 
 
-def status(session: Session, *, survey: bool = False, growth: Mapping[str, Growth] | None = None) -> StatusReport:
+def status(session: Session, *, survey: bool = False) -> StatusReport:
     """How everything stands.
 
     Arguments:
         session: Whose policy and state it is about.
         survey: Whether to look at every store, read-only, instead of telling what the last run found.
-        growth: How datasets grow, as far as somebody knows. None looks at the sizes of log files.
 
     Raises:
         LapseError: If the state cannot be read, or with *survey* a store.
     """
     past, alive = remember(session.ledger), working(session.folders.root)
-    pending, ran = _pending(session, alive), LastRuns(session.folders.root).all()
+    pending, ran, holds = _pending(session, alive), _ran(session), session.holds()
     datasets = tuple(
         DatasetStatus(
             dataset=name,
             store=dataset.shown,
-            past=_past(session, name, ran.get(session.state_name(name), Past()), survey=survey),
-            missed=_missed(session, name, ran.get(session.state_name(name), Past())),
+            past=_past(session, name, ran[name], survey=survey),
+            missed=_missed(session, name, ran[name]),
             total_records=past.totals.get(name, 0),
             pending=pending.get(name, 0),
-            growth=growing(session, dataset) if growth is None else growth.get(name),
+            growth=growth(session, dataset),
         )
         for name, dataset in session.policy.datasets.items()
     )
@@ -62,18 +61,24 @@ def status(session: Session, *, survey: bool = False, growth: Mapping[str, Growt
         datasets=datasets,
         next_run=_next_run(session),
         working=tuple(sorted(alive)),
-        holds=tuple(hold.matter for hold in session.holds() if hold.active(session.now)),
+        holds=tuple(hold.matter for hold in holds if hold.active(session.now)),
         ledger=session.ledger.ledger_id,
         ledger_entries=entries,
         head=None if head is None else head.hash,
         archives=archives,
         problems=(
             *(problem for each in datasets for problem in _problems(session, each)),
-            *_lost_holds(session),
+            *_lost_holds(session, holds, past=past),
             *_cut_tails(archives, entries),
         ),
         warnings=(*_anchor_warnings(archives, entries), *pace_warnings(session), *stop_warnings(session)),
     )
+
+
+def _ran(session: Session) -> Mapping[str, Past]:
+    """What is remembered of the runs of every dataset of the policy."""
+    found = LastRuns(session.folders.root).all()
+    return {name: found.get(session.state_name(name), Past()) for name in session.policy.datasets}
 
 
 def _pending(session: Session, alive: frozenset[str]) -> Mapping[str, int]:
@@ -177,8 +182,8 @@ def _checkpoints(session: Session) -> Mapping[str, int | None]:
     return found
 
 
-def _lost_holds(session: Session) -> Iterator[Problem]:
-    for hold in lost_holds(session, session.holds()):
+def _lost_holds(session: Session, holds: Sequence[Hold], *, past: Remembered) -> Iterator[Problem]:
+    for hold in lost_holds(session, holds, past=past):
         what = f"hold {hold.matter} is recorded but not found as it was: the next run will stop"
         yield Problem(kind=ProblemKind.HOLDS, dataset=None, message=what, fix="lapse hold list")
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lapse.cli.commands.schedules import ArgumentsArgument
 from lapse.cli.invocation import Invocation, command
 from lapse.cli.view import View
 from lapse.errors import ExitCode
@@ -14,10 +15,6 @@ from lapse.errors import ExitCode
 if TYPE_CHECKING:
     from lapse.engine.daemon import Tell
 
-ArgumentsArgument = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="RUN-ARGUMENTS", help="What `lapse run` gets, after `--`.", show_default=False),
-]
 EveryOption = Annotated[
     str | None,
     typer.Option("--every", metavar="SPAN", help="Run so often, instead of by the policy's `schedule`: `6 hours`."),

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import os
 import re
 import shlex
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -165,9 +163,9 @@ def _program() -> str:
     """How to call the drop-in from anywhere: by the link that it was called by, or by where lapse is."""
     if Path(sys.argv[0]).name in LINKS:
         return shlex.quote(str(Path(sys.argv[0]).absolute()))
-    found = shutil.which("lapse", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
-    program = [found] if found else [sys.executable, "-m", "lapse"]
-    return shlex.join([*program, "as", _XIVO])
+    from lapse.engine.units.needs import program
+
+    return shlex.join([*program(), "as", _XIVO])
 
 
 def _days(text: str | None) -> int | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from lapse.cli import shapes
 from lapse.cli.page import BLANK, Block, Column, Line, Row, Table
-from lapse.cli.view import Done
+from lapse.cli.view import Reported
 from lapse.cli.views.planned import closing, planned_blocks, planned_shape
 from lapse.cli.views.rotated import turn_shapes, turn_texts
 from lapse.cli.wording import NOTHING, count, duration, moment, second, short, size, some
@@ -31,7 +31,7 @@ _STYLES = {Status.INCOMPLETE: "bold red", Status.DONE: "bold"}
 
 
 @dataclass(frozen=True, slots=True)
-class RunView(Done):
+class RunView(Reported):
     """The report of a run, or of a dry one."""
 
     report: RunReport
@@ -41,11 +41,6 @@ class RunView(Done):
     def exit_code(self) -> ExitCode:
         """1 if a dataset is incomplete; if *strict*, also if the run ended before everything was done."""
         return ExitCode.INCOMPLETE if self.strict and self.report.ended else self.report.exit_code
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """Those of the report."""
-        return self.report.warnings
 
     def result(self) -> shapes.RunResult:
         """The report for programs."""

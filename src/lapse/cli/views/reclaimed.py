@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from lapse.cli import shapes
 from lapse.cli.page import BLANK, Block, Column, Line, Row, Table
-from lapse.cli.view import Done
+from lapse.cli.view import Reported
 from lapse.cli.wording import NOTHING, duration, moment, size, some
-from lapse.errors import ExitCode
 from lapse.model.reclaim import DatasetReclaim, Prediction, Reclaim, ReclaimReport, Space
 
 _COLUMNS = (
@@ -34,20 +33,10 @@ _STYLES = {Reclaim.INCOMPLETE: "bold red", Reclaim.REWRITTEN: "bold"}
 
 
 @dataclass(frozen=True, slots=True)
-class ReclaimView(Done):
+class ReclaimView(Reported):
     """What was predicted, or done."""
 
     report: ReclaimReport
-
-    @property
-    def exit_code(self) -> ExitCode:
-        """1 if a dataset is incomplete."""
-        return self.report.exit_code
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """Those of the report."""
-        return self.report.warnings
 
     def result(self) -> shapes.ReclaimResult:
         """The same for programs."""

@@ -8,27 +8,16 @@ from pathlib import Path
 
 from lapse.cli import shapes
 from lapse.cli.page import BLANK, Block, Line
-from lapse.cli.view import Done
+from lapse.cli.view import Reported
 from lapse.cli.wording import moment, second, size, some
-from lapse.errors import ExitCode
 from lapse.model.rotation import DatasetRotation, RotationReport, Step, Turn
 
 
 @dataclass(frozen=True, slots=True)
-class RotationView(Done):
+class RotationView(Reported):
     """What was rotated, or would be."""
 
     report: RotationReport
-
-    @property
-    def exit_code(self) -> ExitCode:
-        """1 if something could not be done."""
-        return self.report.exit_code
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """Those of the report."""
-        return self.report.warnings
 
     def result(self) -> shapes.RotateResult:
         """The same for programs."""

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from lapse.cli import shapes
 from lapse.cli.page import BLANK, Block, Column, Line, Row, Table
-from lapse.cli.view import Done
+from lapse.cli.view import Reported
 from lapse.cli.wording import NOTHING, count, duration, listed, moment, optional_moment, second, short, size, some
-from lapse.errors import ExitCode
 from lapse.instant import Nanos
 from lapse.model.span import days_and_hours
 from lapse.model.status import DatasetStatus, Growth, Measured, PastRun, StatusReport
@@ -28,20 +27,10 @@ _COLUMNS = (
 
 
 @dataclass(frozen=True, slots=True)
-class StatusView(Done):
+class StatusView(Reported):
     """What is known between runs."""
 
     report: StatusReport
-
-    @property
-    def exit_code(self) -> ExitCode:
-        """1 if there is a problem."""
-        return self.report.exit_code
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """Those of the report."""
-        return self.report.warnings
 
     def result(self) -> shapes.StatusResult:
         """The report for programs."""

@@ -8,8 +8,9 @@ from typing import Any
 
 from lapse.engine.units.needs import Needs
 from lapse.engine.units.yamltext import yaml_text
+from lapse.state.folders import SYSTEM_ROOT
 
-_STATE = "/var/lib/lapse"
+_STATE = str(SYSTEM_ROOT)
 
 
 def compose_file(needs: Needs, *, image: str, ids: tuple[int, int]) -> str:

@@ -22,8 +22,6 @@ def crontab_block(needs: Needs) -> str:
             f"cron runs by the machine's own clock, not by that of {needs.schedule.zone}",
             hint="Leave `time zone` out of the schedule; or use systemd or `lapse daemon`.",
         )
-    jitter = needs.schedule.jitter
-    command = (*needs.command, *(("--jitter", f"{jitter:.0f}s") if jitter else ()))
     variables = f". {shlex.quote(f'{needs.policy.parent}/{needs.name}.env')} && " if needs.variables else ""
     lines = [
         f"# {needs.schedule.text}. Two runs cannot meet: Lapse takes a lease of its own.",
@@ -34,5 +32,5 @@ def crontab_block(needs: Needs) -> str:
         lines.append(f"# {', '.join(needs.variables)}: `export NAME=value` lines in a file that only you can read.")
     state = shlex.quote(f"LAPSE_STATE_DIR={needs.state}")
     # A percent sign ends the command in a crontab.
-    run = f"{variables}{state} {shlex.join(command)}".replace("%", "\\%")
+    run = f"{variables}{state} {shlex.join((*needs.command, *needs.spread))}".replace("%", "\\%")
     return stamped("\n".join([*lines, f"{needs.schedule.cron} {run}"]) + "\n", str(needs.policy))

@@ -12,11 +12,11 @@ from typing import Any, TypeAlias
 from lapse.engine.units.needs import Needs
 from lapse.engine.units.yamltext import yaml_text
 from lapse.errors import UsageError
+from lapse.state.folders import SYSTEM_ROOT
 
 Object: TypeAlias = dict[str, Any]
 
 _NOBODY = 65532  # no user of any image; files of the claims belong to its group
-_STATE = Path("/var/lib/lapse")
 _ROOM = "10Gi"
 
 
@@ -31,7 +31,7 @@ def kubernetes_manifest(needs: Needs, *, image: str) -> str:
         raise UsageError("a job in Kubernetes leaves no file behind", hint=hint)
     head = [
         f"{needs.schedule.text}. Apply it with: kubectl apply -f FILE",
-        *(f"Claim {name} must be the one that holds {folder}." for name, folder in _store_claims(needs)),
+        *(f"Claim {needs.name}-{name} must be the one that holds {folder}." for name, folder in _stores(needs).items()),
     ]
     if needs.variables:
         head.append(f"Secret {needs.name}-env must have: {', '.join(needs.variables)}.")
@@ -50,7 +50,7 @@ def _key(file: Path) -> str:
 
 def _claims(needs: Needs) -> Iterator[Object]:
     """Claims for the state and the archives: what nobody else makes."""
-    for name in ("state", *(f"archive-{number}" for number, _ in enumerate(needs.archives, 1))):
+    for name in _own(needs):
         yield {
             "apiVersion": "v1",
             "kind": "PersistentVolumeClaim",
@@ -59,8 +59,14 @@ def _claims(needs: Needs) -> Iterator[Object]:
         }
 
 
-def _store_claims(needs: Needs) -> list[tuple[str, Path]]:
-    return [(f"{needs.name}-store-{number}", folder) for number, folder in enumerate(needs.stores, 1)]
+def _own(needs: Needs) -> dict[str, Path]:
+    """Folders of the state and the archives, by volume; the claim for a volume has the units' name before its own."""
+    return {"state": SYSTEM_ROOT, **{f"archive-{number}": folder for number, folder in enumerate(needs.archives, 1)}}
+
+
+def _stores(needs: Needs) -> dict[str, Path]:
+    """Folders of the stores, by volume: somebody else has made the claims for them."""
+    return {f"store-{number}": folder for number, folder in enumerate(needs.stores, 1)}
 
 
 def _cron_job(needs: Needs, image: str) -> Object:
@@ -96,12 +102,11 @@ def _pod(needs: Needs, image: str) -> Object:
 
 
 def _container(needs: Needs, image: str) -> Object:
-    jitter = needs.schedule.jitter
     return {
         "name": "lapse",
         "image": image,
         "command": ["lapse", "--policy", str(needs.policy), "run", *needs.arguments],
-        **({"args": ["--jitter", f"{jitter:.0f}s"]} if jitter else {}),
+        **({"args": list(needs.spread)} if needs.spread else {}),
         "env": list(_environment(needs)),
         "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "2Gi"}},
         "securityContext": {
@@ -114,17 +119,14 @@ def _container(needs: Needs, image: str) -> Object:
 
 
 def _environment(needs: Needs) -> Iterator[Object]:
-    yield {"name": "LAPSE_STATE_DIR", "value": str(_STATE)}
+    yield {"name": "LAPSE_STATE_DIR", "value": str(SYSTEM_ROOT)}
     for name in needs.variables:
         yield {"name": name, "valueFrom": {"secretKeyRef": {"name": f"{needs.name}-env", "key": name}}}
 
 
 def _mounts(needs: Needs) -> Iterator[Object]:
-    yield {"name": "state", "mountPath": str(_STATE)}
-    for number, folder in enumerate(needs.archives, 1):
-        yield {"name": f"archive-{number}", "mountPath": str(folder)}
-    for number, folder in enumerate(needs.stores, 1):
-        yield {"name": f"store-{number}", "mountPath": str(folder)}
+    for name, folder in (_own(needs) | _stores(needs)).items():
+        yield {"name": name, "mountPath": str(folder)}
     for file in needs.files:
         path = needs.policy.parent / file
         yield {"name": "policy", "mountPath": str(path), "subPath": _key(file), "readOnly": True}
@@ -133,16 +135,9 @@ def _mounts(needs: Needs) -> Iterator[Object]:
 
 def _volumes(needs: Needs) -> Iterator[Object]:
     yield {"name": "policy", "configMap": {"name": f"{needs.name}-policy"}}
-    yield _claimed("state", f"{needs.name}-state")
-    for number, _ in enumerate(needs.archives, 1):
-        yield _claimed(f"archive-{number}", f"{needs.name}-archive-{number}")
-    for number, (claim, _) in enumerate(_store_claims(needs), 1):
-        yield _claimed(f"store-{number}", claim)
+    for name in _own(needs) | _stores(needs):
+        yield {"name": name, "persistentVolumeClaim": {"claimName": f"{needs.name}-{name}"}}
     yield {"name": "tmp", "emptyDir": {}}
-
-
-def _claimed(name: str, claim: str) -> Object:
-    return {"name": name, "persistentVolumeClaim": {"claimName": claim}}
 
 
 def _named(needs: Needs, suffix: str) -> Object:

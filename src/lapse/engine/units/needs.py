@@ -63,6 +63,12 @@ class Needs:
         return (*self.program, "--policy", str(self.policy), "run", *self.arguments)
 
     @property
+    def spread(self) -> tuple[str, ...]:
+        """Arguments for the schedule's jitter, where what starts the runs has none of its own."""
+        jitter = self.schedule.jitter
+        return ("--jitter", f"{jitter:.0f}s") if jitter else ()
+
+    @property
     def written(self) -> tuple[Path, ...]:
         """Every folder that is written to, none below another; the state folder first."""
         folders = dict.fromkeys((self.state, *self.stores, *self.archives, *self.outputs))
@@ -91,6 +97,7 @@ def needs_of(session: Session, *, name: str, user: str, arguments: Sequence[str]
     if schedule is None:
         hint = "Add one to the policy, like `schedule: {daily at: 02:00, jitter: 30m}`."
         raise UsageError(f"{policy.file} does not say when runs are to happen", hint=hint)
+    files = tuple(_files(session))
     locations = [open_target(archive).location() for archive in policy.archives.values()]
     return Needs(
         policy=Path(session.scope),
@@ -103,8 +110,8 @@ def needs_of(session: Session, *, name: str, user: str, arguments: Sequence[str]
         stores=tuple(dict.fromkeys(each for d in policy.datasets.values() for each in _folders(d))),
         archives=tuple(dict.fromkeys(each for each in (*locations, session.folders.ledger_folder) if each is not None)),
         outputs=tuple(_outputs(arguments)),
-        files=tuple(_files(session)),
-        variables=_variables(session),
+        files=files,
+        variables=_variables(session, files),
         has_logs=any(dataset.table is None for dataset in policy.datasets.values()),
         network=_network(session, locations),
     )
@@ -116,10 +123,10 @@ def program() -> tuple[str, ...]:
     return (found,) if found else (sys.executable, "-m", "lapse")
 
 
-def inline_secrets(session: Session) -> Iterator[str]:
+def inline_secrets(needs: Needs) -> Iterator[str]:
     """Places of the policy where a password stands in plain text, which no manifest may carry away."""
-    for file in _files(session):
-        text = (Path(session.policy.folder) / file).read_text(encoding="utf-8")
+    for file in needs.files:
+        text = (needs.policy.parent / file).read_text(encoding="utf-8")
         yield from (f"{file}:{n}" for n, line in enumerate(text.splitlines(), 1) if masked(line) != line)
 
 
@@ -172,8 +179,8 @@ def _files(session: Session) -> Iterator[Path]:
         yield file.relative_to(folder)
 
 
-def _variables(session: Session) -> tuple[str, ...]:
-    texts = ((Path(session.policy.folder) / file).read_text(encoding="utf-8") for file in _files(session))
+def _variables(session: Session, files: Sequence[Path]) -> tuple[str, ...]:
+    texts = ((Path(session.policy.folder) / file).read_text(encoding="utf-8") for file in files)
     return tuple(dict.fromkeys(name for text in texts for name in variables_in(text)))
 
 

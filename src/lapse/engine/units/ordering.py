@@ -69,12 +69,15 @@ def make(session: Session, order: Order) -> Made:
     """Make the texts. Nothing is written.
 
     Raises:
-        UsageError: If the policy has no schedule, or one that this form cannot express.
+        UsageError: If the policy has no schedule, or one that this form cannot express; or a password that this form
+            would carry away.
     """
     _require_word("--name", order.name, _NAME)
     _require_word("--run-as", _user(order), _USER)
     needs = needs_of(session, name=order.name, user=_user(order), arguments=order.arguments, system=order.system)
-    return Made(units=_units(needs, order), needs=needs, warnings=tuple(_warnings(session, needs, order)))
+    if order.form is Form.KUBERNETES:
+        _require_no_secrets(needs)
+    return Made(units=_units(needs, order), needs=needs, warnings=tuple(_warnings(needs, order)))
 
 
 def install(session: Session, order: Order, made: Made) -> Change:
@@ -106,6 +109,15 @@ def uninstall(session: Session, order: Order) -> Change:
 def _require_word(option: str, word: str, form: re.Pattern[str]) -> None:
     if not form.fullmatch(word):
         raise UsageError(f"{option}: {word!r} cannot be one", hint="Use small letters, digits and `-`, like nightly-1.")
+
+
+def _require_no_secrets(needs: Needs) -> None:
+    place = next(inline_secrets(needs), None)
+    if place is not None:
+        raise UsageError(
+            f"{place} has a password in plain text, which would go into a ConfigMap",
+            hint="Write ${NAME} in its place; the manifest then takes it from a Secret.",
+        )
 
 
 def _require_installable(order: Order) -> None:
@@ -147,15 +159,10 @@ def _units(needs: Needs, order: Order) -> tuple[Unit, ...]:
             return (Unit(f"compose.{needs.name}.yaml", compose_file(needs, image=image, ids=ids)),)
 
 
-def _warnings(session: Session, needs: Needs, order: Order) -> Iterator[str]:
+def _warnings(needs: Needs, order: Order) -> Iterator[str]:
     if not order.form.is_installable:
         if order.image is None:
             yield "no image is named: build one with Lapse in it, and name it with --image"
-        for place in inline_secrets(session) if order.form is Form.KUBERNETES else ():
-            raise UsageError(
-                f"{place} has a password in plain text, which would go into a ConfigMap",
-                hint="Write ${NAME} in its place; the manifest then takes it from a Secret.",
-            )
         return
     if needs.variables:
         file = environment_file(needs, system=order.system) if order.form is Form.SYSTEMD else f"{needs.name}.env"

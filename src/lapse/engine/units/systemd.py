@@ -10,6 +10,7 @@ from pathlib import Path
 from lapse.engine.units.calendars import on_calendar
 from lapse.engine.units.needs import Needs
 from lapse.engine.units.stamping import stamped
+from lapse.state.folders import SYSTEM_ROOT
 
 _PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
 _TEMPORARY = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - to find out what lies there
@@ -109,10 +110,10 @@ def _fence(needs: Needs) -> Iterator[str]:
         yield "# No ProtectProc=: who writes to a log is found out in /proc."
     else:
         yield "ProtectProc=invisible"
-    if needs.state == Path("/var/lib/lapse"):
+    if needs.state == SYSTEM_ROOT:
         yield from ("StateDirectory=lapse", "StateDirectoryMode=0700")
     for folder in needs.written:
-        if folder != Path("/var/lib/lapse"):
+        if folder != SYSTEM_ROOT:
             yield f"ReadWritePaths={_word(str(folder))}"
 
 
