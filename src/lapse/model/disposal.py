@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -295,15 +295,18 @@ class Facts:
         dataset: str,
         method: Method,
         at: Nanos,
-        rule_of: Mapping[int, int],
+        rule_of: Callable[[int], int | None],
         tallies: tuple[Tally, ...],
         proof: Proof,
     ) -> Disposal:
-        """The disposal of a slice whose records count to *tallies*; *rule_of* gives a code's rule index."""
+        """The disposal of a slice whose records, all of them lapsed, count to *tallies*.
+
+        *rule_of* gives the rule index of a code.
+        """
         counts: dict[str, int] = {}
         tenants: dict[str, int] = {}
         for tally in tallies:
-            rule = str(rule_of[tally.code])
+            rule = str(rule_of(tally.code))
             counts[rule] = counts.get(rule, 0) + tally.records
             tenants[tally.tenant or ""] = tenants.get(tally.tenant or "", 0) + tally.records
         oldest = min((t.oldest for t in tallies if t.oldest is not None), default=None)
@@ -329,5 +332,9 @@ class Facts:
             segments=() if isinstance(proof, Waiver) else tuple(s for verified in proof for s in verified.segments),
             waiver=proof.rules if isinstance(proof, Waiver) else None,
             earlier=tuple(segment.path for segment in self.came_back if segment.meets(oldest, newest)),
-            shares=tuple(Share(rule=rule_of[t.code], tenant=t.tenant, records=t.records) for t in tallies),
+            shares=tuple(
+                Share(rule=index, tenant=t.tenant, records=t.records)
+                for t in tallies
+                if (index := rule_of(t.code)) is not None
+            ),
         )

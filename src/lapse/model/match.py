@@ -72,6 +72,11 @@ class Condition:
         text = text_of(value)
         return text is not None and (text in self.values or any(glob.matches(text) for glob in self.globs))
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it asks for equal texts and for nothing else."""
+        return not self.globs and not self.numbers
+
     def excludes(self, other: Condition) -> bool:
         """Whether no value could match both. Two patterns are taken to meet, and so is a number with anything."""
         if (self.globs and other.globs) or self.numbers or other.numbers:

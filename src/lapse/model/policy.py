@@ -77,6 +77,27 @@ class Archive:
     origin: Origin | None = field(default=None, compare=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Last:
+    """Records that stay whatever their age: the newest of each group.
+
+    Attributes:
+        count: How many of a group; records of the same time as the last of them stay, too.
+        per: Field whose value names the group; records without it are a group of their own. None makes all that the
+            rule decides about one group.
+    """
+
+    count: int
+    per: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.count:,} newest" + ("" if self.per is None else f" per {self.per}")
+
+    def facts(self) -> Json:
+        """What it means, for the rule's hash."""
+        return [self.count, self.per]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """How long the records it matches are kept, and where they go then.
@@ -88,6 +109,7 @@ class Rule:
         archives: Names of the archives that must all hold a record before it goes. Empty only if *waived*,
             or if nothing is ever removed (``forever``).
         waived: Whether the policy says ``archive: none``.
+        last: Which of them stay for being the newest. None if none do.
         origin: Where it is written.
     """
 
@@ -96,14 +118,27 @@ class Rule:
     keep: Period
     archives: tuple[str, ...] = ()
     waived: bool = False
+    last: Last | None = None
     origin: Origin | None = field(default=None, compare=False)
 
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields it looks at."""
+        return self.match.fields if self.last is None or self.last.per is None else (*self.match.fields, self.last.per)
+
     def __str__(self) -> str:
-        return f"rule {self.index + 1} ({self.match}: {self.keep.text})"
+        newest = "" if self.last is None else f" and the {self.last}"
+        return f"rule {self.index + 1} ({self.match}: {self.keep.text}{newest})"
 
     def facts(self) -> Json:
         """What the rule means, for its hash."""
-        return {"match": _match_facts(self.match), "keep": self.keep.text, "archives": self.archives}
+        return {
+            "match": _match_facts(self.match),
+            "keep": self.keep.text,
+            "archives": self.archives,
+            # What is not said leaves the hash as it always was.
+            **({} if self.last is None else {"last": self.last.facts()}),
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,7 +220,7 @@ class Dataset:
     def fields(self) -> tuple[str, ...]:
         """Columns and keys the policy uses, each once: time, type, tenant, key, required, then the rules'."""
         own = [self.time, self.type, self.tenant, self.key, *self.require]
-        ruled = [name for rule in self.rules for name in rule.match.fields]
+        ruled = [name for rule in self.rules for name in rule.fields]
         return tuple(dict.fromkeys(name for name in [*own, *ruled] if name))
 
     def facts(self) -> Json:

@@ -6,61 +6,24 @@ The outcomes are numbered, so that a store can compile them into its own languag
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import Enum
 from functools import cached_property
+from typing import overload
 
 from lapse.canonical import Digest, digest_of
 from lapse.instant import SECOND, Nanos, rfc3339
+from lapse.model.dispatch import Dispatch, dispatch
 from lapse.model.match import Condition, Match
+from lapse.model.outcomes import FIRST_REQUIRED, Outcomes, Ruling
+from lapse.model.outcomes import Destination as Destination
+from lapse.model.outcomes import Outcome as Outcome
+from lapse.model.outcomes import Verdict as Verdict
 from lapse.model.policy import Dataset, Floor, Hold, Rule
 
 SKEW = 300 * SECOND
 """Record times later than the real clock by more than this are doubtful."""
-
-
-class Verdict(Enum):
-    """What becomes of a record, and whose decision it was."""
-
-    DOUBTFUL = "doubtful"
-    HELD = "held"
-    KEPT = "kept"
-    UNMATCHED = "unmatched"
-    LAPSED = "lapsed"
-
-
-@dataclass(frozen=True, slots=True)
-class Destination:
-    """Where lapsed records go before they are removed.
-
-    Attributes:
-        archives: Archive names, sorted. Empty means nowhere: the rules' waiver is recorded.
-    """
-
-    archives: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return ", ".join(self.archives) or "no archive (waived)"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """One way a decision can go.
-
-    Attributes:
-        code: Its number in this selection, from 0.
-        verdict: What becomes of the record.
-        reason: Why, for people.
-        rule: Index of the rule that decided or would have. None if none was reached.
-        destination: Where the record goes. None unless it lapsed.
-    """
-
-    code: int
-    verdict: Verdict
-    reason: str
-    rule: int | None = None
-    destination: Destination | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +64,31 @@ class HeldScope:
         return begins and not ends and self.match.matches(read)
 
 
+@dataclass(frozen=True, slots=True)
+class _Rulings(Sequence[Ruling]):
+    """The rules as outcomes speak of them, each made when it is asked for."""
+
+    sources: Sequence[Rule]
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    @overload
+    def __getitem__(self, index: int) -> Ruling: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Ruling, ...]: ...
+    def __getitem__(self, index: int | slice) -> Ruling | tuple[Ruling, ...]:
+        if isinstance(index, slice):
+            return tuple(self[each] for each in range(*index.indices(len(self))))
+        rule = self.sources[index]
+        return Ruling(str(rule), destination_of(rule), None if rule.last is None else str(rule.last))
+
+
+def destination_of(rule: Rule) -> Destination:
+    """Where what lapsed under *rule* goes."""
+    return Destination(tuple(sorted(rule.archives)))
+
+
 @dataclass(frozen=True)
 class Selection:
     """Everything needed to decide about the records of one dataset.
@@ -123,22 +111,23 @@ class Selection:
     rules: tuple[Bound, ...] = ()
     sources: tuple[Rule, ...] = field(default=(), repr=False)
 
-    # The codes, in the order of decision. Doubt: 0 to 2, then a code for each required field; then holds;
-    # then for each rule: lapsed, kept by the rule, kept by each floor; last, no rule matches.
-
     @property
     def first_required(self) -> int:
         """Code of the first required field."""
-        return 3
+        return FIRST_REQUIRED
 
     @property
     def first_hold(self) -> int:
         """Code of the first hold."""
-        return self.first_required + len(self.dataset.require)
+        return self.outcomes.first_hold
 
     def lapsed_code(self, rule: int) -> int:
         """Code of "lapsed under this rule"; +1 is kept by the rule, +2+f kept by floor f."""
-        return self.first_hold + len(self.holds) + rule * (2 + len(self.floors))
+        return self.outcomes.first_rule + rule * self.outcomes.step
+
+    def newest_code(self, rule: int) -> int:
+        """Code of "kept as one of the newest of its group, beyond this rule"."""
+        return self.lapsed_code(rule) + self.outcomes.step - 1
 
     @property
     def unmatched_code(self) -> int:
@@ -146,36 +135,39 @@ class Selection:
         return self.lapsed_code(len(self.rules))
 
     @cached_property
-    def outcomes(self) -> tuple[Outcome, ...]:
+    def outcomes(self) -> Outcomes:
         """Every outcome; its position is its code."""
         doubts = ["no readable time", self._before_text(), f"time is later than {rfc3339(self.doubt_after)}"]
-        doubts += [f"no {name}" for name in self.dataset.require]
-        rows: list[tuple[Verdict, str, int | None, Destination | None]]
-        rows = [(Verdict.DOUBTFUL, text, None, None) for text in doubts]
-        rows += [(Verdict.HELD, hold.label, None, None) for hold in self.holds]
-        for index, (bound, rule) in enumerate(zip(self.rules, self.sources, strict=True)):
-            destination = Destination(tuple(sorted(rule.archives)))
-            rows += [(Verdict.LAPSED, f"lapsed under {rule}", index, destination)]
-            rows += [(Verdict.KEPT, f"kept by {bound.label}", index, None)]
-            rows += [
-                (Verdict.KEPT, f"kept by {floor.label}, beyond {bound.label}", index, None) for floor in self.floors
-            ]
-        rows += [(Verdict.UNMATCHED, "no rule matches", None, None)]
-        return tuple(
-            Outcome(code=code, verdict=verdict, reason=reason, rule=rule, destination=destination)
-            for code, (verdict, reason, rule, destination) in enumerate(rows)
+        return Outcomes(
+            doubts=(*doubts, *(f"no {name}" for name in self.dataset.require)),
+            holds=tuple(hold.label for hold in self.holds),
+            floors=tuple(floor.label for floor in self.floors),
+            rules=_Rulings(self.sources),
         )
 
     def _before_text(self) -> str:
         before = self.dataset.doubt_before
         return "time is before any doubt" if before is None else f"time is before {rfc3339(before)}"
 
-    def decide(self, instant: Nanos | None, read: Callable[[str], object]) -> int:
+    @cached_property
+    def dispatch(self) -> Dispatch:
+        """Finds the first rule that matches."""
+        return dispatch([bound.match for bound in self.rules])
+
+    def decide(
+        self,
+        instant: Nanos | None,
+        read: Callable[[str], object],
+        *,
+        is_newest: Callable[[int], bool] = lambda _: True,
+    ) -> int:
         """The outcome's code for one record.
 
         Arguments:
             instant: Its time. None if it has none that can be read.
             read: Gives the record's value of a field, None if it has none.
+            is_newest: Whether it is one of the newest that a rule of this index keeps of its group; asked of rules
+                that do. Where nobody knows, it is.
         """
         if instant is None:
             return 0
@@ -189,14 +181,16 @@ class Selection:
         for offset, hold in enumerate(self.holds):
             if hold.covers(instant, read):
                 return self.first_hold + offset
-        for index, bound in enumerate(self.rules):
-            if bound.match.matches(read):
-                return self._under_rule(index, bound, instant, read)
-        return self.unmatched_code
+        rule = self.dispatch.first(read)
+        if rule is None:
+            return self.unmatched_code
+        code = self._under_rule(rule, instant, read)
+        keeps_newest = code == self.lapsed_code(rule) and self.sources[rule].last is not None and is_newest(rule)
+        return self.newest_code(rule) if keeps_newest else code
 
-    def _under_rule(self, index: int, bound: Bound, instant: Nanos, read: Callable[[str], object]) -> int:
-        code = self.lapsed_code(index)
-        if bound.cutoff is None or instant >= bound.cutoff:
+    def _under_rule(self, index: int, instant: Nanos, read: Callable[[str], object]) -> int:
+        code, cutoff = self.lapsed_code(index), self.rules[index].cutoff
+        if cutoff is None or instant >= cutoff:
             return code + 1
         for offset, floor in enumerate(self.floors):
             if (floor.cutoff is None or instant >= floor.cutoff) and floor.match.matches(read):
@@ -205,16 +199,20 @@ class Selection:
 
     def destinations(self) -> tuple[Destination, ...]:
         """Where lapsed records can go, each destination once, in the order of the rules."""
-        found = [outcome.destination for outcome in self.outcomes if outcome.destination is not None]
-        return tuple(dict.fromkeys(found))
+        return tuple(self._going)
 
     def lapsed_codes(self, destination: Destination | None = None) -> tuple[int, ...]:
         """Codes of lapsed records, ascending: those of one destination, or all."""
-        return tuple(
-            outcome.code
-            for outcome in self.outcomes
-            if outcome.verdict is Verdict.LAPSED and destination in (None, outcome.destination)
-        )
+        if destination is not None:
+            return self._going.get(destination, ())
+        return tuple(map(self.lapsed_code, range(len(self.rules))))
+
+    @cached_property
+    def _going(self) -> Mapping[Destination, tuple[int, ...]]:
+        found: defaultdict[Destination, list[int]] = defaultdict(list)
+        for index, rule in enumerate(self.sources):
+            found[destination_of(rule)].append(self.lapsed_code(index))
+        return {destination: tuple(codes) for destination, codes in found.items()}
 
     @property
     def rules_digest(self) -> Digest:

@@ -84,7 +84,7 @@ class Slice:
             dataset=self.dataset.name,
             method=method,
             at=clock.real_now(),
-            rule_of={outcome.code: outcome.rule for outcome in self.selection.outcomes if outcome.rule is not None},
+            rule_of=self.selection.outcomes.rule_of,
             tallies=tallies,
             proof=proof,
         )

@@ -144,7 +144,9 @@ class RuleCompiler:
             if floor.cutoff is not None:
                 kept = self._instant.compare(">=", floor.cutoff) + " AND " + kept
             cases.append("WHEN " + kept + f" THEN {code + 2 + offset}")
-        return "CASE " + joined(" ", cases) + f" ELSE {code} END"
+        # Where the newest of each group are not known, every record may be one of them.
+        beyond = code if selection.sources[index].last is None else selection.newest_code(index)
+        return "CASE " + joined(" ", cases) + f" ELSE {beyond} END"
 
     def _compare(self, operator: str, instant: Nanos, *, code: int) -> Fragment:
         return "WHEN " + self._instant.compare(operator, instant) + f" THEN {code}"

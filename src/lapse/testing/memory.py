@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from lapse import clock
 from lapse.canonical import canonical, sha256
 from lapse.errors import ChangedError, LeaseError, ProofError, StoreError, StoreMissingError
 from lapse.instant import Nanos
@@ -208,15 +207,7 @@ class MemoryTake:
                 f"records of slice {piece.name} changed while they were archived",
                 hint="Nothing was removed. Run again.",
             )
-        disposal = piece.facts.disposal(
-            slice_name=piece.name,
-            dataset=piece.dataset.name,
-            method=Method.ROW_DELETE,
-            at=clock.real_now(),
-            rule_of={o.code: o.rule for o in piece.selection.outcomes if o.rule is not None},
-            tallies=self.tallies(),
-            proof=proof,
-        )
+        disposal = piece.disposal(Method.ROW_DELETE, tallies=self.tallies(), proof=proof)
         memory.records = {key: values for key, values in memory.records.items() if key not in self._taken}
         if disposal.records:
             memory.markers[_marker(disposal)] = disposal

@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from lapse import clock
 from lapse.errors import ChangedError, CommitUnknownError, StoreError
 from lapse.model.disposal import Disposal, Method, Proof
 from lapse.model.plan import Tally
@@ -104,13 +103,4 @@ class DuckdbTake:
             raise ChangedError(f"slice {self._piece.name}: {count} rows went, {self._records} were counted")
 
     def _disposal(self, proof: Proof) -> Disposal:
-        piece = self._piece
-        return piece.facts.disposal(
-            slice_name=piece.name,
-            dataset=piece.dataset.name,
-            method=Method.ROW_DELETE,
-            at=clock.real_now(),
-            rule_of={outcome.code: outcome.rule for outcome in piece.selection.outcomes if outcome.rule is not None},
-            tallies=self._tallies,
-            proof=proof,
-        )
+        return self._piece.disposal(Method.ROW_DELETE, tallies=self._tallies, proof=proof)

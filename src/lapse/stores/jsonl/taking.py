@@ -350,16 +350,7 @@ class JsonlTake:
             return max(self._lift.end, line_start(self._descriptor, size))
 
     def _disposal(self, proof: Proof, method: Method) -> Disposal:
-        rules = {outcome.code: outcome.rule for outcome in self._piece.selection.outcomes if outcome.rule is not None}
-        return self._piece.facts.disposal(
-            slice_name=self._piece.name,
-            dataset=self._piece.dataset.name,
-            method=method,
-            at=clock.real_now(),
-            rule_of=rules,
-            tallies=self.tallies(),
-            proof=proof,
-        )
+        return self._piece.disposal(method, tallies=self.tallies(), proof=proof)
 
     def _decide(self, redo: Journalled) -> None:
         """The commit: the journal is there, durably."""

@@ -169,8 +169,10 @@ class Judge:
         cutoffs = self._cutoffs(codes)
         if cutoffs == ():
             return Fragment("FALSE")
-        if codes == (self._known.lapsed_code(0),) and self._known.rules[0].cutoff is not None:
-            return self._lapsed_first(self._known.rules[0], self._known.rules[0].cutoff)
+        if codes == (self._known.lapsed_code(0),) and self._known.sources[0].last is None:
+            first = self._known.rules[0]
+            if first.cutoff is not None:
+                return self._lapsed_first(first, first.cutoff)
         listed = self._code + f" IN ({', '.join(map(str, codes)) or 'NULL'})"
         # What is too young for every rule need not be judged.
         return listed if cutoffs is None else self._time.compare("<", max(cutoffs)) + " AND " + listed
