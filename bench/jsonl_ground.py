@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +16,8 @@ from pathlib import Path
 
 from measure import Sample, measured
 from trails import MIXED, ONE, Schema, lapsed, trail, write_trail
+
+_SETTLED = 1.1
 
 KEY = '"timestamp"'
 """What `grep -c` counts: the key that every contender has to look at in each line."""
@@ -82,12 +85,21 @@ class Ground:
         return {"LAPSE_STATE_DIR": str(self.scratch / "state"), "LAPSE_NOW": now.isoformat()}
 
     def fresh(self, master: Path | None) -> None:
-        """Empty the scratch folder, and copy *master* there; what was written before is on the disk afterwards."""
+        """Empty the scratch folder, and copy *master* there.
+
+        What was written is on the disk afterwards, and so long ago that time stamps tell of every change since: of a
+        file that was written to within the last second, Lapse reads again what it removes.
+        """
         shutil.rmtree(self.scratch, ignore_errors=True)
         self.log.parent.mkdir(parents=True)
         if master is not None:
             shutil.copyfile(master, self.log)
+        self.settle()
+
+    def settle(self) -> None:
+        """Write everything to the disk, and let a second go by."""
         os.sync()
+        time.sleep(_SETTLED)
 
     def policy(self, schemas: Sequence[Schema] = ONE, *, archive: str = "none", store: str = "logs/*.jsonl") -> Path:
         """Write a policy into the scratch folder."""

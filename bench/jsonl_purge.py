@@ -33,7 +33,8 @@ _ARCHIVED, _ARCHIVED_COLD = "run, verified zstd archive, index warm", "run, veri
 _SPLIT = "run on segments, no archive, index cold"
 _MIXED = "run, mixed rules, no archive, index warm"
 _ONE_FILE, _SEGMENTS = "`mxcp log-cleanup` 0.12.0, one file", "`mxcp log-cleanup` 0.12.3, segments"
-_NIGHT = timedelta(days=182) / 100
+_NIGHT = timedelta(days=182) / 200  # a hundredth of the half that stays
+_BEFORE = timedelta(days=92)  # nothing has lapsed so long before the end of a trail
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +91,9 @@ def planned(place: Ground, cores: int, *, warm: bool = False) -> Sample:
     if not place.log.exists() or place.log.stat().st_size != place.head.stat().st_size:
         place.fresh(place.head)
     place.policy()
+    place.forget()
     if warm:
-        measured(place.lapse("plan"), env=place.env)
-    else:
-        place.forget()
+        _remember(place)
     return measured(on_cores(cores, place.lapse("plan")), env=place.env)
 
 
@@ -108,11 +108,16 @@ def purged(
     place.fresh(master or place.head)
     place.policy(schemas, archive=archive)
     if warm:
-        measured(place.lapse("plan"), env=place.env)
+        _remember(place)
     sample = measured(place.lapse("run"), env=place.env)
     if (left := place.log.stat().st_size) >= (master or place.head).stat().st_size * 0.6:
         raise RuntimeError(f"the run left {left} bytes")
     return sample
+
+
+def _remember(place: Ground) -> None:
+    """Let Lapse see the log as in the nights before: by a run at a time when nothing has lapsed yet."""
+    measured(place.lapse("run"), env=place.env_at(place.now - _BEFORE))
 
 
 def purged_segments(place: Ground) -> Sample:
@@ -123,6 +128,7 @@ def purged_segments(place: Ground) -> Sample:
     """
     place.fresh(place.head)
     cut_into_segments(place.log)
+    place.settle()
     place.policy()
     sample = measured(place.lapse("run"), env=place.env)
     if (left := sum(path.stat().st_size for path in place.log.parent.iterdir())) >= place.head.stat().st_size * 0.6:
@@ -146,14 +152,15 @@ def second_night(place: Ground) -> Night:
     """Two runs, 1 % of the trail apart."""
     place.fresh(None)
     place.policy()
-    _write(place, place.rows - 1, place.rows)
-    at_start = bytes_read(place.lapse("run"), env=place.env)
-    first = place.rows - place.rows // 100
+    _write(place, place.rows - 10_000, place.rows)  # enough for every module to be read
+    at_start = bytes_read(place.lapse("run"), env=place.env) - place.log.stat().st_size
+    first = place.rows - place.rows // 200  # half of them are gone by then
     place.fresh(None)
     place.policy()
     _write(place, 0, first)
     measured(place.lapse("run"), env=place.env_at(place.now - _NIGHT))
     _write(place, first, place.rows)
+    place.settle()
     size = place.log.stat().st_size
     return Night(bytes_read(place.lapse("run"), env=place.env) - at_start, size)
 
