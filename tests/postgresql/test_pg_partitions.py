@@ -16,6 +16,7 @@ from pg_ground import NOW, Ground, months
 from lapse import registry
 from lapse.model.report import Status
 from lapse.stores.postgresql import dropping
+from servers.processes import await_condition
 from servers.proxy import Cut, Proxy
 
 LOG = "CREATE TABLE log (id bigint, at {} NOT NULL, tenant text, body text) PARTITION BY RANGE (at)"
@@ -431,8 +432,7 @@ def test_writers_that_wait_for_the_partition_end_the_drop(disturbed: Ground) -> 
                     "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'log_2025_01'::regclass AND granted "
                     "AND mode = 'ShareRowExclusiveLock')"
                 )
-                while not looker.execute(waits).fetchall()[0][0]:
-                    pass
+                await_condition(lambda: bool(looker.execute(waits).fetchall()[0][0]), "the drop's lock", pause=0)
             writer.execute("UPDATE log SET body = body")  # all partitions, as a statement that names no time does
             began.append(time.monotonic())
 

@@ -83,7 +83,7 @@ def free_port() -> int:
                 return port
 
 
-def await_condition(holds: Callable[[], bool], what: str, *, seconds: float = 30) -> None:
+def await_condition(holds: Callable[[], bool], what: str, *, seconds: float = 30, pause: float = 0.01) -> None:
     """Wait until *holds* says yes.
 
     Raises:
@@ -93,7 +93,7 @@ def await_condition(holds: Callable[[], bool], what: str, *, seconds: float = 30
     while not holds():
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited {seconds:g} seconds for {what}")
-        time.sleep(0.01)
+        time.sleep(pause)
 
 
 def children(pid: int) -> list[int]:
