@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from json.encoder import encode_basestring
 from typing import NewType, TypeAlias
 
 import rfc8785
@@ -12,6 +13,9 @@ Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json
 Digest = NewType("Digest", str)
 """SHA-256 as 64 lower-case hexadecimal digits."""
 
+_EXACT = 2**53 - 1
+"""The largest integer that every reader of JSON has exactly."""
+
 
 def canonical(value: Json) -> bytes:
     """The RFC 8785 bytes of *value*.
@@ -19,7 +23,34 @@ def canonical(value: Json) -> bytes:
     Raises:
         ValueError: If a number cannot be written exactly (integers beyond 2**53, NaN, infinity).
     """
-    return rfc8785.dumps(value)
+    try:
+        return _spelled(value).encode()
+    except UnicodeEncodeError:
+        return rfc8785.dumps(value)  # which says what cannot be written
+
+
+def _spelled(value: Json) -> str:
+    """The same as text. The plain values that most of everything is made of are spelled here, which is faster."""
+    if type(value) is str:
+        return encode_basestring(value)
+    if value is None:
+        return "null"
+    if type(value) is bool:
+        return "true" if value else "false"
+    if type(value) is int and -_EXACT <= value <= _EXACT:
+        return repr(value)
+    if type(value) is list or type(value) is tuple:
+        return f"[{','.join(map(_spelled, value))}]"
+    if isinstance(value, Mapping) and all(type(key) is str for key in value):
+        return f"{{{','.join([f'{encode_basestring(key)}:{_spelled(value[key])}' for key in _in_order(value)])}}}"
+    return rfc8785.dumps(value).decode()
+
+
+def _in_order(keys: Mapping[str, Json]) -> list[str]:
+    """The keys by their UTF-16 code units."""
+    if all(map(str.isascii, keys)):
+        return sorted(keys)
+    return sorted(keys, key=lambda key: key.encode("utf-16-be"))
 
 
 def digest_of(value: Json) -> Digest:

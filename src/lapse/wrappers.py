@@ -4,12 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from typing import ClassVar
 
-from lapse.errors import StoreError
+from lapse.errors import StoreError, UnsupportedError
 from lapse.model.disposal import Disposal, Facts
+from lapse.model.match import Match
 from lapse.model.plan import Identity, Tally
+from lapse.model.posted import PostedHold
 from lapse.model.selection import Selection
-from lapse.ports import Budget, Found, Remarking, Slice, Store, Take
+from lapse.ports import (
+    Board,
+    Budget,
+    Burden,
+    Burdened,
+    Entangled,
+    Found,
+    Leased,
+    Matched,
+    Remarking,
+    Searchable,
+    Slice,
+    Store,
+    Take,
+)
 
 
 class ReadOnly:
@@ -18,7 +35,7 @@ class ReadOnly:
     The second lock on a dry run: the adapter itself was opened read-only, too.
     """
 
-    scheme = "read-only"
+    scheme: ClassVar[str] = "read-only"
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -42,6 +59,38 @@ class ReadOnly:
     def remarks(self, selection: Selection) -> tuple[str, ...]:
         """As the store within; none if it makes none."""
         return self._store.remarks(selection) if isinstance(self._store, Remarking) else ()
+
+    def search(self, selection: Selection, match: Match, *, limit: int) -> Matched:
+        """As the store within.
+
+        Raises:
+            UnsupportedError: If it cannot look records up by their values.
+        """
+        if not isinstance(self._store, Searchable):
+            raise UnsupportedError(
+                f"{self._store.scheme} stores cannot be searched by value", hint="Name the record by its key."
+            )
+        return self._store.search(selection, match, limit=limit)
+
+    def key_fields(self) -> tuple[str, ...]:
+        """As the store within; none if it cannot tell."""
+        return self._store.key_fields() if isinstance(self._store, Searchable) else ()
+
+    def lease_holder(self) -> str | None:
+        """As the store within; None if it cannot tell."""
+        return self._store.lease_holder() if isinstance(self._store, Leased) else None
+
+    def keepers(self, selection: Selection, key: str) -> tuple[str, ...]:
+        """As the store within; none if it knows of none."""
+        return self._store.keepers(selection, key) if isinstance(self._store, Entangled) else ()
+
+    def posted_holds(self) -> tuple[PostedHold, ...]:
+        """As the store within; none if there is no place for them."""
+        return self._store.posted_holds() if isinstance(self._store, Board) else ()
+
+    def burden(self) -> Burden:
+        """As the store within; nothing to wait for if it cannot tell."""
+        return self._store.burden() if isinstance(self._store, Burdened) else Burden()
 
     def slices(
         self,

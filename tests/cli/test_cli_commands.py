@@ -274,6 +274,21 @@ def test_status_before_and_after_a_run(world: CliWorld) -> None:
     assert world.json("status")["result"]["datasets"][0]["total_records"] == 6
 
 
+def test_a_hold_may_be_on_a_range_or_on_all_but_some(world: CliWorld) -> None:
+    """The command, the file, the list and the plan all mean the same."""
+    scope = ("--dataset", "calls", "--match", "id=1..3", "--match", "tenant!=held", "--match", "tenant!=glob:x*")
+    added = world.call("hold", "add", "--matter", "M1", "--reason", "inquiry", *scope)
+
+    assert added.exit_code == 0, added.stderr
+    assert "in force: dataset calls, id 1 to 3 and tenant not held, glob:x*" in added.stdout
+    (hold,) = (each for each in world.json("hold", "list")["result"]["holds"] if each["matter"] == "M1")
+    assert hold["match"] == [
+        {"field": "id", "values": [], "globs": [], "ranges": [{"first": 1, "last": 3}], "negated": False},
+        {"field": "tenant", "values": ["held"], "globs": ["x*"], "ranges": [], "negated": True},
+    ]
+    assert world.json("plan", "calls")["result"]["lapsed"] == 3
+
+
 def test_a_hold_keeps_and_its_release_lets_go(world: CliWorld) -> None:
     """Added, it is listed and covers; twice is an error; released, the rules count again."""
     added = world.call("hold", "add", "--matter", "M1", "--reason", "inquiry", "--dataset", "calls", "--tenant", "acme")
@@ -282,7 +297,8 @@ def test_a_hold_keeps_and_its_release_lets_go(world: CliWorld) -> None:
     assert "in force: dataset calls, tenant acme" in added.stdout
     assert world.json("plan", "calls")["result"]["lapsed"] == 0
     holds = {hold["matter"]: hold for hold in world.json("hold", "list")["result"]["holds"]}
-    assert holds["M1"]["match"] == [{"field": "tenant", "values": ["acme"], "globs": []}]
+    only_acme = {"field": "tenant", "values": ["acme"], "globs": [], "ranges": [], "negated": False}
+    assert holds["M1"]["match"] == [only_acme]
     assert world.call("hold", "add", "--matter", "M1", "--reason", "x", "--all").exit_code == 2
     assert world.json("hold", "release", "M1")["result"] == {"matter": "M1"}
     assert world.json("plan", "calls")["result"]["lapsed"] == 6

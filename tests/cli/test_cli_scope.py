@@ -9,7 +9,7 @@ import pytest
 from lapse.cli.scope import Ordered, hold_of
 from lapse.errors import PolicyError, UsageError
 from lapse.instant import parse_rfc3339
-from lapse.model.match import Condition, Glob
+from lapse.model.match import Condition, Glob, Range
 
 BARE = Ordered(
     matter="2026-17", reason="litigation", dataset=None, tenants=(), types=(), matches=(), since=None, until=None,
@@ -39,6 +39,38 @@ def test_fields_roles_and_patterns_become_conditions() -> None:
         Condition(field="tenant", values=("acme", "zoë", "third"), role="tenant"),
         Condition(field="caller", values=("1=2",), globs=(Glob("+49*"),), role="caller"),
     )
+
+
+def test_ranges_negations_and_roles_become_conditions() -> None:
+    """`!=` is all but these; two dots make a range of whole numbers, and a text like it is written as a pattern."""
+    matches = ("s=400..499", "s=-5..", "s=..-9", "s=1..x", "s=..", "s=glob:1..2", "zone!=a", "zone != 1..2", "zone=c")
+    ordered = replace(BARE, subtypes=("x",), actors=("root",), matches=matches)
+
+    assert hold_of(ordered).match.conditions == (
+        Condition("subtype", ("x",), role="subtype"),
+        Condition("actor", ("root",), role="actor"),
+        Condition("s", ("1..x", ".."), (Glob("1..2"),), "s", ranges=(Range(400, 499), Range(-5), Range(last=-9))),
+        Condition("zone", ("a", " 1..2"), role="zone", negated=True),
+        Condition("zone", ("c",), role="zone"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ("s=5..4", "'5..4': no number is from 5 to 4", "A text like it is written glob:5..4."),
+        ("s!=1..9999999999999999999", "too large for a range", "glob:1..9999999999999999999"),
+        ("s=set:vip", "'set:vip' would be a set of the policy, which may change", "written glob:set:vip."),
+        ("!=x", "'!=x' is not FIELD=VALUE", "caller=4711"),
+        ("s!=", "an empty value for s", "Write the value."),
+    ],
+)
+def test_what_cannot_be_meant_is_told_with_what_can(text: str, message: str, hint: str) -> None:
+    """Backwards and endless ranges, sets of a policy that could change, and negations of nothing."""
+    with pytest.raises(UsageError) as caught:
+        hold_of(replace(BARE, matches=(text,)))
+    assert message in caught.value.message
+    assert hint in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize("text", ["caller", "=x", "caller=", "caller=glob:"])

@@ -18,14 +18,8 @@ from lapse.cli.views.ran import RunView
 from lapse.engine.ledgering import LedgerVerdict
 from lapse.errors import ExitCode
 from lapse.instant import Nanos
-from lapse.model.report import (
-    DatasetReport,
-    Explanation,
-    Layer,
-    RunReport,
-    Status,
-    Trouble,
-)
+from lapse.model.report import DatasetReport, RunReport, Status, Trouble
+from lapse.model.why import Clock, Explanation, Layer
 from lapse.state.ledger import Head
 from lapse.state.ledger_check import LedgerCheck
 from lapse.state.ledger_problem import Problem, ProblemKind
@@ -81,6 +75,7 @@ def test_each_of_several_records_is_explained() -> None:
     one = Explanation(
         dataset="calls", key="4711", instant=None, verdict="doubtful", reason="no readable time", lapses=None,
         layers=(Layer(name="doubt", finding="no readable time", decided=True),), values={"type": None},
+        clock=Clock(field="at", reading="times without an offset are read in UTC", now=Nanos(0)),
     )  # fmt: skip
 
     shown = text(WhyView((one, replace(one, key="4711 (2)"))))

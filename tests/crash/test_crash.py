@@ -40,17 +40,31 @@ def _assert_recovered(case: dict[str, Any]) -> None:
     assert case["ledger"], case
 
 
-@pytest.mark.crash
-@pytest.mark.parametrize("share", range(2))
-@pytest.mark.parametrize("kind", ["sqlite", "jsonl"])
-def test_a_run_killed_at_any_port_call_is_settled_by_the_next(kind: str, share: int, tmp_path: Path) -> None:
-    """SIGKILL before and after every port call: store and archive together are still the original."""
-    moments, *cases = _matrix(kind, tmp_path / "matrix", 1 + share, 2)
+def _assert_settled(kind: str, folder: Path, *, first: int, step: int) -> None:
+    """Kill a run at each *step*-th moment from *first* on, and look at what the next run makes of it."""
+    moments, *cases = _matrix(kind, folder / "matrix", first, step)
 
     assert moments["moments"] > 50
-    assert len(cases) == (moments["moments"] + 1 - share) // 2
+    assert len(cases) == len(range(first, moments["moments"] + 1, step))
     for case in cases:
         _assert_recovered(case)
+
+
+@pytest.mark.crash
+@pytest.mark.parametrize("first", [1, 6])  # odd moments are before a call, even ones after it
+@pytest.mark.parametrize("kind", ["sqlite", "jsonl"])
+def test_a_run_killed_at_a_port_call_is_settled_by_the_next(kind: str, first: int, tmp_path: Path) -> None:
+    """SIGKILL before and after port calls: store and archive together are still the original."""
+    _assert_settled(kind, tmp_path, first=first, step=10)
+
+
+@pytest.mark.soak
+@pytest.mark.crash
+@pytest.mark.parametrize("first", [1, 2])
+@pytest.mark.parametrize("kind", ["sqlite", "jsonl"])
+def test_a_run_killed_at_any_port_call_is_settled_by_the_next(kind: str, first: int, tmp_path: Path) -> None:
+    """The same at every one of them."""
+    _assert_settled(kind, tmp_path, first=first, step=2)
 
 
 def killed_at_random_moments(kind: str, folder: Path, *, records: int, times: int, seed: int) -> int:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -10,8 +13,14 @@ import pytest
 from duckdb_tools import DuckdbFile, selection_of
 
 from lapse.errors import UnsupportedError
-from lapse.model.match import Condition, Glob, Match
+from lapse.model.match import Condition, Glob, Match, Range
+from lapse.model.ranges import MOST
+from lapse.sqlcore.conditions import compile_condition
+from lapse.sqlcore.fragments import joined
 from lapse.stores.duckdb import DuckdbStore
+from lapse.stores.duckdb.catalog import find_table
+from lapse.stores.duckdb.connection import Connection
+from lapse.stores.duckdb.dialect import DuckdbDialect
 from lapse.testing.flow import keys_of, rule, run
 
 
@@ -122,3 +131,84 @@ def test_a_rule_on_a_column_that_equals_nothing_is_refused(tmp_path: Path, kind:
     with pytest.raises(UnsupportedError, match="column x is"):
         list(store.survey(selection_of(dataset)))
     store.close()
+
+
+_RANGES = [Range(12, 12), Range(13), Range(last=12), Range(-12, 0), Range(last=-13), Range(MOST), Range(last=-MOST)]
+_NUMBERS = (0, 12, 13, 127, -12, -128, 255, MOST, MOST + 1, -MOST - 1, 2**64 - 1, 10**30, -(10**30))
+_TEXTS = (
+    "12",
+    "012",
+    "+12",
+    " 12",
+    "12\n",
+    "12.0",
+    "-0",
+    "0",
+    "-12",
+    "\uff11\uff12",
+    str(MOST),
+    str(MOST + 1),
+    "",
+    "x",
+)
+
+
+def _held(file: DuckdbFile, conditions: Sequence[Condition]) -> list[list[bool]]:
+    """Which rows each condition matches, in the order of their numbers; what is NULL matches nothing."""
+    connection = Connection(str(file.path), read_only=True)
+    try:
+        dialect = DuckdbDialect(find_table(connection, "log"))
+        answers = ["coalesce(" + compile_condition(condition, dialect) + ", FALSE)" for condition in conditions]
+        rows = connection.query("SELECT " + joined(", ", answers) + ' FROM "log" ORDER BY "id"')
+    finally:
+        connection.close()
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        *((kind, _NUMBERS) for kind in ("TINYINT", "UTINYINT", "BIGINT", "UBIGINT", "HUGEINT", "UHUGEINT", "BIGNUM")),
+        *((kind, _NUMBERS) for kind in ("DECIMAL(4,0)", "DECIMAL(38,0)")),
+        ("VARCHAR", _TEXTS),
+        ("ENUM('12', '012', '13', 'x')", ("12", "012", "13", "x")),
+        ("BOOLEAN", (True, False)),
+        ("UUID", ("00000000-0000-0000-0000-000000000012",)),
+    ],
+    ids=str,
+)
+def test_a_range_reads_every_type_of_whole_numbers_and_texts(
+    tmp_path: Path, kind: str, values: tuple[object, ...]
+) -> None:
+    """Unsigned, of forty digits, small: no bound that the type cannot hold makes a difference."""
+    file = DuckdbFile(tmp_path)
+    stored: list[object] = []
+    with duckdb.connect(str(file.path)) as connection:
+        connection.execute(f'CREATE TABLE "log" ("id" BIGINT, "at" TIMESTAMP, "x" {kind})')
+        for value in (*values, None):
+            with suppress(duckdb.ConversionException, duckdb.InvalidInputException):  # the type cannot hold it
+                row = [len(stored), value if value is None else str(value)]
+                connection.execute(f"INSERT INTO \"log\" VALUES (?, '2020-01-01', CAST(?::VARCHAR AS {kind}))", row)
+                stored.append(value)
+    conditions = [Condition("x", ("a",) if kind == "VARCHAR" else (), ranges=(numbers,)) for numbers in _RANGES]
+
+    assert len(stored) > 1
+    conditions += [replace(each, negated=True) for each in conditions]
+    for condition, held in zip(conditions, _held(file, conditions), strict=True):
+        assert held == [condition.matches(value) for value in stored], condition
+
+
+def test_a_range_reads_inside_json(tmp_path: Path) -> None:
+    """Integers and texts that are some; no fractions, no booleans, and -0 is 0."""
+    values = (*_TEXTS, 0, 12, 13, -12, 2**63, 2**64 - 1, -(2**63), MOST + 1, 12.0, 1.5, True, None, [12], {"user": 12})
+    file = DuckdbFile(tmp_path)
+    with duckdb.connect(str(file.path)) as connection:
+        connection.execute('CREATE TABLE "log" ("id" BIGINT, "at" TIMESTAMP, "d" VARCHAR)')
+        documents = [*(json.dumps({"user": value}) for value in values), '{"user": -0}', "{}", "{broken", None]
+        connection.executemany("INSERT INTO \"log\" VALUES (?, '2020-01-01', ?)", list(enumerate(documents)))
+    stored = [*values, 0, None, None, None]
+
+    both = (False, True)
+    conditions = [Condition("$.d.user", (), ranges=(each,), negated=negated) for each in _RANGES for negated in both]
+    for condition, held in zip(conditions, _held(file, conditions), strict=True):
+        assert held == [condition.matches(value) for value in stored], condition

@@ -26,6 +26,7 @@ from lapse.testing.memory_rows import Values
 POLICY = """\
 version: 1
 {top}
+guards: {{ramp: off}}
 datasets:
   calls: {{store: "memory://calls", table: cel, time: at, keep: 90 days, archive: none{pace}}}
 """

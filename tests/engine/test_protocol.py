@@ -17,7 +17,7 @@ import pytest
 
 from lapse import slicework
 from lapse.engine import ledgering
-from lapse.engine.holding import add_hold, release_hold
+from lapse.engine.ordering import add_hold, release_hold
 from lapse.engine.running import Wishes, dry_run, run
 from lapse.errors import (
     GuardError,

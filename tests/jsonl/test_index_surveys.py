@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from logs import DAY, dataset, line, purge_slice
 
 from lapse.instant import Nanos, rfc3339
-from lapse.model.match import Condition, Match
+from lapse.model.match import Condition, Match, Range
 from lapse.model.policy import Hold, Rule
 from lapse.model.selection import Selection, Verdict, select
 from lapse.state.file_index import FileIndex
@@ -25,7 +25,7 @@ from lapse.stores.jsonl.memory import Memory
 from lapse.stores.jsonl.parts import Survey
 from lapse.stores.jsonl.scanning import Extent
 from lapse.stores.jsonl.surveying import survey
-from lapse.testing.flow import cut, rule
+from lapse.testing.flow import Not, cut, rule
 from lapse.testing.harness import NOW
 
 _MANY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -213,6 +213,36 @@ def test_a_damaged_index_counts_as_none(tmp_path: Path, damage: Callable[[bytes]
     assert _same(_remembered(log, selection, tmp_path), exact)
     assert path.read_bytes() == whole
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+@_MANY
+@given(
+    pairs=st.lists(st.tuples(st.integers(-2, 12), st.integers(0, 5)), min_size=2, max_size=4),
+    others=st.booleans(),
+    negated=st.booleans(),
+)
+def test_what_is_remembered_of_numbers_is_right_for_other_ranges(
+    tmp_path_factory: pytest.TempPathFactory, pairs: list[tuple[int, int]], others: bool, negated: bool
+) -> None:
+    """One number stands for all between two ends, so that very many cost nothing; other ends are other numbers."""
+    folder = tmp_path_factory.mktemp("index")
+    log = folder / "log"
+    values = (*range(-3, 14), "5", "05", "x", True, None, 2.0, 2**70, [])
+    log.write_bytes(b"".join(line(rfc3339(Nanos(NOW - 40 * DAY)), n=value, tenant="x") for value in values))
+
+    for first, width in pairs:
+        numbers = Range(first, first + width)
+        rules = (
+            rule("30 days", n=Not(numbers) if negated else numbers),
+            rule("90 days", n="5" if others else Range(3)),
+        )
+        selection = _selection(log, 30, rules=rules)
+        lapsed = sum(rules[0].match.matches({"n": value}.get) for value in values)
+
+        found = _remembered(log, selection, folder)
+
+        assert _same(found, survey([_extent(log)], Judge(selection)))
+        assert sum(t.records for t in found.counts.tallies() if t.code == selection.lapsed_code(0)) == lapsed
 
 
 def test_other_fields_or_times_make_the_index_void(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from logs import dataset, line, selected
 
 from lapse.instant import Nanos, rfc3339
-from lapse.model.match import Condition, Glob, Match
+from lapse.model.match import Condition, Glob, Match, Range
 from lapse.model.policy import Floor, Hold, Rule, TimeFormat
 from lapse.model.selection import Selection, select
 from lapse.model.timetext import number_instant, parse_time_text
@@ -30,7 +30,7 @@ from lapse.stores.jsonl.lines import lines
 from lapse.stores.jsonl.pieces import pieces
 from lapse.stores.jsonl.scanning import Counts, Extent
 from lapse.stores.jsonl.summing import number_of
-from lapse.testing.flow import rule
+from lapse.testing.flow import Not, matching, rule
 from lapse.testing.harness import NOW
 
 DAY = 86_400_000_000_000
@@ -145,6 +145,12 @@ _RULES = [
     (_rule("30 days"),),
     (_rule("2 days", _match(type="a")), _rule("forever", _match(tenant="b")), _rule("10 days", _match(type="1"))),
     (_rule("5 days", _match(type="true", tenant="é")), _rule("1 days", _GLOB), _rule("40 days")),
+    (
+        _rule("2 days", matching(more=Range(1))),
+        _rule("9 days", matching(type=Not(["a", Range(last=1)]))),
+        _rule("30 days"),
+    ),
+    (_rule("2 days", matching(more=Not(Range(2, 5)), type=Range(1, 1))), _rule("9 days", matching(more=Range(last=1)))),
 ]
 _FLOORS = [(), (Floor(match=_match(type="a"), at_least=rule("20 days").keep, because="law"),)]
 _HOLDS = [

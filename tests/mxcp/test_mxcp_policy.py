@@ -72,7 +72,7 @@ def test_a_schema_that_keeps_no_day_is_said_as_nearly_as_a_policy_can(site: Site
     assert dataset.rules[0].keep.text == "1 day"
 
 
-@pytest.mark.parametrize("name", ["glob:x", "a${B}c"])
+@pytest.mark.parametrize("name", ["glob:x", "set:x", "a${B}c"])
 def test_a_name_that_no_policy_can_have_is_refused(site: Site, name: str) -> None:
     """The drop-in itself works with it."""
     site.register(schema(name))

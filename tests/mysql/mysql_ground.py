@@ -71,8 +71,9 @@ class Ground:
         top: str = "",
         user: str = "lapse",
     ) -> None:
-        """Write the policy: *dataset* are further lines of the dataset, *top* of the policy."""
-        more = "".join(f"    {line}\n" for line in dataset.splitlines()) + top
+        """Write the policy: *dataset* are further lines of the dataset, *top* of the policy. No ramp without guards."""
+        guards = "" if "guards:" in top else "guards: {ramp: off}\n"
+        more = "".join(f"    {line}\n" for line in dataset.splitlines()) + top + guards
         store = self.server.socket_url(self.database, user)
         text = _POLICY.format(folder=self.folder, store=store, keep=keep, archive=archive, more=more)
         (self.folder / "lapse.yaml").write_text(text, encoding="utf-8")
@@ -125,7 +126,7 @@ class Ground:
     def tables(self) -> list[str]:
         """The tables that rows may be in, those of Lapse's own left out."""
         found = [name for (name,) in self.execute("SHOW TABLES")]
-        return [name for name in found if name not in ("lapse_disposals", "lapse_leases")]
+        return [name for name in found if name not in ("lapse_disposals", "lapse_holds", "lapse_leases")]
 
     def partitions(self) -> list[str]:
         """The names of the partitions."""

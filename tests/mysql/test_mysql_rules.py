@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from lapse.errors import UnsupportedError
 from lapse.instant import DAY, SECOND, Nanos, to_datetime
-from lapse.model.match import Condition, Glob, Match
+from lapse.model.match import Condition, Glob, Match, Range
 from lapse.model.period import FOREVER, parse_period
 from lapse.model.policy import Dataset, Floor, Hold, Rule, TimeFormat
+from lapse.model.ranges import MOST
 from lapse.model.selection import Selection, select
 from lapse.model.timetext import number_instant, parse_time_text
 from lapse.ports import Found
@@ -55,11 +56,39 @@ TEXTS = [
     "𝄞",
     "|",
     "a|b",
+    "+12",
+    " 12",
+    "12\n",
+    "\n12",
+    "\uff11\uff12",
+    "9" * 18,
+    "1" + "0" * 18,
+    "-" + "9" * 18,
 ]
+RANGES = [Range(12, 12), Range(13), Range(last=12), Range(-12, 0), Range(last=-13), Range(MOST), Range(last=-MOST)]
 PATTERNS = ["*", "a*", "?*", "a?b", "[a]", "1?", "*b", "12*", "?", "*e*", "𝄞", "|*", "100%", "a_b", "*\u0301", ""]
 INSTANTS = [NOW - 400 * DAY, NOW - 30 * DAY, NOW - 30 * DAY - 1, NOW - 30 * DAY + 1, NOW - DAY, NOW, NOW + 301 * SECOND]
 text = st.sampled_from(TEXTS)
-inner = st.sampled_from([None, True, False, 12, -12, 1.5, 10**20, "acme", "", "ACME ", 'é𝄞"\\\n', [1], {"b": "acme"}])
+inner = st.sampled_from(
+    [
+        None,
+        True,
+        False,
+        12,
+        -12,
+        "12",
+        1.5,
+        10**20,
+        -(10**20),
+        str(10**20),
+        "acme",
+        "",
+        "ACME ",
+        'é𝄞"\\\n',
+        [1],
+        {"b": "acme"},
+    ]
+)
 document = (
     st.dictionaries(st.sampled_from(["user", "a", "é"]), inner, max_size=3).map(json.dumps)
     | st.dictionaries(st.sampled_from(["user", "a"]), inner, max_size=2).map(
@@ -69,10 +98,14 @@ document = (
 )
 match = st.lists(
     st.builds(
-        lambda field, values, globs: Condition(field, tuple(values), tuple(map(Glob, globs))),
+        lambda field, values, globs, ranges, negated: Condition(
+            field, tuple(values), tuple(map(Glob, globs)), ranges=tuple(ranges), negated=negated
+        ),
         st.sampled_from(FIELDS),
         st.lists(text, max_size=3),
         st.lists(st.sampled_from(PATTERNS), max_size=2),
+        st.lists(st.sampled_from(RANGES), max_size=1),
+        st.booleans(),
     ),
     max_size=2,
 ).map(lambda found: Match(tuple(found)))
@@ -172,17 +205,20 @@ def judged(
 @pytest.mark.parametrize("field", FIELDS)
 def test_every_text_matches_what_the_definition_says(server: MariadbServer, field: str) -> None:
     """Each value and pattern against each kind of cell: collations, padding and wildcards play no part."""
-    documents = [json.dumps({"user": value, "a": {"b": value}}) for value in (*TEXTS, 12, 12.0, True, None, [1])]
-    numbers = [0, 12, -12, 7, None] * 20
+    inside = (*TEXTS, 12, 12.0, True, None, [1], 10**20, -(10**20), MOST + 1)
+    documents = [json.dumps({"user": value, "a": {"b": value}}) for value in inside]
+    numbers = [0, 12, -12, 7, None, MOST + 1, -(2**63), 2**63 - 1, 13] * 20
     rows = [
         (NOW - DAY, one, one, number, doc)
-        for one, number, doc in zip([*TEXTS, *[None] * 5], numbers, documents, strict=False)
+        for one, number, doc in zip([*TEXTS, *[None] * 8], numbers, documents, strict=False)
     ]
     store_rows(server, rows)
     conditions = [Condition(field, (value,)) for value in [*TEXTS, "0", "7", "2e3"]]
     conditions += [Condition(field, (), (Glob(pattern),)) for pattern in PATTERNS]
+    conditions += [Condition(field, (), ranges=(numbers,)) for numbers in RANGES]
+    conditions += [Condition(field, ("acme",), (Glob("1*"),), ranges=(Range(-9, 5), Range(12))), Condition(field, ())]
 
-    for condition in conditions:
+    for condition in [*conditions, *(replace(each, negated=True) for each in conditions)]:
         dataset = Dataset(name="log", store="", shown="", table="log", time="at")
         holds = [Hold(matter="m", match=Match((condition,)))]
         selection = select(dataset, floors=(), holds=holds, now=NOW, real_now=NOW)
@@ -246,6 +282,37 @@ def test_a_rule_on_a_field_inside_a_json_text_is_refused(server: MariadbServer, 
         judged(server, selection, kind=MysqlStore)
 
     assert "JSON_VALUE" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["TINYINT", "TINYINT UNSIGNED", "BIGINT UNSIGNED", "BIGINT(20) ZEROFILL", "DECIMAL(20,0)", "DECIMAL(40,0)", "YEAR",
+     "ENUM('12', '012', '12.0')", "CHAR(20)", "VARCHAR(60) CHARACTER SET latin1"],
+)  # fmt: skip
+def test_a_range_reads_every_type_of_whole_numbers_and_texts(server: MariadbServer, kind: str) -> None:
+    """Unsigned, padded with zeros, of forty digits; and no bound that the type cannot hold makes a difference."""
+    wide = [0, 12, 13, 127, 2000, 2**63, 2**64 - 1, 10**39, -12, -128, -(10**39), "012", "12.0"]
+    with server.connect(DATABASE) as connection, connection.cursor() as cursor:
+        cursor.execute("DROP TABLE IF EXISTS typed")
+        cursor.execute(
+            f"CREATE TABLE typed (id INT AUTO_INCREMENT PRIMARY KEY, at DATETIME DEFAULT '2026-11-21', x {kind}, "
+            "every VARCHAR(5) DEFAULT 'row')"
+        )
+        for value in [*wide, None]:
+            cursor.execute("INSERT IGNORE INTO typed (x) VALUES (%s)", (value,))
+        cursor.execute("SELECT IF(x IS NULL, NULL, x + 0), x FROM typed ORDER BY id")
+        texts = kind.startswith(("ENUM", "CHAR", "VARCHAR"))
+        stored = [text if texts or number is None else int(number) for number, text in cursor.fetchall()]
+    conditions = [Condition("x", (), ranges=(numbers,)) for numbers in [*RANGES, Range(-1, 2**40), Range(last=2**59)]]
+
+    assert len(set(stored)) > 2
+    for condition in [*conditions, *(replace(each, negated=True) for each in conditions)]:
+        dataset = Dataset(name="log", store="", shown="", table="typed", time="at")
+        selection = select(
+            dataset, floors=(), holds=[Hold(matter="m", match=Match((condition,)))], now=NOW, real_now=NOW
+        )
+        held = [found.code == selection.first_hold for found in judged(server, selection, "typed")]
+        assert held == [condition.matches(value) for value in stored], condition
 
 
 # Times

@@ -26,6 +26,8 @@ from lapse.errors import (
 from lapse.instant import SECOND, Nanos
 from lapse.model.disposal import Waiver
 from lapse.model.pace import Pace
+from lapse.model.policy import Hold
+from lapse.model.posted import PostedHold
 from lapse.model.selection import Selection
 from lapse.ports import Budget
 from lapse.stores.mysql import MysqlStore
@@ -246,9 +248,12 @@ def test_a_user_with_just_the_rights_of_the_docs_can_purge(world: MysqlWorld) ->
     world.create(aged(5))
     server, database = world.server, world.database
     with world.store() as store, store.lease():
-        pass
+        assert isinstance(store, MysqlStore)
+        store.post_hold(PostedHold(Hold(matter="M-1")))
+        store.withdraw_hold("M-1")
     server.execute("CREATE OR REPLACE USER clerk@localhost")
     server.execute(f"GRANT SELECT, DELETE ON {database}.log TO clerk@localhost")
+    server.execute(f"GRANT SELECT ON {database}.lapse_holds TO clerk@localhost")
     server.execute(f"GRANT SELECT, INSERT, DELETE ON {database}.lapse_disposals TO clerk@localhost")
     server.execute(f"GRANT SELECT, INSERT, UPDATE ON {database}.lapse_leases TO clerk@localhost")
 

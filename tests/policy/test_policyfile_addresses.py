@@ -182,7 +182,13 @@ def test_tables_are_told_apart_by_their_names(tmp_path: Path, first: str, second
         ("{kind: a, for: 1 day}", "{kind: [b, a], for: 1 day}", True),
         ("{kind: a, for: 1 day}", "{other: b, for: 1 day}", True),
         ("{kind: a, for: 1 day}", "{kind: 'glob:b*', for: 1 day}", False),
-        ("{kind: 'glob:a*', for: 1 day}", "{kind: 'glob:b*', for: 1 day}", True),
+        ("{kind: 'glob:a*', for: 1 day}", "{kind: 'glob:b*', for: 1 day}", False),
+        ("{kind: 'glob:a*', for: 1 day}", "{kind: 'glob:*b', for: 1 day}", True),
+        ("{level: {from: 1, to: 5}, for: 1 day}", "{level: {from: 6}, for: 1 day}", False),
+        ("{level: {from: 1, to: 5}, for: 1 day}", "{level: {from: 5}, for: 1 day}", True),
+        ("{kind: {not: [a, b]}, for: 1 day}", "{kind: [b, a], for: 1 day}", False),
+        ("{kind: {not: [a, b]}, for: 1 day}", "{kind: [b, c], for: 1 day}", True),
+        ("{kind: {not: a}, for: 1 day}", "{kind: {not: b}, for: 1 day}", True),
         ("{kind: a, for: 1 day}", "{for: forever}", True),
         ("{for: forever}", "{for: forever}", False),
     ],
@@ -190,7 +196,7 @@ def test_tables_are_told_apart_by_their_names(tmp_path: Path, first: str, second
 def test_one_table_can_be_shared_by_rules_that_are_provably_apart(
     tmp_path: Path, one: str, two: str, meet: bool
 ) -> None:
-    """Different values of one field are a proof; patterns against patterns are not."""
+    """Different values, ranges and patterns of one field are a proof; two that are negated never are."""
     text = f"""\
     version: 1
     datasets:

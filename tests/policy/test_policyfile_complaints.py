@@ -41,7 +41,7 @@ from lapse.policyfile import load
         ("keep: [{a: [x, ], b: [null], for: forever}]", (7, 27), "nothing is written here, or null", "Write a value"),
         ("keep: [{a: [], for: forever}]", (7, 16), "`a`: the list is empty", "Fill it in"),
         ("keep: [{a: 1.5, for: forever}]", (7, 16), "`a`: 1.5 is a number with a fraction", "whole number"),
-        ("keep: [{a: {b: c}, for: forever}]", (7, 16), "`a`: must be a value or a list of values, not a mapping", None),
+        ("keep: [{a: {b: c}, for: forever}]", (7, 17), "unknown key `b`", "Known: `from`, `to`, `not`."),
         ("keep: [{a: [[b]], for: forever}]", (7, 17), "`a`: must be a value or a list of values, not a list", None),
         ("keep: [{a: 'glob:', for: forever}]", (7, 16), "`a`: `glob:` has no pattern after it", "glob:auth.*"),
         ("keep: [{a: 007, for: forever}]", (7, 16), "`007` can be read in two ways", '"007"'),

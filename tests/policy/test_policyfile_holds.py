@@ -11,7 +11,7 @@ from policy_helpers import write
 
 from lapse.errors import HoldsError, PolicyError, UsageError
 from lapse.instant import Nanos, parse_rfc3339
-from lapse.model.match import Condition, Glob, Match
+from lapse.model.match import Condition, Glob, Match, Range
 from lapse.model.policy import Hold
 from lapse.policyfile import load_holds, remove_hold, write_hold
 
@@ -87,7 +87,7 @@ def test_a_matter_cannot_lead_out_of_the_folder(tmp_path: Path, matter: str) -> 
 
 
 texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12).filter(str.strip)
-plain_texts = texts.filter(lambda text: not text.startswith("glob:"))
+plain_texts = texts.filter(lambda text: not text.startswith(("glob:", "set:")))
 instants = st.integers(min_value=-(10**18), max_value=4 * 10**18).map(Nanos)
 held = st.builds(
     Hold,
@@ -96,10 +96,19 @@ held = st.builds(
     dataset=st.one_of(st.none(), texts),
     match=st.lists(
         st.builds(
-            lambda field, values, globs: Condition(field=field, values=tuple(values), globs=tuple(globs), role=field),
-            st.sampled_from(["type", "tenant", "user_id", "$.a.b", "key: x"]),
+            lambda field, values, globs, ranges, negated: Condition(
+                field=field,
+                values=tuple(values),
+                globs=tuple(globs),
+                role=field,
+                ranges=tuple(ranges),
+                negated=negated,
+            ),
+            st.sampled_from(["type", "subtype", "actor", "tenant", "user_id", "$.a.b", "key: x"]),
             st.lists(plain_texts, min_size=1, max_size=3, unique=True),
             st.lists(st.builds(Glob, texts), max_size=2, unique=True),
+            st.lists(st.sampled_from([Range(1, 5), Range(-5), Range(last=10**18 - 1)]), max_size=2, unique=True),
+            st.booleans(),
         ),
         max_size=3,
         unique_by=lambda condition: condition.field,
@@ -132,6 +141,9 @@ def test_any_hold_reads_back_or_is_refused(tmp_path: Path, hold: Hold) -> None:
         Match((Condition(field="tenant_uuid", values=("x",), role="tenant"),)),
         Match((Condition(field="tenats", values=("x",)),)),
         Match((Condition(field="a", values=()),)),
+        Match((Condition(field="a", values=("set:x",), role="a"),)),
+        Match((Condition(field="a", values=("x",)), Condition(field="a", values=("y",), negated=True))),
+        Match((Condition(field="a", values=(), numbers=(1,), role="a"),)),
     ],
 )
 def test_what_a_file_cannot_say_is_refused(tmp_path: Path, match: Match) -> None:
@@ -139,6 +151,22 @@ def test_what_a_file_cannot_say_is_refused(tmp_path: Path, match: Match) -> None
     with pytest.raises(UsageError, match="cannot be said in a file"):
         write_hold(tmp_path / "holds", Hold(matter="M", match=match))
     assert not (tmp_path / "holds").exists()
+
+
+def test_ranges_and_negations_are_written_as_a_policy_has_them(tmp_path: Path) -> None:
+    """Whoever reads the file sees the forms that the page about policies shows."""
+    match = Match(
+        (
+            Condition("actor", ("root",), (Glob("svc-*"),), role="actor", negated=True),
+            Condition("status", (), role="status", ranges=(Range(400, 499),)),
+            Condition("level", ("7",), role="level", ranges=(Range(10),), negated=True),
+        )
+    )
+    path = write_hold(tmp_path / "holds", Hold(matter="M", match=match))
+
+    assert load_holds(path.parent)[0].match == match
+    lines = ["actor:", "not:", "- root", "- glob:svc-*", "status:", "from: 400", "to: 499", "level:", "not:", "- '7'"]
+    assert [line.strip() for line in path.read_text().splitlines()[2:]] == [*lines, "- from: 10"]
 
 
 def test_a_field_that_is_called_like_a_word_is_written_as_a_path(tmp_path: Path) -> None:
@@ -171,6 +199,10 @@ def test_a_release_removes_one_file(tmp_path: Path) -> None:
         ("matter: M\nmatch: {tenant: }", "`tenant`: nothing is written here"),
         ("matter: M\nmatch: all\nunitl: 2026-01-01", "unknown key `unitl`"),
         ("matter: M\nmatch: all\nsince: yesterday", "`since`: `yesterday` is not a date"),
+        ("matter: M\nmatch: {tenant: set:vip}", "`set:vip`: a hold file names no set"),
+        ("matter: M\nmatch: {tenant: {not: [x, set:vip]}}", "`set:vip`: a hold file names no set"),
+        ("matter: M\nmatch: {status: {from: 5, to: 4}}", "`status`: no number is from 5 to 4"),
+        ("matter: M\nmatch: {status: {form: 5}}", "unknown key `form`"),
         ("matter: M\nmatch: {tenant: '${X}'}", "is replaced in `store`, `to`, `under` and `ledger` only"),
         ("- matter: M", "must be a mapping"),
         ("matter: [", "not valid YAML"),

@@ -51,6 +51,14 @@ def test_the_example_fits_the_schema() -> None:
     Draft202012Validator(json_schema()).validate(data(dedent(DESIGN)))
 
 
+@pytest.mark.parametrize("wanted", ["{not: [x, {to: 3}]}", "{from: 1, to: 2}", "[x, 1, {from: 1}]", "{not: set:vip}"])
+def test_ranges_and_not_fit_the_schema(wanted: str) -> None:
+    """What a field may be is no red line, in rules and in scopes."""
+    rules = f"datasets: {{a: {{store: x, time: t, keep: [{{a: {wanted}, for: 1 day}}]}}}}"
+    text = f"{{version: 1, sets: {{vip: [x, {{from: 1}}]}}, {rules}, holds: [{{matter: M, match: {{a: {wanted}}}}}]}}"
+    Draft202012Validator(json_schema()).validate(data(text))
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -64,6 +72,14 @@ def test_the_example_fits_the_schema() -> None:
         "{version: 1, datasets: {a: {store: x, time: t, keep: [{a: 1.5, for: 1 day}]}}}",
         "{version: 1, datasets: {a: {store: x, time: t, keep: [{a: x}]}}}",
         "{version: 1, datasets: {a: {store: x, time: t, writers: many}}}",
+        "{version: 1, datasets: {a: {store: x, time: t, keep: [{a: {}, for: 1 day}]}}}",
+        "{version: 1, datasets: {a: {store: x, time: t, keep: [{a: {form: 1}, for: 1 day}]}}}",
+        "{version: 1, datasets: {a: {store: x, time: t, keep: [{a: {from: x}, for: 1 day}]}}}",
+        "{version: 1, datasets: {a: {store: x, time: t, keep: [{a: {not: x, from: 1}, for: 1 day}]}}}",
+        "{version: 1, datasets: {a: {store: x, time: t, keep: [{a: [{not: x}], for: 1 day}]}}}",
+        "{version: 1, datasets: {a: {store: x, time: t, keep: [{a: {not: {not: x}}, for: 1 day}]}}}",
+        "{version: 1, sets: {a: []}}",
+        "{version: 1, sets: {a: x}}",
         "{version: 1, holds: [{matter: M}]}",
         "{version: 1, holds: [{matter: M, match: {}}]}",
         "{version: 1, holds: [{matter: M, match: {tenant: null}}]}",

@@ -71,4 +71,5 @@ def test_a_number_is_matched_by_a_number_only() -> None:
 
     assert [condition.matches(value) for value in (1, 2, 3, "1", True, 1.0, None, [1])] == [True, True, *[False] * 6]
     assert str(condition) == "version 1, 2"
-    assert not condition.excludes(Condition(field="version", values=("9",)))
+    assert condition.excludes(Condition(field="version", values=("9",)))
+    assert not condition.excludes(Condition(field="version", values=("9", "1")))

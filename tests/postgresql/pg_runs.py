@@ -55,6 +55,7 @@ datasets:
     archive: {archive}
 {pace}holds:
   - {{matter: M-1, match: {{dataset: log, tenant: held}}, reason: litigation}}
+guards: {{ramp: off}}
 """
 _TABLE = "CREATE TABLE log (id bigserial PRIMARY KEY, at timestamptz, kind text, tenant text, body text)"
 

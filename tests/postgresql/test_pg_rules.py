@@ -15,10 +15,11 @@ from pg_rules_tools import DAY_NS, NOW, clamp, connected, dataset, judge
 
 from lapse.errors import UnsupportedError
 from lapse.instant import Nanos
-from lapse.model.match import Condition, Glob, Match
+from lapse.model.match import Condition, Glob, Match, Range
 from lapse.model.period import FOREVER, parse_period
 from lapse.model.plan import Tally
 from lapse.model.policy import Floor, Hold, Rule, TimeFormat
+from lapse.model.ranges import MOST
 from lapse.model.selection import Selection, select
 from lapse.model.timetext import number_instant, parse_time_text
 from lapse.sqlcore.fields import widened
@@ -47,6 +48,8 @@ _TEXTS = [
     "007",
 ]
 _TEXTS += ["true", _UUID, _UUID.upper(), "a\nb", "E'x'", "%s", "9223372036854775808", "\ufdd0"]
+_TEXTS += ["-7", "12\n", "\n12", "+12", "\uff11\uff12", "9" * 18, "1" + "0" * 18, "-" + "9" * 18]
+_RANGES = [Range(12, 12), Range(13), Range(last=12), Range(-7, 0), Range(last=-8), Range(MOST), Range(last=-MOST)]
 _GLOBS = [
     "*",
     "a*",
@@ -66,7 +69,7 @@ _GLOBS = [
     "*\0",
     "*-*",
 ]
-_VALUES: list[object] = [*_TEXTS, 12, -7, 12.0, True, False, None, [1], {}]
+_VALUES: list[object] = [*_TEXTS, 10**30, -(10**30), MOST + 1, 12, -7, 12.0, True, False, None, [1], {}]
 _DOCUMENTS = [
     *(json.dumps({"user": value, "a": {"b": value}}) for value in _VALUES),
     '{"user": "x", "user": "acme"}', '{"user": -0, "a": [{"b": 1}]}', '{"user": 1e3}', '{"user": 12345678901234567890}',
@@ -207,7 +210,7 @@ def _fitting(name: str, texts: list[str]) -> list[str | None]:
     if name in ("small", "number"):
         return ["12", "-7", "0", "7", "32767"]
     if name == "whole":
-        return ["12", "-7", "0", "123456789012345678901", "NaN", "9223372036854775808"]
+        return ["12", "-7", "0", "123456789012345678901", "NaN", "9223372036854775808", "-123456789012345678901"]
     if name == "flag":
         return ["true", "false"]
     if name == "who":
@@ -224,8 +227,10 @@ def test_every_text_matches_what_the_definition_says(connection: Connection, fie
     conditions = [Condition(field, (value,)) for value in [*_TEXTS, "acme   ", "-7", "7.0", "1000", "a\0b", "False"]]
     conditions += [Condition(field, (), (Glob(pattern),)) for pattern in _GLOBS]
     conditions += [Condition(field, tuple(_TEXTS), (Glob("a?b"), Glob("12*"))), Condition(field, ("\ud800", "\0"))]
+    conditions += [Condition(field, (), ranges=(numbers,)) for numbers in _RANGES]
+    conditions += [Condition(field, ("acme",), (Glob("1*"),), ranges=(Range(-9, 5), Range(12))), Condition(field, ())]
 
-    for condition in conditions:
+    for condition in [*conditions, *(replace(each, negated=True) for each in conditions)]:
         expected = [condition.matches(_by_reader(_field(row, field))) for row in seen]
         assert _matching(connection, condition) == expected, condition
 
@@ -306,10 +311,14 @@ def test_a_hold_on_a_column_that_is_not_there_holds_everything(connection: Conne
 
 _text = st.sampled_from(_TEXTS[:12])
 _condition = st.builds(
-    lambda field, values, globs: Condition(field, tuple(values), tuple(map(Glob, globs))),
+    lambda field, values, globs, ranges, negated: Condition(
+        field, tuple(values), tuple(map(Glob, globs)), ranges=tuple(ranges), negated=negated
+    ),
     st.sampled_from([*_SIMPLE, *_PATHS]),
     st.lists(_text, max_size=3),
     st.lists(_text | st.sampled_from(_GLOBS), max_size=2),
+    st.lists(st.sampled_from(_RANGES), max_size=1),
+    st.booleans(),
 )
 _match = st.lists(_condition, max_size=2).map(lambda found: Match(tuple(found)))
 _gone = st.sampled_from([(), (), (Condition("gone", ("x",)),)])

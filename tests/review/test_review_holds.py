@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from lapse import slicework
-from lapse.engine.holding import add_hold, release_hold
+from lapse.engine.ordering import add_hold, release_hold
 from lapse.engine.planning import plan, write_sealed
 from lapse.engine.running import Wishes, run
 from lapse.engine.session import open_session

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lapse.engine.holding import add_hold
+from lapse.engine.ordering import add_hold
 from lapse.errors import GuardError, LapseError
 from lapse.model.ledger_entry import EntryKind
 from lapse.model.policy import Hold

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lapse.instant import DAY, SECOND, Nanos, parse_rfc3339
-from lapse.model.match import Condition, Glob, Match
+from lapse.model.match import Condition, Glob, Match, Range
 from lapse.model.period import FOREVER, parse_period
 from lapse.model.policy import Dataset, Floor, Hold, Rule, TimeFormat
+from lapse.model.ranges import MOST
 from lapse.model.selection import Selection, select
 from lapse.model.timetext import number_instant, parse_time_text
 from lapse.ports import Found
@@ -43,9 +45,22 @@ TEXTS = [
     "é",
     "Zoë",
     "12\0",
+    "-12",
+    "+12",
+    " 12",
+    "12 ",
+    "12\n",
+    "\uff11\uff12",
+    "9" * 18,
+    "1" + "0" * 18,
+    "-" + "9" * 18,
+    "9" * 30,
 ]
+RANGES = [Range(12, 12), Range(13), Range(last=12), Range(-12, 0), Range(last=-13), Range(MOST), Range(last=-MOST)]
 text = st.sampled_from(TEXTS) | st.text(max_size=4, alphabet="ab*?[]^\0é𝄞")
-inner = st.sampled_from([None, True, False, 12, -0.0, 1.5, 10**20, "acme", "", [1], {"b": "acme"}, {"b": 12}])
+inner = st.sampled_from(
+    [None, True, False, 12, "12", -0.0, 1.5, 10**20, -(10**20), str(10**20), "acme", "", [1], {"b": "acme"}, {"b": 12}]
+)
 document = (
     st.dictionaries(st.sampled_from(["user", "a", "é", 'q"q']), inner, max_size=3).map(json.dumps)
     | st.dictionaries(st.sampled_from(["user", "é"]), inner, max_size=2).map(
@@ -105,10 +120,14 @@ def alike(draw: st.DrawFn) -> list[str]:
 def matches(*fields: str) -> st.SearchStrategy[Match]:
     """Any match on some fields."""
     condition = st.builds(
-        lambda field, values, globs: Condition(field, tuple(values), tuple(map(Glob, globs))),
+        lambda field, values, globs, ranges, negated: Condition(
+            field, tuple(values), tuple(map(Glob, globs)), ranges=tuple(ranges), negated=negated
+        ),
         st.sampled_from(fields),
         st.lists(text, max_size=3),
         st.lists(text | st.sampled_from(["*", "a*", "?*", "a?b", "[a]", "[a*", "1?", "*b", "12*", "a\0*"]), max_size=2),
+        st.lists(st.sampled_from(RANGES), max_size=2),
+        st.booleans(),
     )
     return st.lists(condition, max_size=2).map(lambda found: Match(tuple(found)))
 
@@ -227,14 +246,17 @@ PATTERNS = ["*", "a*", "?*", "a?b", "[a]", "[a*", "1?", "*b", "12*", "a\0*", "?"
 @pytest.mark.parametrize("field", FIELDS[:5])
 def test_every_text_matches_what_the_definition_says(file: Path, field: str) -> None:
     """Each value and pattern against each kind of cell: collations, affinities and wildcards play no part."""
-    cells = [*TEXTS, 0, 1, 12, -12, 2**63 - 1, 1.5, 12.0, b"acme", b"12", b"", None]
-    documents = [json.dumps({"user": value, "a": {"b": value}}) for value in (*TEXTS, 12, -0, 12.0, True, None, [1])]
-    at, filled = "2026-01-01 00:00:00", [*documents, *[None] * (len(cells) - len(documents))]
-    rows = stored(file, [(at, cell, cell, cell, doc) for cell, doc in zip(cells, filled, strict=True)])
+    cells = [*TEXTS, 0, 1, 12, -12, 13, MOST + 1, 2**63 - 1, -(2**63), 1.5, 12.0, b"acme", b"12", b"", None]
+    inside = (*TEXTS, 12, -0, 12.0, True, None, [1], 10**20, -(10**20), 2**63)
+    documents = [json.dumps({"user": value, "a": {"b": value}}) for value in inside]
+    at = "2026-01-01 00:00:00"
+    rows = stored(file, [(at, cell, cell, cell, doc) for cell, doc in zip_longest(cells, documents)])
     conditions = [Condition(field, (value,)) for value in [*TEXTS, "12.0", "1.5", "-12", str(2**63 - 1), "2e3"]]
     conditions += [Condition(field, (), (Glob(pattern),)) for pattern in PATTERNS]
+    conditions += [Condition(field, (), ranges=(numbers,)) for numbers in RANGES]
+    conditions += [Condition(field, ("acme",), (Glob("1*"),), ranges=(Range(-9, 5), Range(12))), Condition(field, ())]
 
-    for condition in conditions:
+    for condition in [*conditions, *(replace(each, negated=True) for each in conditions)]:
         expected = [condition.matches(read(row, field)) for row in rows]
         assert held(file, Match((condition,))) == expected, condition
 

@@ -34,7 +34,8 @@ def test_a_run_tells_what_happens_in_order(world: World) -> None:
     lines = logged(result)
 
     assert [line["event"] for line in lines] == [
-        "run.started", "dataset.planned", "dataset.started", "disposal.committed", "dataset.ended", "run.ended"
+        "run.started", "dataset.planned", "dataset.started", "disposal.committed", "canary.checking",
+        "canary.verified", "dataset.ended", "run.ended",
     ]  # fmt: skip
     assert all(list(line)[:3] == ["timestamp", "level", "event"] for line in lines)
     assert len({line["run"] for line in lines}) == 1

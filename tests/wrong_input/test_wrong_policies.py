@@ -20,6 +20,24 @@ TEXTS = [
     ("{to: ./archive}", "{two: ./archive}", Refusal(2, "unknown key `two`", "3:10", "`to`")),
     ("    tenant: tenant", "    tennant: tenant", Refusal(2, "unknown key `tennant`", "10:5", "`tenant`")),
     ("{type: BILLED, for", "{type: BILLED, fro", Refusal(2, "`for` is missing", "13:9", "`for`")),
+    # Tenants, and floors that contradict rules.
+    (
+        "    key: id",
+        '    tenants: {"glob:a*": {keep: 1 day}}',
+        Refusal(2, "`glob:a*` cannot name a tenant", "11:15", "exact name"),
+    ),
+    (
+        "    key: id",
+        "    tenants: {acme: {keep: [{tenant: b, for: 1 day}]}}",
+        Refusal(2, "`tenant` means nothing here", "11:30", "move the rule to `keep`"),
+    ),
+    ("    key: id", "    tenants: {acme: {keep: null}}", Refusal(2, "nothing is written", "11:22", "never means all")),
+    ("    key: id", "    tenants: {acme: {keep: 0 days}}", Refusal(2, "zero and negative", "11:28", UNIT)),
+    (
+        "version: 1\n",
+        "version: 1\nfloors: [{match: {dataset: tools}, at least: forever, because: law}]\n",
+        Refusal(2, "lets none of these records go, ever", "21:11", "narrow the floor"),
+    ),
     # Periods.
     ("keep: 90 days", "keep: 90", Refusal(2, "90 is not a retention period: a bare number", "20:11", UNIT)),
     ("keep: 90 days", "keep: 0", Refusal(2, "0 is not a retention period", "20:11", UNIT)),
@@ -42,6 +60,13 @@ TEXTS = [
     # Scopes: null is never "all".
     ("{type: BILLED,", "{type: null,", Refusal(2, "`type`: nothing is written", "13:10", "null never means all")),
     ("{type: BILLED,", "{type: [],", Refusal(2, "`type`: the list is empty", "13:16")),
+    # Ranges, `not` and sets.
+    ("{type: BILLED,", "{type: {nott: BILLED},", Refusal(2, "unknown key `nott`", "13:17", "`not`")),
+    ("{type: BILLED,", "{type: {not: {not: X}},", Refusal(2, "in another `not`", "13:22", "around the whole list")),
+    ("{type: BILLED,", "{type: {from: 9, to: 1},", Refusal(2, "no number is from 9 to 1", "13:16", "from 1 to 9")),
+    ("{type: BILLED,", "{type: set:vip,", Refusal(2, "there is no set `vip`", "13:16", "`sets:`")),
+    ("version: 1\n", "version: 1\nsets: {vip: []}\n", Refusal(2, "`vip`: the list is empty", "2:13")),
+    ("version: 1\n", "version: 1\nsets: {vip: [set:x]}\n", Refusal(2, "no other set like `set:x`", "2:14")),
     # Wrong types and words.
     ("version: 1", "version: 2", Refusal(2, "`version`: must be 1, not 2", "1:10", "version 1")),
     ("    table: cel", "    table: [cel]", Refusal(2, "`table`: ", "7:12")),

@@ -23,6 +23,7 @@ from lapse.cli.commands import (
     runs,
     schedules,
     statuses,
+    whys,
 )
 from lapse.cli.helptext import Group, epilog
 from lapse.cli.invocation import (
@@ -146,6 +147,7 @@ def _root(
 
 policies.add_to(app)
 runs.add_to(app)
+whys.add_to(app)
 statuses.add_to(app)
 schedules.add_to(app)
 daemons.add_to(app)

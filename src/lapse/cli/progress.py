@@ -74,6 +74,10 @@ class ProgressHook:
                 self._progress.update(self._task(name), description=f"{name} waits: {reason}")
             case "run.going_on":
                 self._progress.update(self._task(name), description=name)
+            case "canary.checking":
+                self._progress.update(self._task(name), description=f"{name}: checking the canary")
+            case "canary.verified":
+                self._progress.update(self._task(name), description=f"{name}: {plain(str(event.facts['text']))}")
             case "dataset.failed":
                 self._progress.update(self._task(name), description=f"{name}: incomplete")
                 self._progress.stop_task(self._task(name))

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from lapse.instant import rfc3339
 from lapse.model.masking import masked
-from lapse.model.match import Condition
+from lapse.model.match import Condition, Range
 from lapse.model.period import Kind
 from lapse.model.policy import DOUBT_BEFORE_DEFAULT, Archive, Dataset, Policy, Rule, TimeFormat
 from lapse.policyfile.secrets import escaped
@@ -66,8 +66,7 @@ def _dataset(dataset: Dataset, address: str) -> Iterator[str]:
         "time": dataset.time,
         "time format": None if dataset.time_format is TimeFormat.AUTO else dataset.time_format.value,
         "time zone": "required" if dataset.zone_required else dataset.zone,
-        "type": dataset.type,
-        "tenant": dataset.tenant,
+        **dataset.roles,
         "key": dataset.key,
         "expect": dataset.expect,
         "writers": dataset.writers,
@@ -111,7 +110,14 @@ def _destination(rule: Rule) -> str:
 def _values(condition: Condition) -> str:
     found = [_word(text) for text in (*condition.values, *map(str, condition.globs))]
     found += map(str, condition.numbers)
-    return found[0] if len(found) == 1 else f"[{', '.join(found)}]"
+    found += map(_range, condition.ranges)
+    wanted = found[0] if len(found) == 1 else f"[{', '.join(found)}]"
+    return f"{{not: {wanted}}}" if condition.negated else wanted
+
+
+def _range(numbers: Range) -> str:
+    ends = (("from", numbers.first), ("to", numbers.last))
+    return f"{{{', '.join(f'{key}: {number}' for key, number in ends if number is not None)}}}"
 
 
 def _address(address: str, variable: str, variables: dict[str, str]) -> str:

@@ -17,7 +17,8 @@ from lapse.archive.verifying import Checked, missing
 from lapse.archive.verifying import verify as verify_segments
 from lapse.canonical import Json
 from lapse.engine.checkpointing import check_anchor, checkpoint
-from lapse.engine.holding import add_hold, checked_holds
+from lapse.engine.holding import checked_holds
+from lapse.engine.ordering import add_hold
 from lapse.engine.session import Session, run_id
 from lapse.errors import UsageError
 from lapse.instant import DAY, Nanos, rfc3339
@@ -322,6 +323,6 @@ def _hold(session: Session, entries: list[SegmentEntry], days: int) -> str:
             records_from=None if whole else min(instant for instant in oldest if instant is not None),
             records_before=None if whole else Nanos(max(instant for instant in newest if instant is not None) + 1),
         )
-        add_hold(session, hold)
+        add_hold(session, hold, here_only=True)
         matters.append(matter)
     return ", ".join(matters)

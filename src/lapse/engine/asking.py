@@ -1,106 +1,123 @@
-"""Why a record is still here, or what becomes of it."""
+"""Why a record is still here, or what became of it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 from lapse.engine.blaming import blaming
+from lapse.engine.bygone import came_back, gone
+from lapse.engine.hindering import blocking
 from lapse.engine.holding import checked_holds
+from lapse.engine.layering import Ground, explained, ground
+from lapse.engine.remembered import remember
+from lapse.engine.searching import NO_CLUES, Clues
 from lapse.engine.session import Session
 from lapse.errors import UsageError
-from lapse.instant import Nanos, rfc3339
-from lapse.model.report import Explanation, Layer
-from lapse.model.selection import Bound, Selection, resolve
-from lapse.ports import Found
+from lapse.model.causes import Cause
+from lapse.model.match import Condition, Match
+from lapse.model.policy import Dataset
+from lapse.model.selection import Verdict
+from lapse.model.why import Explanation, Layer, Listing
+from lapse.wrappers import ReadOnly
+
+_ORDER = (Verdict.LAPSED, Verdict.HELD, Verdict.DOUBTFUL, Verdict.UNMATCHED, Verdict.KEPT)
 
 
-def why(session: Session, name: str, key: str) -> tuple[Explanation, ...]:
-    """Explain what becomes of the records that *key* names, with every layer that was looked at.
+def why(session: Session, name: str, key: str, *, clues: Clues = NO_CLUES) -> tuple[Explanation, ...]:
+    """Explain what becomes of the records that *key* names, or became of the one that it named. Writes nothing.
+
+    Arguments:
+        session: The session.
+        name: Dataset.
+        key: As the store names the record.
+        clues: What somebody remembers of it; narrows what ledger and archive are asked.
 
     Raises:
-        UsageError: If the dataset is unknown, or no record has that key.
+        UsageError: If the dataset is unknown; or if no record has that key, and none had that is known of.
     """
     (dataset,) = session.datasets([name])
-    selection = session.selection(dataset, checked_holds(session))
+    holds = checked_holds(session)
     with blaming(dataset), session.reading(dataset) as store:
-        found = tuple(store.find(selection, key))
-    if not found:
-        raise UsageError(
-            f"{name} has no record {key!r}",
-            hint=f'It may be archived: look with `lapse archive query`, where it is the table "{name}".',
-        )
-    return tuple(_explain(session, selection, record) for record in found)
+        on = ground(session, dataset, store, holds)
+        fields = store.key_fields()
+        found = tuple(_present(on, store, key))
+    if any(each.verdict == Verdict.LAPSED.value for each in found):
+        found = _with_hindrances(found, blocking(session, dataset))
+    if found:
+        returned = bool(remember(session.ledger).came_back.get(name))
+        return tuple(came_back(session, on, each, fields=fields) for each in found) if returned else found
+    past = gone(session, on, key, fields=fields, clues=clues)
+    if past is None:
+        raise UsageError(f"{name} has no record {key!r}", hint=_where_else(dataset, fields))
+    return (past,)
 
 
-def _explain(session: Session, selection: Selection, record: Found) -> Explanation:
-    outcome = selection.outcomes[record.code]
-    layers = _layers(selection, record)
-    return Explanation(
-        dataset=selection.dataset.name,
-        key=record.key,
-        instant=record.instant,
-        verdict=outcome.verdict.value,
-        reason=outcome.reason,
-        lapses=_deadline(session, selection, record),
-        layers=layers,
-        values=record.values,
+def why_matching(session: Session, name: str, match: Match, *, limit: int) -> Listing:
+    """Explain what becomes of the records that *match* matches: counts by verdict, and the first *limit* of them.
+
+    Arguments:
+        session: The session.
+        name: Dataset.
+        match: What is asked for; the roles that a dataset gives its columns stand for these.
+        limit: How many records are explained one by one.
+
+    Raises:
+        UsageError: If the dataset is unknown, or has no column for a role.
+        StoreMissingError: If its table lacks a column.
+    """
+    (dataset,) = session.datasets([name])
+    holds = checked_holds(session)
+    asked = Match(tuple(_with_column(condition, dataset) for condition in match.conditions))
+    with blaming(dataset), session.reading(dataset) as store:
+        on = ground(session, dataset, store, holds)
+        found = store.search(on.selection, asked, limit=limit)
+    counts = {verdict.value: 0 for verdict in _ORDER}
+    for tally in found.tallies:
+        counts[on.selection.outcomes[tally.code].verdict.value] += tally.records
+    return Listing(
+        dataset=name,
+        asked=str(match),
+        counts={verdict: records for verdict, records in counts.items() if records},
+        shown=tuple(explained(on, record) for record in found.first),
     )
 
 
-def _layers(selection: Selection, record: Found) -> tuple[Layer, ...]:
-    read = record.values.get
-    if record.code < selection.first_hold:
-        return (Layer(name="doubt", finding=selection.outcomes[record.code].reason, decided=True),)
-    instant = record.instant if record.instant is not None else Nanos(0)
-    layers = [Layer(name="doubt", finding=f"none: its time is {rfc3339(instant)}")]
-    for offset, hold in enumerate(selection.holds):
-        decided = record.code == selection.first_hold + offset
-        layers.append(Layer(name=hold.label, finding="covers it" if decided else "does not cover it", decided=decided))
-        if decided:
-            return tuple(layers)
-    if not selection.holds:
-        layers.append(Layer(name="holds", finding="none is active here"))
-    for index, bound in enumerate(selection.rules):
-        if not bound.match.matches(read):
-            layers.append(Layer(name=bound.label, finding="does not match"))
-            continue
-        layers += _rule_layers(selection, record, index, bound, instant)
-        return tuple(layers)
-    return (*layers, Layer(name="rules", finding="none matches: kept", decided=True))
+def _present(on: Ground, store: ReadOnly, key: str) -> Iterator[Explanation]:
+    """The records in the store; where the rules let one go, also what else keeps it."""
+    for record in store.find(on.selection, key):
+        found = explained(on, record)
+        if found.verdict == Verdict.LAPSED.value:
+            keepers = store.keepers(on.selection, key)
+            layers = tuple(Layer(name="dependents", finding=f"it stays for now: {each}") for each in keepers)
+            found = replace(found, layers=(*found.layers, *layers))
+        yield found
 
 
-def _rule_layers(selection: Selection, record: Found, index: int, bound: Bound, instant: Nanos) -> list[Layer]:
-    code = selection.lapsed_code(index)
-    lapsed = bound.cutoff is not None and instant < bound.cutoff
-    layers = [
-        Layer(
-            name=bound.label,
-            finding=f"matches; keeps what is not before {_when(bound.cutoff)}",
-            decided=not lapsed,
+def _where_else(dataset: Dataset, fields: tuple[str, ...]) -> str:
+    ask = f'`lapse archive query`, where it is the table "{dataset.name}"'
+    if fields:
+        return f"Nor had it one that ledger and archive know by this key. Look by other fields with {ask}."
+    if dataset.table is not None:
+        return f"It may be archived: look with {ask}."
+    return f"A line's number changes when lines before it go. Write `key:` on the dataset, or look with {ask}."
+
+
+def _with_hindrances(found: tuple[Explanation, ...], causes: tuple[Cause, ...]) -> tuple[Explanation, ...]:
+    """The explanations, and in those of lapsed records why no run has removed them, or what stops the next one."""
+    layers = tuple(Layer(name="run", finding=f"{cause.message} ({cause.fix})") for cause in causes)
+    return tuple(
+        replace(each, layers=(*each.layers, *layers)) if each.verdict == Verdict.LAPSED.value else each
+        for each in found
+    )
+
+
+def _with_column(condition: Condition, dataset: Dataset) -> Condition:
+    if condition.role not in dataset.roles:
+        return condition
+    column = dataset.roles[condition.role]
+    if column is None:
+        raise UsageError(
+            f"{dataset.name} names no {condition.role}", hint=f"Ask by a column, or write `{condition.role}:` on it."
         )
-    ]
-    if not lapsed:
-        return layers
-    for offset, floor in enumerate(selection.floors):
-        decided = record.code == code + 2 + offset
-        finding = f"keeps what is not before {_when(floor.cutoff)}" if decided else "does not keep it"
-        layers.append(Layer(name=floor.label, finding=finding, decided=decided))
-    if record.code == code:
-        layers.append(Layer(name="cutoff", finding="it is before every cutoff: lapsed", decided=True))
-    return layers
-
-
-def _when(cutoff: Nanos | None) -> str:
-    return "any time" if cutoff is None else rfc3339(cutoff)
-
-
-def _deadline(session: Session, selection: Selection, record: Found) -> Nanos | None:
-    """When the record lapses by its rule and every floor that matches it. None if never, or if no rule decides."""
-    rule = selection.outcomes[record.code].rule
-    if rule is None or record.instant is None:
-        return None
-    periods = [selection.sources[rule].keep]
-    for floor in session.policy.floors:
-        concerned = floor.dataset in (None, selection.dataset.name)
-        if concerned and resolve(floor.match, selection.dataset).matches(record.values.get):
-            periods.append(floor.at_least)
-    deadlines = [period.deadline(record.instant) for period in periods]
-    return None if None in deadlines else max(moment for moment in deadlines if moment is not None)
+    return replace(condition, field=column)

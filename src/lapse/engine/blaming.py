@@ -37,7 +37,7 @@ def _lacks_column(message: str, field: str) -> bool:
 
 def _fields(dataset: Dataset) -> Iterator[tuple[str, Origin | None]]:
     """Every field the policy uses, with the key, rule or list that names it."""
-    own = {"time": dataset.time, "type": dataset.type, "tenant": dataset.tenant, "key": dataset.key}
+    own = {"time": dataset.time, **dataset.roles, "key": dataset.key}
     yield from ((field, dataset.origin(key)) for key, field in own.items() if field is not None)
     yield from ((field, dataset.origin("require")) for field in dataset.require)
     yield from ((field, rule.origin) for rule in dataset.rules for field in rule.match.fields)

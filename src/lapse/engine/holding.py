@@ -1,4 +1,4 @@
-"""Legal holds: added, released and listed; and found again before anything is removed."""
+"""Legal holds, found again before anything is removed."""
 
 from __future__ import annotations
 
@@ -6,20 +6,17 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
-from lapse import policyfile
-from lapse.canonical import Json, canonical
-from lapse.engine.checkpointing import check_anchor
+from lapse.canonical import canonical
 from lapse.engine.remembered import RecordedHold, Remembered, remember
 from lapse.engine.session import Session
-from lapse.errors import HoldsError, LapseError, UsageError
+from lapse.errors import HoldsError, LapseError
 from lapse.model.ledger_entry import EntryKind
 from lapse.model.policy import Hold
 from lapse.model.selection import Selection
 from lapse.state import holdlock
-
-_PATIENCE = 60.0
-"""Seconds that `hold add` waits for a slice to commit."""
+from lapse.state.keyseal import make_secret, seal_of
 
 
 class HoldsChangedError(LapseError):
@@ -50,7 +47,7 @@ def lost_holds(session: Session, holds: Sequence[Hold], *, past: Remembered) -> 
     return tuple(
         recorded
         for recorded in open_holds(session, past)
-        if recorded.matter not in present or not recorded.is_covered_by(present[recorded.matter])
+        if recorded.matter not in present or not recorded.is_covered_by(facts_of(session, present[recorded.matter]))
     )
 
 
@@ -73,71 +70,41 @@ def record_new_holds(session: Session, holds: Sequence[Hold]) -> None:
     recorded = {hold.matter: hold.facts for hold in open_holds(session, remember(session.ledger))}
     for hold in holds:
         ended = hold.until is not None and hold.until <= session.real_now
-        if not ended and recorded.get(hold.matter) != json.loads(canonical(_facts(session, hold))):
-            session.writable_ledger.append(EntryKind.HOLD_ADDED, _facts(session, hold), at=session.real_now)
+        if not ended:
+            record(session, hold, known=recorded.get(hold.matter))
 
 
-def _facts(session: Session, hold: Hold) -> dict[str, Json]:
-    return {**hold.facts(), "scope": session.scope}
+def record(session: Session, hold: Hold, *, known: Any = None) -> None:
+    """Enter *hold* into the ledger, unless the facts *known* there are its own.
 
-
-def add_hold(session: Session, hold: Hold) -> None:
-    """Write a hold file and its ledger entry. Once it returns, no run removes what it covers.
-
-    Raises:
-        UsageError: If the matter is held already, or the dataset is unknown.
-        GuardError: If the ledger is lost or was cut; no run goes on then, either.
-        HoldsError: If a run does not finish its slice in time.
+    Keys are not entered, only how many there are and a seal, which tells whether they are still the same.
     """
-    if hold.dataset is not None:
-        session.datasets([hold.dataset])
-    if any(other.matter == hold.matter for other in session.holds()):
-        raise UsageError(
-            f"there is a hold {hold.matter} already", hint="See `lapse hold list`, or choose another matter."
-        )
-    check_anchor(session)
-    session.folders.prepare()
-    with holdlock.exclusive(session.folders.root, seconds=_PATIENCE):
-        policyfile.write_hold(session.holds_folder, hold)
-        session.writable_ledger.append(EntryKind.HOLD_ADDED, _facts(session, hold), at=session.real_now)
+    if hold.keys:
+        make_secret(session.folders.keys)
+    facts = facts_of(session, hold)
+    if facts != known:
+        session.writable_ledger.append(EntryKind.HOLD_ADDED, facts, at=session.real_now)
 
 
-def release_hold(session: Session, matter: str) -> None:
-    """Remove a hold file and record the release.
-
-    Raises:
-        UsageError: If there is no such hold, or the policy itself still has it.
-    """
-    if any(hold.matter == matter for hold in session.policy.holds):
-        raise UsageError(
-            f"hold {matter} is written in {session.policy.file}",
-            hint="Take it out of the policy first, then run this again to record the release.",
-        )
-    in_folder = any(hold.matter == matter for hold in session.holds())
-    recorded = [hold for hold in open_holds(session, remember(session.ledger)) if hold.matter == matter]
-    if not in_folder and not recorded:
-        raise UsageError(f"there is no hold {matter}", hint="See `lapse hold list`.")
-    check_anchor(session)
-    session.folders.prepare()
-    with holdlock.exclusive(session.folders.root, seconds=_PATIENCE):
-        for scope in {session.scope, *(hold.scope for hold in recorded)}:
-            body = {"matter": matter, "scope": scope}
-            session.writable_ledger.append(EntryKind.HOLD_RELEASED, body, at=session.real_now)
-        if in_folder:
-            policyfile.remove_hold(session.holds_folder, matter)
+def facts_of(session: Session, hold: Hold) -> dict[str, Any]:
+    """What the ledger says of *hold*."""
+    facts: dict[str, Any] = json.loads(canonical({**hold.facts(), "scope": session.scope}))
+    if hold.keys:
+        facts["keys"] = {"count": len(set(hold.keys)), "seal": seal_of(session.folders.keys, hold.keys)}
+    return facts
 
 
 def holds_unchanged(session: Session) -> Callable[[Selection], AbstractContextManager[None]]:
     """The recheck of a run: it shares the lock on the holds, reads them again, and compares.
 
     The block runs under the lock, so a hold that is being added waits for the commit, and one that was
-    added before is seen.
+    added before is seen. Holds in a store are the business of its takes.
     """
 
     @contextmanager
     def unchanged(selection: Selection) -> Iterator[None]:
         with holdlock.shared(session.folders.root):
-            if session.selection(selection.dataset, session.holds()).holds != selection.holds:
+            if session.held(selection.dataset, session.holds(), selection.posted) != selection.holds:
                 raise HoldsChangedError(f"{selection.dataset.name}: the holds have changed since the slice was taken")
             yield
 

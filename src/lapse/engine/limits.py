@@ -45,7 +45,11 @@ class Ending:
 
 
 class Allowance:
-    """What is left of a run's limits. Asked between slices and while a run waits."""
+    """What is left of a run's limits. Asked between slices and while a run waits.
+
+    Attributes:
+        removed: Records that the run has removed so far.
+    """
 
     def __init__(self, limits: Limits, *, stop_file: Path, stopping: Callable[[], bool], started: float) -> None:
         """Everything is left.
@@ -61,6 +65,7 @@ class Allowance:
         self._stopping = stopping
         self._started = started
         self._left = limits.rows
+        self.removed = 0
         self._cut: int | None = None
 
     @property
@@ -70,6 +75,7 @@ class Allowance:
 
     def spend(self, records: int) -> None:
         """Note that records were removed."""
+        self.removed += records
         if self._left is not None:
             self._left = max(0, self._left - records)
 

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from heapq import nlargest
 
 from lapse import clock
 from lapse.engine.session import Session
 from lapse.errors import ExitCode, LapseError, StateError
 from lapse.instant import Nanos
 from lapse.model.period import Kind, Period
-from lapse.model.plan import DatasetPlan
-from lapse.model.policy import Dataset
+from lapse.model.plan import DatasetPlan, Tally
+from lapse.model.policy import Dataset, Rule
 from lapse.model.report import DatasetReport, RunReport, Status
 from lapse.model.selection import Verdict, resolve
 from lapse.model.status import Ended, Measured, Overdue, PastRun
 from lapse.state.runs import LastRuns
 
+_MOST_RULES = 1000
 _REFUSALS = (ExitCode.REFUSED, ExitCode.LEASED)
 
 
@@ -119,14 +122,14 @@ def _afterwards(found: Measured, ended: DatasetReport) -> Measured:
 
 def measured(session: Session, dataset: Dataset, plan: DatasetPlan) -> Measured:
     """What a look at the store of *dataset* found, as deadlines."""
-    floors = _floors_on_all(session, dataset)
+    floors, lapsed = _floors_on_all(session, dataset), _lapsed(plan)
     return Measured(
         at=clock.real_now(),
         records=plan.records(),
         size=plan.size(),
         overdue=tuple(
-            _overdue(plan, rule.index, str(rule), periods=(rule.keep, *floors))
-            for rule in dataset.rules
+            _overdue(lapsed.get(rule.index, ()), str(rule), periods=(rule.keep, *floors))
+            for rule in _told(dataset, lapsed)
             if rule.keep.kind is not Kind.FOREVER
         ),
         doubtful=plan.records(Verdict.DOUBTFUL),
@@ -135,8 +138,24 @@ def measured(session: Session, dataset: Dataset, plan: DatasetPlan) -> Measured:
     )
 
 
-def _overdue(plan: DatasetPlan, index: int, rule: str, *, periods: Sequence[Period]) -> Overdue:
-    lapsed = [g.tally for g in plan.groups if g.outcome.verdict is Verdict.LAPSED and g.outcome.rule == index]
+def _lapsed(plan: DatasetPlan) -> Mapping[int | None, Sequence[Tally]]:
+    """What lapsed, by the index of its rule."""
+    found: defaultdict[int | None, list[Tally]] = defaultdict(list)
+    for group in plan.groups:
+        if group.outcome.verdict is Verdict.LAPSED:
+            found[group.outcome.rule].append(group.tally)
+    return found
+
+
+def _told(dataset: Dataset, lapsed: Mapping[int | None, Sequence[Tally]]) -> Sequence[Rule]:
+    """The rules of which is told what is overdue, in file order: of very many those under which most has lapsed."""
+    if len(dataset.rules) <= _MOST_RULES:
+        return dataset.rules
+    records = {rule: sum(tally.records for tally in found) for rule, found in lapsed.items() if rule is not None}
+    return [dataset.rules[index] for index in sorted(nlargest(_MOST_RULES, records, key=records.__getitem__))]
+
+
+def _overdue(lapsed: Sequence[Tally], rule: str, *, periods: Sequence[Period]) -> Overdue:
     oldest = min((tally.oldest for tally in lapsed if tally.oldest is not None), default=None)
     deadline = None if oldest is None else _latest(period.deadline(oldest) for period in periods)
     return Overdue(rule=rule, deadline=deadline, records=sum(tally.records for tally in lapsed))

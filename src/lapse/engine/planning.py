@@ -8,8 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from lapse.engine.blaming import blaming
+from lapse.engine.boards import selected
 from lapse.engine.filing import check_files
 from lapse.engine.holding import checked_holds
+from lapse.engine.ramping import ramp_of, with_ramp
+from lapse.engine.remembered import Remembered, remember
 from lapse.engine.session import Session
 from lapse.errors import GuardError, UsageError
 from lapse.instant import rfc3339
@@ -18,7 +21,7 @@ from lapse.model.policy import Dataset, Hold
 from lapse.model.sealed_plan import SealedDataset, SealedPlan, lapsed_groups, seal_plan
 from lapse.model.selection import SKEW
 from lapse.ports import Budget
-from lapse.stages.guarding import check_fingerprint
+from lapse.stages.guarding import check_fingerprint, over_limits
 from lapse.stages.planning import plan_dataset
 from lapse.state.files import write_durably
 from lapse.state.pins import Pins
@@ -31,20 +34,23 @@ def plan(session: Session, names: Sequence[str] = ()) -> Plan:
         LapseError: If a store cannot be read; the place in the policy is added.
         GuardError: If a store is not the one the policy was written for.
     """
-    holds = checked_holds(session)
+    holds, past = checked_holds(session), remember(session.ledger)
     return Plan(
         now=session.now,
         policy_digest=session.policy.digest,
-        datasets=tuple(_plan_one(session, dataset, holds) for dataset in session.datasets(names)),
+        datasets=tuple(_plan_one(session, dataset, holds, past=past) for dataset in session.datasets(names)),
     )
 
 
-def _plan_one(session: Session, dataset: Dataset, holds: Sequence[Hold]) -> DatasetPlan:
-    selection = session.selection(dataset, holds)
+def _plan_one(session: Session, dataset: Dataset, holds: Sequence[Hold], *, past: Remembered) -> DatasetPlan:
     session.tell("dataset.planning", dataset=dataset.name)
     check_files(session, dataset)
     with blaming(dataset), session.reading(dataset) as store:
+        selection = selected(session, dataset, store, holds)
         planned = plan_dataset(store, selection, budget=Budget())
+    guards = session.policy.guards_of(dataset)
+    ramp = ramp_of(selection, planned, guards, past)
+    planned = replace(with_ramp(planned, selection, ramp), over=over_limits(planned, guards))
     check_fingerprint(
         dataset, planned.identity.fingerprint, Pins(session.folders.root).pinned(session.state_name(dataset.name))
     )

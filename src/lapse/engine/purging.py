@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from lapse import clock
+from lapse.engine.boards import selected
 from lapse.engine.filing import FilesDone, remove_files
 from lapse.engine.holding import HoldsChangedError, checked_holds
 from lapse.engine.limits import Allowance
 from lapse.engine.pacing import Pacer
+from lapse.engine.ramping import Ascent, canary_of, check_canary, count_now
 from lapse.engine.recovering import Recovered
 from lapse.engine.retrying import TRIES, Slices, Try, delay
 from lapse.engine.session import Session
@@ -19,11 +22,13 @@ from lapse.model.disposal import Disposal, Facts, Share
 from lapse.model.pace import Tuning
 from lapse.model.plan import DatasetPlan
 from lapse.model.policy import Dataset
+from lapse.model.ramp import Climb, Ramp
 from lapse.model.report import DatasetReport, Status, Trouble
 from lapse.model.sealed_plan import SealedDataset
 from lapse.model.selection import Selection, Verdict
 from lapse.ports import Budget, Store
 from lapse.slicework import Bench, UnrecordedError, work
+from lapse.stages.recounting import Standing, standings
 
 _ATTEMPTS = 3
 """How often a dataset starts over when its records or holds change under a slice."""
@@ -33,7 +38,11 @@ _THROTTLED = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """One dataset, leased, recovered and guarded: ready to be worked on."""
+    """One dataset, leased, recovered and guarded: ready to be worked on.
+
+    Attributes:
+        ramp: How it begins. None begins with slices of the usual size.
+    """
 
     dataset: Dataset
     store: Store
@@ -42,15 +51,21 @@ class Work:
     facts: Facts
     recovered: Recovered
     sealed: SealedDataset | None
+    ramp: Ramp | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of one dataset: its report, and the disposals that stand behind it."""
+    """What came of one dataset: its report, and the disposals that stand behind it.
+
+    Attributes:
+        climb: How far it got with its ramp. None without one, or if nothing of it is proven.
+    """
 
     work: Work
     report: DatasetReport
     disposals: tuple[Disposal, ...]
+    climb: Climb | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,36 +102,54 @@ def purge(session: Session, item: Work, bench: Bench, *, names: Iterator[str], m
     )
     purging = _Purge(session, item, bench, names=names, manners=manners)
     done: list[Disposal] = []
-    shares: Counter[tuple[int, str | None]] = Counter()
+    gone = _Gone()
     trouble: Trouble | None = None
     try:
         for disposal in purging.disposals():
-            done.append(_counted(disposal, shares))
+            done.append(gone.without_counts(disposal))
             session.tell(
                 "disposal.committed", dataset=item.dataset.name, slice=disposal.slice,
                 records=disposal.records, size=disposal.size,
             )  # fmt: skip
     except LapseError as error:
         if isinstance(error, UnrecordedError):
-            done.append(_counted(error.disposal, shares))
+            done.append(gone.without_counts(error.disposal))
             manners.allowance.spend(error.disposal.records)
         trouble = Trouble(message=str(error), hint=error.hint, kind=type(error))
         session.tell("dataset.failed", dataset=item.dataset.name, error=str(error))
     files = remove_files(item.dataset, item.store, stopping=manners.allowance.stopped)
     report = _report(purging, done, trouble, files, seconds=clock.monotonic() - started)
-    report = replace(report, shares=tuple(Share(rule=r, tenant=t, records=n) for (r, t), n in shares.items()))
+    report = replace(report, rules=dict(sorted(gone.rules.items())), shares=gone.all_shares())
     session.tell(
         "dataset.ended", dataset=report.dataset, status=report.status.value, records=report.records, size=report.size,
         remaining=report.remaining, seconds=round(report.seconds, 3), ended=report.ended,
     )  # fmt: skip
-    return Outcome(work=item, report=report, disposals=tuple(done))
+    climb = purging.ascent.climbed(complete=purging.complete and trouble is None)
+    return Outcome(work=item, report=report, disposals=tuple(done), climb=climb)
 
 
-def _counted(disposal: Disposal, shares: Counter[tuple[int, str | None]]) -> Disposal:
-    """The disposal, its shares added to *shares* and left out of it: a run may have very many disposals."""
-    for share in disposal.shares:
-        shares[share.rule, share.tenant] += share.records
-    return replace(disposal, shares=())
+class _Gone:
+    """What is gone by now, added up: a run may have very many disposals, under very many rules.
+
+    Attributes:
+        rules: Records by the text of their rule.
+    """
+
+    def __init__(self) -> None:
+        self.rules: Counter[str] = Counter()
+        self._shares: Counter[tuple[int, str | None]] = Counter()
+
+    def without_counts(self, disposal: Disposal) -> Disposal:
+        """The disposal, its counts added up here and left out of it."""
+        for index, records in disposal.counts.items():
+            self.rules[disposal.rules[index]] += records
+        for share in disposal.shares:
+            self._shares[share.rule, share.tenant] += share.records
+        return replace(disposal, shares=(), rules={}, cutoffs={}, counts={}, tenants={}, rule_digests={})
+
+    def all_shares(self) -> tuple[Share, ...]:
+        """The records by rule and tenant."""
+        return tuple(Share(rule=rule, tenant=tenant, records=n) for (rule, tenant), n in self._shares.items())
 
 
 class _Purge:
@@ -125,6 +158,7 @@ class _Purge:
     Attributes:
         item: The dataset.
         pacer: Its throttle.
+        ascent: Its ramp.
         skipped: Why slices of the last pass were skipped.
         complete: Whether the last pass came to its end.
     """
@@ -138,12 +172,14 @@ class _Purge:
             ending=manners.allowance.ending,
             tell=lambda name, **facts: session.tell(name, dataset=item.dataset.name, **facts),
         )
+        self.ascent = Ascent(item.ramp, usual=manners.budget.rows)
         self.skipped: Sequence[str] = ()
         self.complete = False
         self._session = session
         self._bench = bench
         self._names = names
         self._manners = manners
+        self._before: Mapping[int, Standing] = {}
 
     def disposals(self) -> Iterator[Disposal]:
         """Every committed slice; passes begin anew where the ground has changed underneath.
@@ -157,11 +193,13 @@ class _Purge:
                 for disposal in self._pass(selection, self._budget()):
                     attempt = 1
                     yield disposal
+                    self._climb(disposal)
             except (ChangedError, HoldsChangedError) as error:
                 if attempt >= _ATTEMPTS or self.item.sealed is not None:
                     raise  # a sealed plan is followed as it is, or not at all
                 self._tell_put_back(error)
-                selection = self._session.selection(self.item.dataset, checked_holds(self._session))
+                holds = checked_holds(self._session)
+                selection = selected(self._session, self.item.dataset, self.item.store, holds)
                 attempt += 1
             except BusyError as error:  # the store could not even cut the next slice
                 if attempt > TRIES:
@@ -175,20 +213,24 @@ class _Purge:
         rows = budget.rows if pace.rows_per_second is None else min(budget.rows, _THROTTLED * pace.rows_per_second)
         allowance = self._manners.allowance
         whole = budget.whole and not allowance.counts
-        return replace(
+        usual = replace(
             budget, rows=allowance.slice_rows(rows), seconds=pace.transaction, whole=whole, breaks=self.pacer
         )
+        return self.ascent.budget(usual)
 
     def _pass(self, selection: Selection, budget: Budget) -> Iterator[Disposal]:
         """Work through fresh slices of that *budget*, until they end, it changes, or the run is to end."""
-        item = self.item
-        mark = item.sealed.mark if item.sealed else None
-        slices = Slices(item.store.slices(selection, item.facts, budget, mark), item.store)
+        item, ascent = self.item, self.ascent
+        step = ascent.step
+        if ascent.at_canary:
+            self._before = self._standing()
+        fresh = item.store.slices(ascent.selection(selection), ascent.facts(item.facts), budget, self._mark)
+        slices = Slices(fresh, item.store)
         self.skipped = slices.skipped
-        while self.pacer.goes_on():
+        while self.pacer.goes_on() and ascent.step == step:
             todo = slices.next()  # before the rest: nobody waits for a slice that there is not
             if todo is None:
-                self.complete = True
+                self._end_pass()
                 return
             if not (self.pacer.wait_until(todo.due, todo.reason) and self.pacer.ready()):
                 return
@@ -197,6 +239,61 @@ class _Purge:
             disposal = self._try(todo, slices)
             if disposal is not None:
                 yield disposal
+
+    @property
+    def _mark(self) -> Mapping[str, tuple[int, ...]] | None:
+        return self.item.sealed.mark if self.item.sealed else None
+
+    def _standing(self) -> Mapping[int, Standing]:
+        """What the store holds before the canary: as planned, unless something was removed or held since."""
+        if not self._is_as_planned():
+            return self._counted_now()
+        return standings(group.tally for group in self.item.plan.groups)
+
+    def _counted_now(self) -> Mapping[int, Standing]:
+        """What the store holds now; asked again while it is busy, so that no canary is left unchecked for that."""
+        for failures in range(TRIES):
+            try:
+                return count_now(self.item.store, self.item.selection, self._mark)
+            except BusyError as error:
+                self.pacer.wait_until(clock.monotonic() + delay(failures), str(error))
+        return count_now(self.item.store, self.item.selection, self._mark)
+
+    def _is_as_planned(self) -> bool:
+        """Whether what the plan counted still holds, and its outcomes have the numbers that they have now."""
+        outcomes = self.item.selection.outcomes
+        return not self._manners.allowance.removed and all(
+            group.outcome.code < len(outcomes) and outcomes[group.outcome.code] == group.outcome
+            for group in self.item.plan.groups
+        )
+
+    def _end_pass(self) -> None:
+        """Nothing is left of a pass; one for a canary leaves the rest, if it found none."""
+        if self.ascent.at_canary and not self.skipped:
+            self.ascent.leave_out()
+        else:
+            self.complete = True
+
+    def _climb(self, disposal: Disposal) -> None:
+        """Go on to the next step of the ramp, after a look at what a canary has done.
+
+        A run that is asked to stop does not look: its canary comes again.
+
+        Raises:
+            CanaryError: If the canary did what it should not.
+        """
+        item, ramp = self.item, self.ascent.ramp
+        if ramp is not None and self.ascent.at_canary:
+            if self._manners.allowance.stopped():
+                return
+            tell = partial(self._session.tell, dataset=item.dataset.name)
+            tell("canary.checking", records=disposal.records)
+            after = self._counted_now()
+            check_canary(self._session, item.selection, disposal, before=self._before, after=after)
+            going = sum(after[code].records for code in item.selection.lapsed_codes() if code in after)
+            canary = self.ascent.canary = canary_of(item.selection, ramp, disposal, last=not going)
+            tell("canary.verified", records=disposal.records, remaining=going, text=str(canary))
+        self.ascent.climb()
 
     def _try(self, todo: Try, slices: Slices) -> Disposal | None:
         """Work on one slice. None if there was nothing in it, or if it comes again."""
@@ -234,7 +331,6 @@ def _report(
         status=_status(trouble, ended_early=ended_early, touched=bool(touched)),
         records=removed,
         size=sum(disposal.size for disposal in done),
-        rules=_by_rule(done),
         segments=sum(len(disposal.segments) for disposal in done),
         slices=len(done),
         waived=sum(disposal.records for disposal in done if disposal.waiver is not None),
@@ -244,6 +340,7 @@ def _report(
         files_left=sum(files.left.values()),
         remaining=remaining,
         ended=ended.reason if ended is not None and ended_early else None,
+        canary=purging.ascent.canary,
         waited=idle.waited,
         waited_for=idle.waited_for,
         rested=idle.rested,
@@ -272,12 +369,3 @@ def _status(trouble: Trouble | None, *, ended_early: bool, touched: bool) -> Sta
     if ended_early:
         return Status.ENDED
     return Status.DONE if touched else Status.NOTHING
-
-
-def _by_rule(done: Sequence[Disposal]) -> dict[str, int]:
-    """Records removed by rule text."""
-    rules: dict[str, int] = {}
-    for disposal in done:
-        for index, records in disposal.counts.items():
-            rules[disposal.rules[index]] = rules.get(disposal.rules[index], 0) + records
-    return dict(sorted(rules.items()))

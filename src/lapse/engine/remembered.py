@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lapse.canonical import canonical
 from lapse.instant import Nanos, parse_rfc3339
 from lapse.model.disposal import CameBack
 from lapse.model.ledger_entry import EntryKind, LedgerEntry
-from lapse.model.policy import Hold
+from lapse.model.matchfacts import condition_of
+from lapse.model.ramp import STEADY, store_of
 from lapse.state.ledger import Ledger
 
 
@@ -31,11 +30,11 @@ class RecordedHold:
     until: Nanos | None
     facts: Mapping[str, Any]
 
-    def is_covered_by(self, hold: Hold) -> bool:
-        """Whether *hold* keeps everything that this one keeps, for at least as long."""
-        new = json.loads(canonical(hold.facts()))
+    def is_covered_by(self, new: Mapping[str, Any]) -> bool:
+        """Whether a hold of these facts keeps everything that this one keeps, for at least as long."""
         return (
             new["dataset"] in (None, self.facts["dataset"])
+            and new.get("keys") in (None, self.facts.get("keys"))
             and all(self._reaches(new, name, back=True) for name in ("since", "records_from"))
             and all(self._reaches(new, name, back=False) for name in ("until", "records_before"))
             and all(any(_implies(mine, theirs) for mine in self.facts["match"]) for theirs in new["match"])
@@ -61,6 +60,9 @@ class Remembered:
         adopted: Ledgers whose markers this one may complete.
         totals: Records removed, by dataset.
         came_back: Segments that were restored into their own store, by dataset.
+        ramps: Steps of ramps that are proven, by dataset, store and the rule's hash.
+        climbing: What slices of ramps removed, by run and dataset: the store and the hashes of the rules. What they
+            have proven is said at the end of the run.
     """
 
     holds: dict[tuple[str, str], RecordedHold] = field(default_factory=dict)
@@ -68,6 +70,8 @@ class Remembered:
     adopted: set[str] = field(default_factory=set)
     totals: dict[str, int] = field(default_factory=dict)
     came_back: dict[str, list[CameBack]] = field(default_factory=dict)
+    ramps: dict[tuple[str, str], dict[str, int]] = field(default_factory=dict)
+    climbing: dict[tuple[str, str], tuple[str, set[str]]] = field(default_factory=dict)
 
     def take_in(self, entry: LedgerEntry) -> None:
         """Add what one entry says."""
@@ -85,10 +89,38 @@ class Remembered:
             case EntryKind.DISPOSAL:
                 name = str(body["dataset"])
                 self.totals[name] = self.totals.get(name, 0) + int(str(body["records"]))
+                self._note_rules(body)
+            case EntryKind.RUN:
+                self._note_climbs(body)
             case EntryKind.RESTORE if body["own_store"]:
                 self.came_back.setdefault(str(body["dataset"]), []).append(_came_back(body))
             case _:
                 pass
+
+    def steps(self, dataset: str, store: str) -> Mapping[str, int]:
+        """Steps of ramps that are proven for a dataset in a store, by the rule's hash; none of rules that are new."""
+        return self.ramps.get((dataset, store), {})
+
+    def _note_rules(self, body: Mapping[str, Any]) -> None:
+        """Take in which rules a disposal went under. A canary proves nothing before it is checked."""
+        name, store, rules = body["dataset"], store_of(body["fingerprint"]), body.get("rule_digests", {}).values()
+        step = body.get("ramp", STEADY)
+        if step > 1:
+            self._reach(name, store, rules, step)
+        if step < STEADY:
+            self.climbing.setdefault((body["run"], name), (store, set()))[1].update(rules)
+
+    def _note_climbs(self, body: Mapping[str, Any]) -> None:
+        """Take in how far a run got with its ramps."""
+        for name, facts in body.get("datasets", {}).items():
+            store, rules = self.climbing.pop((body["run"], name), ("", set()))
+            if ramp := facts.get("ramp"):
+                self._reach(name, store, rules, STEADY if ramp["done"] else ramp["steps"])
+
+    def _reach(self, dataset: str, store: str, rules: Iterable[str], steps: int) -> None:
+        known = self.ramps.setdefault((dataset, store), {})
+        for digest in rules:
+            known[digest] = max(steps, known.get(digest, 0))
 
 
 def _came_back(body: Mapping[str, object]) -> CameBack:
@@ -98,8 +130,8 @@ def _came_back(body: Mapping[str, object]) -> CameBack:
 
 
 def _implies(one: list[Any], other: list[Any]) -> bool:
-    """Whether every value that meets condition *one* meets *other*; each is a field, its texts and its globs."""
-    return one[0] == other[0] and set(one[1]) <= set(other[1]) and set(one[2]) <= set(other[2])
+    """Whether every value that meets condition *one* provably meets *other*; each as the facts have it."""
+    return one[0] == other[0] and condition_of(other).covers(condition_of(one))
 
 
 def _recorded(body: Mapping[str, object]) -> RecordedHold:

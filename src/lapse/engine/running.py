@@ -2,42 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 
 from lapse import clock
+from lapse.engine.admitting import Admitted, admitted, record_allowed
 from lapse.engine.blaming import blaming
+from lapse.engine.boards import post_missing, selected
 from lapse.engine.checkpointing import check_anchor, checkpoint
 from lapse.engine.filing import check_files
 from lapse.engine.growth import footprint
 from lapse.engine.holding import checked_holds, holds_unchanged, record_new_holds
 from lapse.engine.limits import STOP_FILE, Allowance, Limits
 from lapse.engine.outcomes import Seen, remember_report, remembered_failure
-from lapse.engine.planning import check_drift, read_sealed
+from lapse.engine.planning import read_sealed
 from lapse.engine.purging import Manners, Outcome, Work, purge
+from lapse.engine.ramping import ramp_of, with_ramp
 from lapse.engine.reclaiming import Tidied, allocated, tidy
 from lapse.engine.recovering import Recovered, recover
-from lapse.engine.remembered import remember
+from lapse.engine.remembered import Remembered, remember
 from lapse.engine.retuning import pace_warnings, tuning
 from lapse.engine.rotating import due, tend
 from lapse.engine.session import Session, run_id
-from lapse.errors import GuardError, LapseError, UnsupportedError
+from lapse.errors import GuardError, LapseError
 from lapse.instant import rfc3339
 from lapse.model.disposal import Facts, Owner
+from lapse.model.guards import Guard
 from lapse.model.ledger_entry import EntryKind
-from lapse.model.plan import DatasetPlan
 from lapse.model.policy import Dataset, Hold
+from lapse.model.ramp import RuleDigests
 from lapse.model.report import DatasetReport, RunReport, Status, Trouble
 from lapse.model.sealed_plan import SealedDataset
 from lapse.model.selection import Selection, Verdict
-from lapse.ports import Budget, Burdened, Store
-from lapse.registry import store_class
+from lapse.ports import Budget, Store
 from lapse.slicework import Bench
-from lapse.stages.guarding import check_clock, check_fingerprint, check_limits
-from lapse.stages.planning import plan_dataset
+from lapse.stages.guarding import check_clock
 from lapse.state.journal import Journal, finish
 from lapse.state.pins import Pins
 from lapse.state.working import at_work
@@ -49,7 +51,8 @@ class Wishes:
 
     Attributes:
         names: Datasets; empty means all.
-        allow_empty: Whether a dataset may be emptied.
+        allow_empty: Whether a dataset may be emptied, as a matter of course.
+        allowed: Guards that are passed by, this once; the ledger says so.
         plan_file: A sealed plan to follow. None plans anew.
         budget: Size of a slice.
         limits: How much the run may do.
@@ -59,6 +62,7 @@ class Wishes:
 
     names: tuple[str, ...] = ()
     allow_empty: bool = False
+    allowed: frozenset[Guard] = frozenset()
     plan_file: Path | None = None
     budget: Budget = field(default_factory=Budget)
     limits: Limits = field(default_factory=Limits)
@@ -77,11 +81,14 @@ def dry_run(session: Session, wishes: Wishes) -> RunReport:
     check_clock(session.real_now, session.ledger.last_at())
     holds = checked_holds(session)
     check_anchor(session)
+    past = remember(session.ledger)
     reports = []
     for dataset in _chosen(session, _names(wishes, sealed)):
-        selection = session.selection(dataset, holds)
         with blaming(dataset), session.reading(dataset) as store:
-            planned = _planned(session, store, selection, wishes, sealed.get(dataset.name), Seen())
+            selection = selected(session, dataset, store, holds)
+            planned = _admitted(session, store, selection, wishes, sealed, Seen()).plan
+        ramp = ramp_of(selection, planned, session.policy.guards_of(dataset), past)
+        planned = with_ramp(planned, selection, ramp)
         going = planned.records(Verdict.LAPSED)
         status = Status.DONE if going else Status.NOTHING
         turns = due(session, dataset)
@@ -126,15 +133,20 @@ def _run(session: Session, wishes: Wishes, name: str, seen: Seen) -> RunReport:
         holds = checked_holds(session)
         check_anchor(session)
         recovered = [_recovered(session, dataset, store) for dataset, store in zip(datasets, stores, strict=True)]
-        plans = [
-            _planned(session, store, session.selection(dataset, holds), wishes, sealed.get(dataset.name), seen)
+        planned = [
+            _admitted(session, store, selected(session, dataset, store, holds), wishes, sealed, seen)
             for dataset, store in zip(datasets, stores, strict=True)
         ]
+        past = remember(session.ledger)
         works = [
-            _work(session, name, holds, dataset, store, planned, settled, sealed.get(dataset.name))
-            for dataset, store, planned, settled in zip(datasets, stores, plans, recovered, strict=True)
-        ]
+            _work(
+                session, store, _shared(session, store, found, holds), settled, sealed.get(found.plan.dataset),
+                run=name, past=past,
+            )
+            for store, found, settled in zip(stores, planned, recovered, strict=True)
+        ]  # fmt: skip
         _begin_record(session, name, holds, works)
+        record_allowed(session, name, planned, allowed=wishes.allowed)
         bench = Bench(
             targets=session.targets,
             journal=Journal.open(session.folders.root, name),
@@ -209,81 +221,55 @@ def _recovered(session: Session, dataset: Dataset, store: Store) -> Recovered:
         return recover(session, dataset, store)
 
 
-def _planned(
-    session: Session, store: Store, selection: Selection, wishes: Wishes, sealed: SealedDataset | None, seen: Seen
-) -> DatasetPlan:
-    """Plan one dataset and let every guard look at it; what was found is noted in *seen* before they do.
-
-    Raises:
-        GuardError: If one refuses.
-        UnsupportedError: If the store says it cannot do this safely.
-    """
-    dataset = selection.dataset
-    session.tell("dataset.planning", dataset=dataset.name)
-    _check_pace(dataset)
-    with blaming(dataset):
-        planned = plan_dataset(store, selection, budget=wishes.budget, mark=sealed.mark if sealed else None)
-    seen.plans[dataset.name] = planned
-    session.tell(
-        "dataset.planned", dataset=dataset.name, lapsed=planned.records(Verdict.LAPSED),
-        held=planned.records(Verdict.HELD), doubtful=planned.records(Verdict.DOUBTFUL), records=planned.records(),
+def _admitted(
+    session: Session,
+    store: Store,
+    selection: Selection,
+    wishes: Wishes,
+    sealed: Mapping[str, SealedDataset],
+    seen: Seen,
+) -> Admitted:
+    """Plan one dataset and let every guard look at it, but for those that *wishes* pass by."""
+    return admitted(
+        session, store, selection, sealed.get(selection.dataset.name),
+        budget=wishes.budget, allowed=wishes.allowed | ({Guard.EMPTY} if wishes.allow_empty else set()), seen=seen,
     )  # fmt: skip
-    check_fingerprint(
-        dataset, planned.identity.fingerprint, Pins(session.folders.root).pinned(session.state_name(dataset.name))
-    )
-    if sealed is not None:
-        check_drift(planned, sealed)
-    if planned.identity.refusal is not None and planned.records(Verdict.LAPSED):
-        raise UnsupportedError(
-            f"{dataset.name}: {planned.identity.refusal}",
-            hint="Lapse removes nothing there.",
-            origin=dataset.origin("table") or dataset.origin("store"),
-        )
-    check_limits(planned, session.policy.guards, allow_empty=wishes.allow_empty)
-    return planned
 
 
-def _check_pace(dataset: Dataset) -> None:
-    """Refuse to leave out what the policy asks for.
-
-    Raises:
-        UnsupportedError: If ``pause while`` has a query and the store cannot be asked.
-    """
-    is_log = dataset.table is None  # the policy's own `pace` is meant for its databases
-    if dataset.pace.pause_while is not None and not is_log and not issubclass(store_class(dataset.store), Burdened):
-        raise UnsupportedError(
-            f"{dataset.name}: {dataset.shown} cannot be asked `pause while`",
-            hint="Write `pause while: never` under the dataset's `pace`.",
-            origin=dataset.origin("pace"),
-        )
+def _shared(session: Session, store: Store, planned: Admitted, holds: Sequence[Hold]) -> Admitted:
+    """Let other hosts see the holds of this one, as far as they do not, before anything is removed."""
+    with blaming(planned.selection.dataset):
+        fresh = post_missing(session, planned.selection.dataset, store, holds)
+    return replace(planned, selection=replace(planned.selection, posted=(*planned.selection.posted, *fresh)))
 
 
 def _work(
     session: Session,
-    name: str,
-    holds: Sequence[Hold],
-    dataset: Dataset,
     store: Store,
-    planned: DatasetPlan,
+    planned: Admitted,
     recovered: Recovered,
     sealed: SealedDataset | None,
+    *,
+    run: str,
+    past: Remembered,
 ) -> Work:
-    selection = session.selection(dataset, holds)
+    selection, dataset = planned.selection, planned.selection.dataset
+    ramp = ramp_of(selection, planned.plan, session.policy.guards_of(dataset), past)
     facts = Facts(
-        owner=Owner(ledger=session.writable_ledger.begin(at=session.real_now), run=name),
-        fingerprint=planned.identity.fingerprint.text,
+        owner=Owner(ledger=session.writable_ledger.begin(at=session.real_now), run=run),
+        fingerprint=planned.plan.identity.fingerprint.text,
         policy=session.policy.digest,
         now=session.now,
         rules_digest=selection.rules_digest,
-        rules={str(rule.index): str(rule) for rule in dataset.rules},
-        cutoffs={
-            str(index): rfc3339(bound.cutoff) for index, bound in enumerate(selection.rules) if bound.cutoff is not None
-        },
-        came_back=tuple(remember(session.ledger).came_back.get(dataset.name, ())),
+        rules=selection.rule_texts,
+        cutoffs=selection.cutoff_texts,
+        came_back=tuple(past.came_back.get(dataset.name, ())),
+        rule_digests=RuleDigests(dataset.rules),
     )
     return Work(
-        dataset=dataset, store=store, selection=selection, plan=planned, facts=facts, recovered=recovered, sealed=sealed
-    )
+        dataset=dataset, store=store, selection=selection, plan=with_ramp(planned.plan, selection, ramp), facts=facts,
+        recovered=recovered, sealed=sealed, ramp=ramp,
+    )  # fmt: skip
 
 
 def _begin_record(session: Session, name: str, holds: Sequence[Hold], works: Sequence[Work]) -> None:
@@ -323,7 +309,14 @@ def _record_run(
             "run": name,
             "now": rfc3339(session.now),
             "policy": session.policy.digest,
-            "datasets": {r.dataset: {"status": r.status.value, "records": r.records} for r in reports},
+            "datasets": {
+                report.dataset: {
+                    "status": report.status.value,
+                    "records": report.records,
+                    **({} if outcome.climb is None else {"ramp": outcome.climb.facts()}),
+                }
+                for report, outcome in zip(reports, outcomes, strict=True)
+            },
         },
         at=clock.real_now(),
     )

@@ -14,7 +14,8 @@ from lapse import clock, policyfile
 from lapse.errors import UsageError
 from lapse.instant import Nanos, to_datetime
 from lapse.model.policy import Dataset, Hold, Policy
-from lapse.model.selection import Selection, select
+from lapse.model.posted import PostedHold, together
+from lapse.model.selection import HeldScope, Selection, held_scopes, select
 from lapse.ports import ArchiveTarget, Event, Hook, Remembering, Store
 from lapse.registry import database_schemes, open_store, open_target, target_schemes
 from lapse.state.folders import StateFolders, state_root
@@ -102,16 +103,32 @@ class Session:
         others = (each.table for each in self.policy.datasets.values() if each.store == dataset.store)
         return replace(dataset, apart=tuple(table for table in others if table not in (None, dataset.table)))
 
-    def selection(self, dataset: Dataset, holds: Sequence[Hold]) -> Selection:
-        """What decides about *dataset* in this session, under those of *holds* that are active by now."""
-        return select(
+    def selection(self, dataset: Dataset, holds: Sequence[Hold], posted: Sequence[PostedHold] = ()) -> Selection:
+        """What decides about *dataset* in this session, under those of *holds* that are active by now.
+
+        Arguments:
+            dataset: The dataset.
+            holds: The holds of this host.
+            posted: Those that were found in the dataset's store.
+        """
+        selection = select(
             dataset,
             floors=self.policy.floors,
-            holds=holds,
+            holds=together(dataset, holds, posted),
             now=self.now,
-            real_now=self.real_now if self.planned_at is None else self.planned_at,
+            real_now=self._looked_at,
             held_at=(self.real_now, clock.real_now()),
         )
+        return replace(selection, posted=tuple(posted))
+
+    def held(self, dataset: Dataset, holds: Sequence[Hold], posted: Sequence[PostedHold] = ()) -> tuple[HeldScope, ...]:
+        """The holds of such a selection, active by now."""
+        instants = (self.now, self._looked_at, self.real_now, clock.real_now())
+        return held_scopes(dataset, together(dataset, holds, posted), instants)
+
+    @property
+    def _looked_at(self) -> Nanos:
+        return self.real_now if self.planned_at is None else self.planned_at
 
     def opened(self, dataset: Dataset, *, read_only: bool) -> Store:
         """The store of *dataset*, which may use what it remembers of earlier runs.
@@ -126,11 +143,11 @@ class Session:
         return store
 
     @contextmanager
-    def reading(self, dataset: Dataset) -> Iterator[Store]:
+    def reading(self, dataset: Dataset) -> Iterator[ReadOnly]:
         """The store of *dataset*, opened so that nothing can be written."""
         store = ReadOnly(self.opened(dataset, read_only=True))
         try:
-            yield store  # type: ignore[misc]  # the wrapper is opened from a store, not from a dataset
+            yield store
         finally:
             store.close()
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lapse import clock
+from lapse.engine.boards import read_all
 from lapse.engine.growth import growth
 from lapse.engine.holding import lost_holds
 from lapse.engine.outcomes import measured
@@ -40,13 +41,13 @@ def status(session: Session, *, survey: bool = False) -> StatusReport:
         LapseError: If the state cannot be read, or with *survey* a store.
     """
     past, alive = remember(session.ledger), working(session.folders.root)
-    pending, ran, holds = _pending(session, alive), _ran(session), session.holds()
+    pending, ran, holds = pending_slices(session, alive), _ran(session), session.holds()
     datasets = tuple(
         DatasetStatus(
             dataset=name,
             store=dataset.shown,
             past=_past(session, name, ran[name], survey=survey),
-            missed=_missed(session, name, ran[name]),
+            missed=missed_runs(session, name, ran[name]),
             total_records=past.totals.get(name, 0),
             pending=pending.get(name, 0),
             growth=growth(session, dataset),
@@ -61,7 +62,7 @@ def status(session: Session, *, survey: bool = False) -> StatusReport:
         datasets=datasets,
         next_run=_next_run(session),
         working=tuple(sorted(alive)),
-        holds=tuple(hold.matter for hold in holds if hold.active(session.now)),
+        holds=_active_matters(session, holds, survey=survey),
         ledger=session.ledger.ledger_id,
         ledger_entries=entries,
         head=None if head is None else head.hash,
@@ -75,13 +76,20 @@ def status(session: Session, *, survey: bool = False) -> StatusReport:
     )
 
 
+def _active_matters(session: Session, holds: Sequence[Hold], *, survey: bool) -> tuple[str, ...]:
+    """Matters of the holds in force, those of other hosts included where stores are looked at."""
+    found = read_all(session)[0] if survey else {}
+    elsewhere = (each.hold for posted in found.values() for each in posted)
+    return tuple(dict.fromkeys(hold.matter for hold in (*holds, *elsewhere) if hold.active(session.now)))
+
+
 def _ran(session: Session) -> Mapping[str, Past]:
     """What is remembered of the runs of every dataset of the policy."""
     found = LastRuns(session.folders.root).all()
     return {name: found.get(session.state_name(name), Past()) for name in session.policy.datasets}
 
 
-def _pending(session: Session, alive: frozenset[str]) -> Mapping[str, int]:
+def pending_slices(session: Session, alive: frozenset[str]) -> Mapping[str, int]:
     """Open slices of runs that are gone, by dataset."""
     pending: dict[str, int] = {}
     for piece in unsettled(session.folders.root):
@@ -99,7 +107,8 @@ def _past(session: Session, name: str, past: Past, *, survey: bool) -> Past:
     return replace(past, measured=measured(session, session.policy.datasets[name], found))
 
 
-def _missed(session: Session, name: str, past: Past) -> tuple[Nanos, ...]:
+def missed_runs(session: Session, name: str, past: Past) -> tuple[Nanos, ...]:
+    """Due times at which no run of a dataset succeeded, the oldest first; none without a schedule."""
     schedule = session.policy.schedule
     if schedule is None:
         return ()

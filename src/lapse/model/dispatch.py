@@ -30,7 +30,7 @@ class Lookup:
 
     def first(self, read: Callable[[str], object]) -> int | None:
         """The number of the first match that a record fits. None if it fits none."""
-        texts = tuple(text_of(read(field)) for field in self.fields)
+        texts = tuple([text_of(read(field)) for field in self.fields])
         return self.firsts.get(texts)  # type: ignore[arg-type]  # with a None in it, it is no key
 
 
@@ -48,8 +48,11 @@ class Dispatch:
 
     def first(self, read: Callable[[str], object]) -> int | None:
         """The number of the first match that a record fits. None if it fits none."""
-        looked_up = [found for lookup in self.lookups if (found := lookup.first(read)) is not None]
-        best = min(looked_up, default=None)
+        best: int | None = None
+        for lookup in self.lookups:
+            found = lookup.first(read)
+            if found is not None and (best is None or found < best):
+                best = found
         for number, match in self.singles:
             if best is not None and best < number:
                 return best

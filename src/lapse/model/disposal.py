@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -11,6 +11,9 @@ from lapse.canonical import Digest, Json
 from lapse.instant import Nanos, parse_rfc3339, rfc3339
 from lapse.model.ledger_entry import LedgerEntry
 from lapse.model.plan import Tally
+
+_MOST_WAIVED = 100
+"""Rules whose texts stand twice in a disposal that is a waiver."""
 
 
 class Method(Enum):
@@ -92,11 +95,11 @@ class Waiver:
 
     Attributes:
         slice: Slice name.
-        rules: Texts of the rules that say ``archive: none``.
+        rules: Texts of rules that say so. The disposal names those under which records went.
     """
 
     slice: str
-    rules: tuple[str, ...]
+    rules: tuple[str, ...] = ()
 
 
 Proof = tuple[Verified, ...] | Waiver
@@ -132,6 +135,7 @@ class Disposal:
         policy: Policy hash.
         rules_digest: Hash of the dataset's rules.
         rules: Rule texts by index.
+        rule_digests: Hash of each of these rules in its place, by index; empty where it was not recorded.
         cutoffs: Cutoff of each rule in `rules`, RFC 3339.
         counts: Records by rule index.
         tenants: Records by tenant. Kept out of the ledger, in its sidecar.
@@ -140,9 +144,10 @@ class Disposal:
         oldest: Earliest record time. None if none had one.
         newest: Latest record time. None if none had one.
         segments: Every sealed segment; empty under a waiver.
-        waiver: Texts of the rules that waived the archive. None if there is an archive.
+        waiver: Texts of the rules that waived the archive; of very many, how many they are. None where there is one.
         earlier: Paths of segments that were restored into this store before and may hold some of these records,
             by their times. So a record in two committed segments is explained.
+        ramp: Which step of a ramp it was, from 1, the canary. None where slices had their usual size.
         shares: Records by rule and tenant, for reports; neither markers nor the ledger have them, so that it is
             empty where the disposal was read back from one.
     """
@@ -167,6 +172,8 @@ class Disposal:
     segments: tuple[SealedSegment, ...]
     waiver: tuple[str, ...] | None
     earlier: tuple[str, ...] = ()
+    rule_digests: Mapping[str, str] = field(default_factory=dict)
+    ramp: int | None = None
     shares: tuple[Share, ...] = field(default=(), compare=False, repr=False)
 
     def to_json(self) -> dict[str, Json]:
@@ -205,6 +212,8 @@ class Disposal:
             ],
             "waiver": self.waiver,
             "earlier": self.earlier,
+            **({"rule_digests": self.rule_digests} if self.rule_digests else {}),
+            **({} if self.ramp is None else {"ramp": self.ramp}),
         }
 
     @classmethod
@@ -225,6 +234,8 @@ class Disposal:
                 segments=tuple(SealedSegment(**segment) for segment in facts["segments"]),
                 waiver=None if facts["waiver"] is None else tuple(facts["waiver"]),
                 earlier=tuple(facts["earlier"]),
+                rule_digests=facts.get("rule_digests", {}),
+                ramp=facts.get("ramp"),
                 **{name: facts[name] for name in _PLAIN},
             )
         except (KeyError, TypeError) as error:
@@ -277,6 +288,8 @@ class Facts:
         rules: Rule texts by index.
         cutoffs: Cutoff of each rule, RFC 3339.
         came_back: Segments that were restored into the dataset's own store.
+        rule_digests: Hash of each rule in its place, by index.
+        ramp: Which step of a ramp its slices are, from 1. None where they have their usual size.
     """
 
     owner: Owner
@@ -287,6 +300,14 @@ class Facts:
     rules: Mapping[str, str]
     cutoffs: Mapping[str, str]
     came_back: tuple[CameBack, ...] = ()
+    rule_digests: Mapping[str, str] = field(default_factory=dict)
+    ramp: int | None = None
+
+    def _waived(self, rules: Collection[str]) -> tuple[str, ...]:
+        """What a disposal says of the rules under which its records went without a copy."""
+        if len(rules) > _MOST_WAIVED:
+            return (f"all {len(rules):,} rules that it names",)
+        return tuple(self.rules[rule] for rule in rules)
 
     def disposal(
         self,
@@ -330,8 +351,10 @@ class Facts:
             oldest=oldest,
             newest=newest,
             segments=() if isinstance(proof, Waiver) else tuple(s for verified in proof for s in verified.segments),
-            waiver=proof.rules if isinstance(proof, Waiver) else None,
+            waiver=self._waived(counts) if isinstance(proof, Waiver) else None,
             earlier=tuple(segment.path for segment in self.came_back if segment.meets(oldest, newest)),
+            rule_digests={rule: self.rule_digests[rule] for rule in counts if rule in self.rule_digests},
+            ramp=self.ramp,
             shares=tuple(
                 Share(rule=index, tenant=t.tenant, records=t.records)
                 for t in tallies

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lapse.instant import Nanos
+from lapse.model.plan import Tally
 from lapse.model.policy import TimeFormat
 
 
@@ -24,6 +25,19 @@ class Found:
     code: int
     instant: Nanos | None
     values: Mapping[str, str | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matched:
+    """The records that have some values.
+
+    Attributes:
+        tallies: All of them, counted by outcome; sizes and checksums may be left out.
+        first: The first of them in the order of the store, as many as were wanted.
+    """
+
+    tallies: tuple[Tally, ...]
+    first: tuple[Found, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,15 +2,24 @@
 
 A field is a column or top-level key (``type``), or a JSON path inside one (``$.detail.user``).
 Values are compared as text, exactly: integers in decimal, booleans as ``true`` and ``false``. NULL,
-floating point numbers, bytes, objects and lists equal nothing.
+floating point numbers, bytes, objects and lists equal nothing. Ranges compare whole numbers.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
+
+from lapse.model.glob import Glob as Glob
+from lapse.model.ranges import Range as Range
+from lapse.model.ranges import whole_number
+
+_ANYTHING = Glob("*")
+_SHOWN = 20
+"""Values of a condition that are named in reasons: a list may have thousands."""
+_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,4000}")  # Python writes no longer ones
 
 
 def text_of(value: object) -> str | None:
@@ -27,28 +36,8 @@ def text_of(value: object) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Glob:
-    """A pattern: ``*`` is any run of characters, ``?`` any one; everything else is itself."""
-
-    pattern: str
-
-    def matches(self, text: str) -> bool:
-        """Whether the whole of *text* fits, case included."""
-        return _compiled(self.pattern).fullmatch(text) is not None
-
-    def __str__(self) -> str:
-        return f"glob:{self.pattern}"
-
-
-@lru_cache(maxsize=1024)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    wild = {"*": ".*", "?": "."}
-    return re.compile("".join(wild.get(char) or re.escape(char) for char in pattern), re.DOTALL)
-
-
-@dataclass(frozen=True, slots=True)
 class Condition:
-    """One field that must have one of some values.
+    """One field that must have one of some values, or must have none of them.
 
     Attributes:
         field: Column, top-level key, or JSON path beginning with ``$.``.
@@ -57,6 +46,8 @@ class Condition:
         role: What the policy called the field: ``type``, ``tenant`` or the field itself. For messages.
         numbers: Whole numbers, any of which matches too; the same digits as text do not. Drop-ins say so of text
             logs, policies cannot.
+        ranges: Ranges of whole numbers, any of which matches too; digits as text do as well.
+        negated: Whether it matches everything but those: also a record that has no such field.
     """
 
     field: str
@@ -64,28 +55,82 @@ class Condition:
     globs: tuple[Glob, ...] = ()
     role: str = ""
     numbers: tuple[int, ...] = ()
+    ranges: tuple[Range, ...] = ()
+    negated: bool = False
 
     def matches(self, value: object) -> bool:
-        """Whether a record's *value* of this field is one of those."""
-        if isinstance(value, int) and not isinstance(value, bool) and value in self.numbers:
-            return True
-        text = text_of(value)
-        return text is not None and (text in self.values or any(glob.matches(text) for glob in self.globs))
+        """Whether a record's *value* of this field is one of those; if negated, whether it is none of them."""
+        return self._names(value) is not self.negated
 
     @property
     def is_plain(self) -> bool:
         """Whether it asks for equal texts and for nothing else."""
-        return not self.globs and not self.numbers
+        return not (self.globs or self.numbers or self.ranges or self.negated)
 
     def excludes(self, other: Condition) -> bool:
-        """Whether no value could match both. Two patterns are taken to meet, and so is a number with anything."""
-        if (self.globs and other.globs) or self.numbers or other.numbers:
-            return False
-        return not any(map(self.matches, other.values)) and not any(map(other.matches, self.values))
+        """Whether no value could match both, as far as can be proven."""
+        if self.negated and other.negated:
+            return False  # no value at all is what both match
+        if self.negated or other.negated:
+            return other._lies_in(self) if self.negated else self._lies_in(other)
+        return not self._meets(other)
+
+    def covers(self, other: Condition) -> bool:
+        """Whether every value that matches *other* matches this one too, as far as can be proven."""
+        if not self.negated:
+            return not other.negated and other._lies_in(self)
+        return self._lies_in(other) if other.negated else not self._meets(other)
+
+    def _names(self, value: object) -> bool:
+        """Whether *value* is one of those, negated or not."""
+        if self.numbers and isinstance(value, int) and not isinstance(value, bool) and value in self.numbers:
+            return True
+        if self.ranges:
+            number = whole_number(value)
+            if number is not None and any(each.has(number) for each in self.ranges):
+                return True
+        text = text_of(value)
+        return text is not None and (text in self.values or any(glob.matches(text) for glob in self.globs))
+
+    def _single(self) -> Iterator[object]:
+        """Every value that it names one by one: a text stands for the number or boolean of that text, too."""
+        yield from self.numbers
+        for text in self.values:
+            yield text
+            if text in ("true", "false"):
+                yield text == "true"
+            elif _INTEGER.fullmatch(text):
+                yield int(text)
+
+    def _meets(self, other: Condition) -> bool:
+        """Whether a value could be one of both, negated or not. On doubt it could."""
+        return (
+            any(map(other._names, self._single()))
+            or any(map(self._names, other._single()))
+            or any(mine.meets(theirs) for mine in self.globs for theirs in other.globs)
+            or any(mine.meets(theirs) for mine in self.ranges for theirs in other.ranges)
+            or bool(other.ranges and any(glob.may_be_number for glob in self.globs))
+            or bool(self.ranges and any(glob.may_be_number for glob in other.globs))
+        )
+
+    def _lies_in(self, other: Condition) -> bool:
+        """Whether each of its values is provably one of *other*'s, negated or not."""
+        return (
+            all(map(other._names, self._single()))
+            and all(any(theirs.covers(mine) for theirs in other.globs) for mine in self.globs)
+            and all(map(other._spans, self.ranges))
+        )
+
+    def _spans(self, numbers: Range) -> bool:
+        """Whether all of *numbers* are provably among its values, as integers and as texts."""
+        singles = [Range(found, found) for text in self.values if (found := whole_number(text)) is not None]
+        return numbers.lies_in([*self.ranges, *singles]) or any(glob.covers(_ANYTHING) for glob in self.globs)
 
     def __str__(self) -> str:
-        shown = ", ".join([*self.values, *map(str, self.numbers), *map(str, self.globs)])
-        return f"{self.role or self.field} {shown}"
+        named = (*self.values, *self.numbers, *self.globs, *self.ranges)
+        shown = ", ".join(map(str, named[:_SHOWN]))
+        more = f" and {len(named) - _SHOWN:,} more" if len(named) > _SHOWN else ""
+        return f"{self.role or self.field} {'not ' if self.negated else ''}{shown}{more}"
 
 
 @dataclass(frozen=True)
@@ -109,6 +154,13 @@ class Match:
             mine.field == theirs.field and mine.excludes(theirs)
             for mine in self.conditions
             for theirs in other.conditions
+        )
+
+    def covers(self, other: Match) -> bool:
+        """Whether every record that matches *other* matches this one too, as far as can be proven."""
+        return all(
+            any(mine.field == theirs.field and mine.covers(theirs) for theirs in other.conditions)
+            for mine in self.conditions
         )
 
     def __str__(self) -> str:

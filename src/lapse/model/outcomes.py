@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 from typing import overload
 
 FIRST_REQUIRED = 3
@@ -35,6 +36,26 @@ class Destination:
         return ", ".join(self.archives) or "no archive (waived)"
 
 
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """How a rule speaks in outcomes.
+
+    Attributes:
+        named: What names it in reasons.
+        destination: Where what lapsed under it goes.
+        newest: Which of its records stay for being the newest of their group. None if none do.
+    """
+
+    named: object
+    destination: Destination
+    newest: object = None
+
+    @property
+    def label(self) -> str:
+        """Its name in reasons."""
+        return str(self.named)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """One way a decision can go.
@@ -42,34 +63,26 @@ class Outcome:
     Attributes:
         code: Its number in this selection, from 0.
         verdict: What becomes of the record.
-        reason: Why, for people.
+        because: Why, for people; where it ends with a space, the rule's name follows.
         rule: Index of the rule that decided or would have. None if none was reached.
+        ruling: The same rule, as outcomes speak of it. None if none was reached.
         destination: Where the record goes. None unless it lapsed.
     """
 
     code: int
     verdict: Verdict
-    reason: str
+    because: str
     rule: int | None = None
+    ruling: Ruling | None = field(default=None, repr=False)
     destination: Destination | None = None
 
-
-@dataclass(frozen=True, slots=True)
-class Ruling:
-    """How a rule speaks in outcomes.
-
-    Attributes:
-        label: Names it in reasons.
-        destination: Where what lapsed under it goes.
-        newest: Which of its records stay for being the newest of their group. None if none do.
-    """
-
-    label: str
-    destination: Destination
-    newest: str | None = None
+    @property
+    def reason(self) -> str:
+        """Why, for people."""
+        return self.because if self.ruling is None else f"{self.because}{self.ruling.label}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Outcomes(Sequence[Outcome]):
     """Every outcome of a selection; its position is its code.
 
@@ -88,23 +101,28 @@ class Outcomes(Sequence[Outcome]):
     floors: tuple[str, ...]
     rules: Sequence[Ruling]
 
-    @property
+    @cached_property
     def first_hold(self) -> int:
         """Code of the first hold."""
         return len(self.doubts)
 
-    @property
+    @cached_property
     def first_rule(self) -> int:
         """Code of "lapsed under the first rule"."""
         return len(self.doubts) + len(self.holds)
 
-    @property
+    @cached_property
     def step(self) -> int:
         """How many codes a rule has."""
         return 3 + len(self.floors)
 
+    @cached_property
+    def _last(self) -> int:
+        """Code of "no rule matches"."""
+        return self.first_rule + len(self.rules) * self.step
+
     def __len__(self) -> int:
-        return self.first_rule + len(self.rules) * self.step + 1
+        return self._last + 1
 
     @overload
     def __getitem__(self, code: int) -> Outcome: ...
@@ -113,13 +131,13 @@ class Outcomes(Sequence[Outcome]):
     def __getitem__(self, code: int | slice) -> Outcome | tuple[Outcome, ...]:
         if isinstance(code, slice):
             return tuple(self[each] for each in range(*code.indices(len(self))))
-        if not 0 <= code < len(self):
+        if not 0 <= code <= self._last:
             raise IndexError(f"there is no outcome {code}")
         if code < self.first_rule:
             return self._before_rules(code)
+        if code == self._last:
+            return Outcome(code=code, verdict=Verdict.UNMATCHED, because="no rule matches")
         rule, way = divmod(code - self.first_rule, self.step)
-        if rule == len(self.rules):
-            return Outcome(code=code, verdict=Verdict.UNMATCHED, reason="no rule matches")
         return self._under(rule, way, code)
 
     def __iter__(self) -> Iterator[Outcome]:
@@ -127,23 +145,23 @@ class Outcomes(Sequence[Outcome]):
 
     def rule_of(self, code: int) -> int | None:
         """Index of the rule that decided or would have. None if none was reached."""
-        rule = (code - self.first_rule) // self.step
-        return rule if 0 <= rule < len(self.rules) else None
+        return (code - self.first_rule) // self.step if self.first_rule <= code < self._last else None
 
     def _before_rules(self, code: int) -> Outcome:
         if code < self.first_hold:
-            return Outcome(code=code, verdict=Verdict.DOUBTFUL, reason=self.doubts[code])
-        return Outcome(code=code, verdict=Verdict.HELD, reason=self.holds[code - self.first_hold])
+            return Outcome(code=code, verdict=Verdict.DOUBTFUL, because=self.doubts[code])
+        return Outcome(code=code, verdict=Verdict.HELD, because=self.holds[code - self.first_hold])
 
     def _under(self, rule: int, way: int, code: int) -> Outcome:
-        ruling = self.rules[rule]
+        ruling, verdict, destination = self.rules[rule], Verdict.KEPT, None
         if way == 0:
-            reason = f"lapsed under {ruling.label}"
-            return Outcome(code=code, verdict=Verdict.LAPSED, reason=reason, rule=rule, destination=ruling.destination)
-        if way == 1:
-            reason = f"kept by {ruling.label}"
+            because, verdict, destination = "lapsed under ", Verdict.LAPSED, ruling.destination
+        elif way == 1:
+            because = "kept by "
         elif way == self.step - 1:
-            reason = f"kept as one of the {ruling.newest or 'newest'}, beyond {ruling.label}"
+            because = f"kept as one of the {ruling.newest or 'newest'}, beyond "
         else:
-            reason = f"kept by {self.floors[way - 2]}, beyond {ruling.label}"
-        return Outcome(code=code, verdict=Verdict.KEPT, reason=reason, rule=rule)
+            because = f"kept by {self.floors[way - 2]}, beyond "
+        return Outcome(
+            code=code, verdict=verdict, because=because, rule=rule, ruling=ruling, destination=destination
+        )  # fmt: skip

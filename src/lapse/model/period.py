@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
@@ -24,6 +25,8 @@ _ISO = re.compile(
     r"(?:T(?=[0-9])(?:(?P<hours>[0-9]+)H)?(?:(?P<minutes>[0-9]+)M)?(?:(?P<seconds>[0-9]+)S)?)?"
 )
 _EXAMPLES = "Write it with its unit, like `90 days`, `6 years`, `P90D` or `forever`."
+_MONTH = 2_629_746 * SECOND  # of average length
+_QUARTER = 900 * SECOND
 _TOO_LONG = 10_000  # years; beyond it a cutoff would leave the calendar
 
 
@@ -74,21 +77,40 @@ class Period:
                 return self._elapsed(now)
 
     def deadline(self, instant: Nanos) -> Nanos | None:
-        """The first moment, to the nanosecond, at which a record of *instant* has lapsed. None if it never does.
+        """The first moment, to the nanosecond, at which a record of *instant* has lapsed. None if it never does."""
+        for begin, end in self._stretches(instant):
+            if self._has_lapsed(instant, Nanos(end - 1)):
+                turning = self._turning(instant, Nanos(begin - 1), Nanos(end - 1))
+                return turning if turning <= MAX else None
+        return None
 
-        The cutoff never goes back as time goes on, so the moment can be found by halving.
+    def _stretches(self, instant: Nanos) -> Iterator[tuple[int, int]]:
+        """Stretches of time in which a record of *instant* may lapse, each with the first moment after it.
+
+        Within each the cutoff never goes back. From one to the next it may: on the last days of March it runs
+        through 28 February again and again, and through an hour again when clocks are put back.
         """
+        about = instant + self.seconds * SECOND + self.months * _MONTH
         if self.kind is Kind.FOREVER:
-            return None
-        kept, lapsed = instant, Nanos(instant + self.seconds * SECOND + (31 * self.months + 3) * DAY)
+            return
+        if self.kind is not Kind.CALENDAR_DAYS and not self.months:
+            yield instant, about + 3 * DAY
+            return
+        # Months differ from each other by days, and clocks are changed at quarters of an hour, by a day at most.
+        size, reach = (DAY, 6 * DAY) if self.months else (_QUARTER, 27 * 4 * _QUARTER)
+        for begin in range((about - reach) // size * size, about + reach, size):
+            yield begin, begin + size
+
+    def _has_lapsed(self, instant: Nanos, now: Nanos) -> bool:
+        cutoff = self.cutoff(now)
+        return cutoff is not None and instant < cutoff
+
+    def _turning(self, instant: Nanos, kept: Nanos, lapsed: Nanos) -> Nanos:
+        """The first moment of *lapsed*'s stretch at which a record has lapsed; *kept* is before the stretch."""
         while lapsed - kept > 1:
             middle = Nanos((kept + lapsed) // 2)
-            cutoff = self.cutoff(middle)
-            if cutoff is not None and instant < cutoff:
-                lapsed = middle
-            else:
-                kept = middle
-        return lapsed if lapsed <= MAX else None
+            kept, lapsed = (kept, middle) if self._has_lapsed(instant, middle) else (middle, lapsed)
+        return lapsed
 
     def _elapsed(self, now: Nanos) -> Nanos:
         moment = now

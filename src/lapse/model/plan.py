@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lapse.instant import Nanos
+from lapse.model.guards import Over
+from lapse.model.policy import Rule
 from lapse.model.selection import Outcome, Verdict
 
 CHECKSUM_MODULUS = 2**53 - 111
@@ -50,11 +52,21 @@ class Tally:
 
 def merge(tallies: Iterable[Tally]) -> tuple[Tally, ...]:
     """Tallies with equal code and tenant made one, ordered by code and tenant."""
+    found = list(tallies)
+    if all(map(_precedes, found, found[1:])):
+        return tuple(found)
     merged: dict[tuple[int, str | None], Tally] = {}
-    for tally in tallies:
+    for tally in found:
         key = (tally.code, tally.tenant)
         merged[key] = merged[key].merged(tally) if key in merged else tally
     return tuple(merged[key] for key in sorted(merged, key=lambda key: (key[0], key[1] is not None, key[1] or "")))
+
+
+def _precedes(one: Tally, other: Tally) -> bool:
+    """Whether a tally stands before another one in order, and is not of the same code and tenant."""
+    if one.code != other.code:
+        return one.code < other.code
+    return other.tenant is not None and (one.tenant is None or one.tenant < other.tenant)
 
 
 def _least(one: Nanos | None, other: Nanos | None) -> Nanos | None:
@@ -133,9 +145,11 @@ class DatasetPlan:
         store: Its address, secrets masked.
         identity: What the store said of itself.
         cutoffs: For each rule, the first instant it keeps; None for ever. Index for index.
+        rules: The rules, index for index. Empty where nobody says them.
         groups: Every group of records, those that go first.
         segments: How many archive segments the run would write at least; a store that keeps its locks short cuts
             smaller slices.
+        over: Guards that would refuse a run. Empty also where nobody has asked them.
     """
 
     dataset: str
@@ -144,6 +158,8 @@ class DatasetPlan:
     cutoffs: tuple[Nanos | None, ...]
     groups: tuple[Group, ...]
     segments: int
+    over: tuple[Over, ...] = ()
+    rules: tuple[Rule, ...] = field(default=(), repr=False)
 
     def records(self, *verdicts: Verdict) -> int:
         """Records with one of the verdicts; of all without any named."""

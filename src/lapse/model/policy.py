@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 
 from lapse.canonical import Digest, Json, digest_of, sha256
 from lapse.errors import Origin, PolicyError
 from lapse.instant import Nanos, rfc3339
 from lapse.model.files import RowFiles as RowFiles
+from lapse.model.guards import Guards as Guards
 from lapse.model.masking import masked
-from lapse.model.match import Condition, Match
+from lapse.model.match import Match
+from lapse.model.matchfacts import match_facts
 from lapse.model.pace import Pace as Pace
 from lapse.model.period import Period
 from lapse.model.reopening import Reopen as Reopen
@@ -110,6 +113,8 @@ class Rule:
             or if nothing is ever removed (``forever``).
         waived: Whether the policy says ``archive: none``.
         last: Which of them stay for being the newest. None if none do.
+        tenant: The tenant among whose rules it stands; its first condition says so. None for the rules of all.
+        place: Position among these rules, from 0. None is *index*: the dataset has no rules of tenants.
         origin: Where it is written.
     """
 
@@ -119,7 +124,24 @@ class Rule:
     archives: tuple[str, ...] = ()
     waived: bool = False
     last: Last | None = None
+    tenant: str | None = None
+    place: int | None = None
     origin: Origin | None = field(default=None, compare=False)
+
+    @property
+    def number(self) -> int:
+        """Its number among the rules of its tenant, or among those of all, from 1."""
+        return 1 + (self.index if self.place is None else self.place)
+
+    @property
+    def name(self) -> str:
+        """What it is called, such as ``rule 2`` or ``tenant acme, rule 2``."""
+        return f"rule {self.number}" if self.tenant is None else f"tenant {self.tenant}, rule {self.number}"
+
+    @property
+    def own_match(self) -> Match:
+        """What is written in it; that it stands among the rules of a tenant is left out."""
+        return self.match if self.tenant is None else Match(self.match.conditions[1:])
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -128,12 +150,12 @@ class Rule:
 
     def __str__(self) -> str:
         newest = "" if self.last is None else f" and the {self.last}"
-        return f"rule {self.index + 1} ({self.match}: {self.keep.text}{newest})"
+        return f"{self.name} ({self.own_match}: {self.keep.text}{newest})"
 
     def facts(self) -> Json:
         """What the rule means, for its hash."""
         return {
-            "match": _match_facts(self.match),
+            "match": match_facts(self.match),
             "keep": self.keep.text,
             "archives": self.archives,
             # What is not said leaves the hash as it always was.
@@ -155,7 +177,9 @@ class Dataset:
         zone: IANA zone of naive times. None reads them as UTC, and reports it.
         zone_required: Whether naive times are doubtful instead; for text logs, SQLite and PostgreSQL.
         type: Column or key of the record's type. None if it has none.
+        subtype: Column or key of what the type is divided into. None if it has none.
         tenant: Column or key of its tenant. None if it has none.
+        actor: Column or key of who caused the record. None if it has none.
         key: Column or key that names a record for `why`. None takes the store's own.
         rules: In file order; may be empty, which keeps everything.
         require: Fields without which a record is doubtful.
@@ -169,6 +193,7 @@ class Dataset:
         rotation: When the logs that writers append to are rotated. None leaves that to others.
         warn_at: Bytes of its files from which a warning is wanted. None wants none.
         pace: How gently it is treated. No part of what the policy decides, so no part of its hash.
+        guards: Limits of a run on it. None takes the policy's own.
         files: Files that go after their rows. None if the rows have none.
         apart: Tables of other datasets of the policy in the same store: their rows go by their own rules and holds,
             never along with rows of this one.
@@ -184,7 +209,9 @@ class Dataset:
     zone: str | None = None
     zone_required: bool = False
     type: str | None = None
+    subtype: str | None = None
     tenant: str | None = None
+    actor: str | None = None
     key: str | None = None
     rules: tuple[Rule, ...] = ()
     require: tuple[str, ...] = ()
@@ -196,6 +223,7 @@ class Dataset:
     rotation: Rotation | None = None
     warn_at: int | None = None
     pace: Pace = field(default_factory=Pace)
+    guards: Guards | None = None
     files: RowFiles | None = None
     apart: tuple[str, ...] = ()
     origins: Mapping[str, Origin] = field(default_factory=dict, compare=False, repr=False)
@@ -217,9 +245,14 @@ class Dataset:
         return sha256(masked(self.store).encode())[:16]
 
     @property
+    def roles(self) -> Mapping[str, str | None]:
+        """The column or key that stands for each role of a record; None where it has none."""
+        return {"type": self.type, "subtype": self.subtype, "tenant": self.tenant, "actor": self.actor}
+
+    @property
     def fields(self) -> tuple[str, ...]:
-        """Columns and keys the policy uses, each once: time, type, tenant, key, required, then the rules'."""
-        own = [self.time, self.type, self.tenant, self.key, *self.require]
+        """Columns and keys the policy uses, each once: time, roles, key, required, then the rules'."""
+        own = [self.time, *self.roles.values(), self.key, *self.require]
         ruled = [name for rule in self.rules for name in rule.fields]
         return tuple(dict.fromkeys(name for name in [*own, *ruled] if name))
 
@@ -240,6 +273,7 @@ class Dataset:
             **({"empty_time": "oldest"} if self.empty_is_oldest else {}),
             **({"zone_required": True} if self.zone_required else {}),
             **({} if self.files is None else {"files": self.files.facts()}),
+            **{role: column for role in ("subtype", "actor") if (column := self.roles[role]) is not None},
         }
 
 
@@ -265,7 +299,7 @@ class Floor:
         """What the floor means, for the policy's hash."""
         return {
             "dataset": self.dataset,
-            "match": _match_facts(self.match),
+            "match": match_facts(self.match),
             "at_least": self.at_least.text,
             "because": self.because,
         }
@@ -279,7 +313,9 @@ class Hold:
         matter: Case reference such as ``2026-117``; names the hold in every report.
         reason: Why, for people.
         dataset: The dataset held. None holds all.
-        match: Which of its records. The roles ``type`` and ``tenant`` are resolved for each dataset.
+        match: Which of its records. Roles such as ``type`` and ``tenant`` are resolved for each dataset.
+        keys: Holds only the records of these keys, as ``lapse why`` takes them; then there is a dataset. Empty holds
+            records whatever their key.
         since: From when the order applies, inclusive. None applies from always.
         until: From when it no longer does. None while the hold is open.
         records_from: Holds only records of this time or later. None has no such bound.
@@ -294,6 +330,7 @@ class Hold:
     reason: str = ""
     dataset: str | None = None
     match: Match = field(default_factory=Match)
+    keys: tuple[str, ...] = ()
     since: Nanos | None = None
     until: Nanos | None = None
     records_from: Nanos | None = None
@@ -311,18 +348,25 @@ class Hold:
                     hint="Leave `until` out while the hold is open.",
                     origin=self.origin,
                 )
+        if self.keys and self.dataset is None:
+            raise PolicyError(
+                f"hold {self.matter} names keys of records, but not the dataset that they are in",
+                hint="Keys mean something in one dataset only: name it.",
+                origin=self.origin,
+            )
 
     def active(self, now: Nanos) -> bool:
         """Whether the order applies at *now*."""
         return (self.since is None or self.since <= now) and (self.until is None or now < self.until)
 
     def facts(self) -> dict[str, Json]:
-        """What the hold means, for the ledger. Times are RFC 3339 or null."""
+        """What the hold means. Times are RFC 3339 or null; the ledger has a seal in place of the keys."""
         return {
             "matter": self.matter,
             "reason": self.reason,
             "dataset": self.dataset,
-            "match": _match_facts(self.match),
+            "match": match_facts(self.match),
+            **({"keys": sorted(set(self.keys))} if self.keys else {}),
             **{
                 name: None if value is None else rfc3339(value)
                 for name, value in (
@@ -333,19 +377,6 @@ class Hold:
                 )
             },
         }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Guards:
-    """Limits of a run; over one of them nothing is removed.
-
-    Attributes:
-        share: Largest share of a dataset that may go, 0 to 1 inclusive. None has no limit.
-        rows: Most records of a dataset that may go. None has no limit.
-    """
-
-    share: float | None = None
-    rows: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -361,7 +392,7 @@ class Notify:
     on_success: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Policy:
     """One policy file with its ``conf.d``, merged.
 
@@ -372,7 +403,7 @@ class Policy:
         archives: By name.
         floors: In file order.
         holds: Those written in the policy; ``holds/`` is read separately.
-        guards: Limits of a run.
+        guards: Limits of a run on each dataset that has none of its own.
         ledger: Ledger folder, absolute. None keeps it in the state folder.
         schedule: When runs are to happen. None leaves that open.
         notify: Who is told how a run ended.
@@ -389,7 +420,7 @@ class Policy:
     schedule: Schedule | None = None
     notify: Notify = field(default_factory=Notify)
 
-    @property
+    @cached_property
     def digest(self) -> Digest:
         """The policy's hash: what it decides, not how it is spelled, and no secret."""
         return digest_of(
@@ -397,16 +428,17 @@ class Policy:
                 "datasets": [dataset.facts() for dataset in self.datasets.values()],
                 "archives": [[a.name, a.format, a.keep.text if a.keep else None] for a in self.archives.values()],
                 "floors": [floor.facts() for floor in self.floors],
-                "guards": [None if self.guards.share is None else str(self.guards.share), self.guards.rows],
+                "guards": self.guards.facts(),
+                # What is not said leaves the hash as it always was.
+                **({"own guards": own} if (own := self._own_guards()) else {}),
             }
         )
 
+    def _own_guards(self) -> Json:
+        """Limits of datasets that are not the policy's own, by name."""
+        found = {name: self.guards_of(dataset).facts() for name, dataset in self.datasets.items()}
+        return {name: facts for name, facts in found.items() if facts != self.guards.facts()}
 
-def _match_facts(match: Match) -> Json:
-    return [_condition_facts(condition) for condition in match.conditions]
-
-
-def _condition_facts(condition: Condition) -> Json:
-    facts: list[Json] = [condition.field, sorted(condition.values), sorted(glob.pattern for glob in condition.globs)]
-    # What is not said leaves the hash as it always was.
-    return [*facts, sorted(map(str, condition.numbers))] if condition.numbers else facts
+    def guards_of(self, dataset: Dataset) -> Guards:
+        """The limits of a run on one of its datasets."""
+        return self.guards if dataset.guards is None else dataset.guards

@@ -11,6 +11,7 @@ from lapse.instant import Nanos
 from lapse.model.disposal import Share
 from lapse.model.growth import Growth
 from lapse.model.plan import DatasetPlan
+from lapse.model.ramp import Canary
 from lapse.model.reclaim import Space
 from lapse.model.rotation import Turn
 
@@ -59,6 +60,7 @@ class DatasetReport:
         files_left: Files that could not be removed, though their rows are gone.
         remaining: Lapsed records that are still there. None if not counted.
         ended: Why the run ended before this dataset was done: a budget, a stop file, a signal. None if it did not.
+        canary: The first slice under new rules, once it was checked. None if no rule was new.
         waited: Seconds in which the run waited for others.
         waited_for: What the longest of these waits was for. None if there was none.
         rested: Seconds in which the run rested between slices, as the pace says.
@@ -85,6 +87,7 @@ class DatasetReport:
     files_left: int = 0
     remaining: int | None = None
     ended: str | None = None
+    canary: Canary | None = None
     waited: float = 0.0
     waited_for: str | None = None
     rested: float = 0.0
@@ -140,43 +143,3 @@ class RunReport:
     def ended(self) -> str | None:
         """Why the run ended early. None if it did not."""
         return next((report.ended for report in self.datasets if report.ended is not None), None)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Layer:
-    """One step of a decision, as `why` shows it.
-
-    Attributes:
-        name: What was looked at: doubt, holds, a rule, a floor, the cutoff.
-        finding: What was found there.
-        decided: Whether this step decided.
-    """
-
-    name: str
-    finding: str
-    decided: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Explanation:
-    """Why a record is still there, or not.
-
-    Attributes:
-        dataset: Dataset name.
-        key: The record, as the store names it.
-        instant: Its time. None if it cannot be read.
-        verdict: What becomes of it.
-        reason: Why, in one phrase.
-        lapses: When it lapses, or did. None if never, or not known.
-        layers: Every step looked at, in order.
-        values: The fields that the policy uses.
-    """
-
-    dataset: str
-    key: str
-    instant: Nanos | None
-    verdict: str
-    reason: str
-    lapses: Nanos | None
-    layers: tuple[Layer, ...]
-    values: Mapping[str, str | None]

@@ -6,39 +6,31 @@ The outcomes are numbered, so that a store can compile them into its own languag
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import overload
+from typing import TYPE_CHECKING
 
 from lapse.canonical import Digest, digest_of
 from lapse.instant import SECOND, Nanos, rfc3339
-from lapse.model.dispatch import Dispatch, dispatch
-from lapse.model.match import Condition, Match
-from lapse.model.outcomes import FIRST_REQUIRED, Outcomes, Ruling
+from lapse.model.bounds import Bound as Bound
+from lapse.model.bounds import CutoffTexts, EndingOf, Going, Rules, RuleTexts, Rulings, bind
+from lapse.model.dispatch import Dispatch
+from lapse.model.match import Condition, Match, text_of
+from lapse.model.outcomes import FIRST_REQUIRED, Outcomes
 from lapse.model.outcomes import Destination as Destination
 from lapse.model.outcomes import Outcome as Outcome
 from lapse.model.outcomes import Verdict as Verdict
 from lapse.model.policy import Dataset, Floor, Hold, Rule
 
+if TYPE_CHECKING:
+    from lapse.model.posted import PostedHold
+
+RECORD_KEY = "(key)"
+"""Field that stands for what names a record in its store, where the dataset has no ``key``; no column is called so."""
+
 SKEW = 300 * SECOND
 """Record times later than the real clock by more than this are doubtful."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """A rule or floor at this run's ``now``.
-
-    Attributes:
-        match: Which records.
-        cutoff: First instant kept. None keeps all.
-        label: Name for reasons.
-    """
-
-    match: Match
-    cutoff: Nanos | None
-    label: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,43 +42,27 @@ class HeldScope:
         records_from: First record time held. None has no such bound.
         records_before: First record time no longer held. None has no such bound.
         label: Name for reasons.
+        keys: Only records of these keys, as text. None has no such bound.
+        key_field: The field that the keys are values of: the dataset's, or `RECORD_KEY` for the store's own.
     """
 
     match: Match
     records_from: Nanos | None
     records_before: Nanos | None
     label: str
+    keys: frozenset[str] | None = None
+    key_field: str = RECORD_KEY
 
     def covers(self, instant: Nanos, read: Callable[[str], object]) -> bool:
         """Whether a record of this time is held."""
         begins = self.records_from is None or self.records_from <= instant
         ends = self.records_before is not None and self.records_before <= instant
-        return begins and not ends and self.match.matches(read)
+        return begins and not ends and self.concerns(read)
 
-
-@dataclass(frozen=True, slots=True)
-class _Rulings(Sequence[Ruling]):
-    """The rules as outcomes speak of them, each made when it is asked for."""
-
-    sources: Sequence[Rule]
-
-    def __len__(self) -> int:
-        return len(self.sources)
-
-    @overload
-    def __getitem__(self, index: int) -> Ruling: ...
-    @overload
-    def __getitem__(self, index: slice) -> tuple[Ruling, ...]: ...
-    def __getitem__(self, index: int | slice) -> Ruling | tuple[Ruling, ...]:
-        if isinstance(index, slice):
-            return tuple(self[each] for each in range(*index.indices(len(self))))
-        rule = self.sources[index]
-        return Ruling(str(rule), destination_of(rule), None if rule.last is None else str(rule.last))
-
-
-def destination_of(rule: Rule) -> Destination:
-    """Where what lapsed under *rule* goes."""
-    return Destination(tuple(sorted(rule.archives)))
+    def concerns(self, read: Callable[[str], object]) -> bool:
+        """Whether a record is held if its time is."""
+        named = self.keys is None or text_of(read(self.key_field)) in self.keys
+        return named and self.match.matches(read)
 
 
 @dataclass(frozen=True)
@@ -99,8 +75,8 @@ class Selection:
         doubt_after: Last record time that is believed: the real clock plus `SKEW`, inclusive.
         holds: Active holds that can touch this dataset.
         floors: Floors that can touch it.
-        rules: Its rules with their cutoffs, in file order.
-        sources: The rules as the policy has them, index for index.
+        sources: Its rules as the policy has them, in file order.
+        posted: The holds that were found in its store; what they say is among *holds*.
     """
 
     dataset: Dataset
@@ -108,8 +84,13 @@ class Selection:
     doubt_after: Nanos
     holds: tuple[HeldScope, ...] = ()
     floors: tuple[Bound, ...] = ()
-    rules: tuple[Bound, ...] = ()
     sources: tuple[Rule, ...] = field(default=(), repr=False)
+    posted: tuple[PostedHold, ...] = field(default=(), repr=False, compare=False)
+
+    @cached_property
+    def rules(self) -> Rules:
+        """Its rules with their cutoffs, index for index."""
+        return bind(self.sources, self.now)
 
     @property
     def first_required(self) -> int:
@@ -142,17 +123,22 @@ class Selection:
             doubts=(*doubts, *(f"no {name}" for name in self.dataset.require)),
             holds=tuple(hold.label for hold in self.holds),
             floors=tuple(floor.label for floor in self.floors),
-            rules=_Rulings(self.sources),
+            rules=Rulings(self.rules),
         )
 
     def _before_text(self) -> str:
         before = self.dataset.doubt_before
         return "time is before any doubt" if before is None else f"time is before {rfc3339(before)}"
 
-    @cached_property
+    @property
+    def ruled_fields(self) -> tuple[str, ...]:
+        """The fields that its rules look at, each once."""
+        return self.rules.fields
+
+    @property
     def dispatch(self) -> Dispatch:
         """Finds the first rule that matches."""
-        return dispatch([bound.match for bound in self.rules])
+        return self.rules.dispatch
 
     def decide(
         self,
@@ -189,7 +175,7 @@ class Selection:
         return self.newest_code(rule) if keeps_newest else code
 
     def _under_rule(self, index: int, instant: Nanos, read: Callable[[str], object]) -> int:
-        code, cutoff = self.lapsed_code(index), self.rules[index].cutoff
+        code, cutoff = self.lapsed_code(index), self.rules.cutoff(index)
         if cutoff is None or instant >= cutoff:
             return code + 1
         for offset, floor in enumerate(self.floors):
@@ -199,20 +185,27 @@ class Selection:
 
     def destinations(self) -> tuple[Destination, ...]:
         """Where lapsed records can go, each destination once, in the order of the rules."""
-        return tuple(self._going)
+        return tuple(dict.fromkeys(ending.destination for ending in self.rules.endings))
 
-    def lapsed_codes(self, destination: Destination | None = None) -> tuple[int, ...]:
+    def lapsed_codes(self, destination: Destination | None = None) -> Going:
         """Codes of lapsed records, ascending: those of one destination, or all."""
-        if destination is not None:
-            return self._going.get(destination, ())
-        return tuple(map(self.lapsed_code, range(len(self.rules))))
+        return Going(self.rules, self.outcomes, destination)
 
     @cached_property
-    def _going(self) -> Mapping[Destination, tuple[int, ...]]:
-        found: defaultdict[Destination, list[int]] = defaultdict(list)
-        for index, rule in enumerate(self.sources):
-            found[destination_of(rule)].append(self.lapsed_code(index))
-        return {destination: tuple(codes) for destination, codes in found.items()}
+    def ending(self) -> EndingOf:
+        """How records with a code lapsed; None if they did not."""
+        rules, outcomes = self.rules, self.outcomes
+        return EndingOf(outcomes.first_rule, outcomes.step, rules.endings, rules.ending_of)
+
+    @property
+    def rule_texts(self) -> Mapping[str, str]:
+        """The text of each rule by its index, as disposals name them."""
+        return RuleTexts(self.sources)
+
+    @property
+    def cutoff_texts(self) -> Mapping[str, str]:
+        """The cutoff, RFC 3339, of each rule that has one, by its index, as disposals name them."""
+        return CutoffTexts(self.rules)
 
     @property
     def rules_digest(self) -> Digest:
@@ -249,7 +242,6 @@ def select(
             for floor in floors
             if floor.dataset in (None, dataset.name)
         ),
-        rules=tuple(Bound(rule.match, rule.keep.cutoff(now), str(rule)) for rule in dataset.rules),
         sources=dataset.rules,
     )
 
@@ -257,26 +249,38 @@ def select(
 def held_scopes(dataset: Dataset, holds: Iterable[Hold], instants: tuple[Nanos, ...]) -> tuple[HeldScope, ...]:
     """The holds that can touch *dataset* and are active at one of *instants*: a replay, too, removes for real."""
     return tuple(
-        HeldScope(resolve(hold.match, dataset), hold.records_from, hold.records_before, _hold_label(hold, dataset))
+        HeldScope(
+            resolve(hold.match, dataset),
+            hold.records_from,
+            hold.records_before,
+            _hold_label(hold, dataset),
+            keys=frozenset(hold.keys) if hold.keys and _names_records(dataset) else None,
+            key_field=dataset.key or RECORD_KEY,
+        )
         for hold in holds
         if any(map(hold.active, instants)) and hold.dataset in (None, dataset.name)
     )
 
 
+def _names_records(dataset: Dataset) -> bool:
+    """Whether a record has a key that stays with it: a line of a text log has none but a field's."""
+    return dataset.table is not None or dataset.key is not None
+
+
 def _hold_label(hold: Hold, dataset: Dataset) -> str:
     unknown = [condition.role for condition in hold.match.conditions if _column(condition, dataset) is None]
+    unknown += ["key"] if hold.keys and not _names_records(dataset) else []
     widened = f", all of it, as the dataset names no {' and no '.join(unknown)}" if unknown else ""
     return f"hold {hold.matter}{widened}"
 
 
 def _column(condition: Condition, dataset: Dataset) -> str | None:
     """The dataset's column that a hold's or floor's condition speaks of. None if it has none."""
-    roles = {"type": dataset.type, "tenant": dataset.tenant}
-    return roles.get(condition.role, condition.field)
+    return dataset.roles.get(condition.role, condition.field)
 
 
 def resolve(match: Match, dataset: Dataset) -> Match:
-    """Turn the roles ``type`` and ``tenant`` into this dataset's columns.
+    """Turn roles such as ``type`` and ``tenant`` into this dataset's columns.
 
     A dataset without such a column cannot be told apart by it, so the match widens to everything: a hold
     or floor may then keep too much, never too little. Only holds and floors may be resolved this way.

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from lapse.errors import Origin
 from lapse.model.match import Match
 from lapse.model.pace import Pace
-from lapse.model.period import Period
-from lapse.model.policy import Archive, Dataset, Floor, Guards, Hold, RowFiles, Rule, TimeFormat
+from lapse.model.policy import Archive, Dataset, Floor, Hold, RowFiles, TimeFormat
 from lapse.policyfile.addresses import Address
 from lapse.policyfile.fields import ROLES, match_of
 from lapse.policyfile.models import (
     ArchiveShape,
     DatasetShape,
     FloorShape,
-    GuardsShape,
     HoldShape,
     PaceShape,
     ScopeShape,
 )
-from lapse.policyfile.references import WAIVER
-from lapse.policyfile.tree import Entry, Node, children, items
+from lapse.policyfile.ruling import rules_of
+from lapse.policyfile.tree import Entry, children
 from lapse.policyfile.words import NEVER, REQUIRED
 
 
@@ -33,17 +30,17 @@ def archive_of(entry: Entry, shape: ArchiveShape, to: Address) -> Archive:
     )
 
 
-def dataset_of(entry: Entry, shape: DatasetShape, store: Address, *, pace: PaceShape, under: Address | None) -> Dataset:
-    """A dataset at its resolved address, its roles replaced by columns.
+def dataset_of(entry: Entry, shape: DatasetShape, store: Address, *, under: Address | None) -> Dataset:
+    """A dataset at its resolved address, its roles replaced by columns. Its pace is that of no policy.
 
     Arguments:
         entry: Where it is written.
         shape: What is written there.
         store: Its address.
-        pace: The policy's own.
         under: The folder of its files. None where the dataset names none.
     """
-    columns = {role: column for role, column in zip(ROLES, (shape.type, shape.tenant), strict=True) if column}
+    named = zip(ROLES, (shape.type, shape.subtype, shape.tenant, shape.actor), strict=True)
+    columns = {role: column for role, column in named if column}
     return Dataset(
         name=entry.key,
         store=store.full,
@@ -54,42 +51,19 @@ def dataset_of(entry: Entry, shape: DatasetShape, store: Address, *, pace: PaceS
         zone=None if shape.time_zone == REQUIRED else shape.time_zone,
         zone_required=shape.time_zone == REQUIRED,
         type=shape.type,
+        subtype=shape.subtype,
         tenant=shape.tenant,
+        actor=shape.actor,
         key=shape.key,
-        rules=_rules(entry, shape, columns),
+        rules=rules_of(entry.node, shape, columns),
         require=tuple(dict.fromkeys(columns.get(name, name) for name in shape.require or ())),
         doubt_before=shape.doubt_before.instant,
         empty_is_oldest=shape.empty_time == "oldest",
         expect=shape.expect,
         writers=shape.writers,
-        pace=_pace(Pace(), pace, shape.pace),
+        pace=pace_of(shape.pace),
         files=_files(shape, under),
         origins={"": entry.origin, **{each.key: each.origin for each in children(entry.node)}},
-    )
-
-
-def _rules(entry: Entry, shape: DatasetShape, columns: Mapping[str, str]) -> tuple[Rule, ...]:
-    keep = next((each.node for each in children(entry.node) if each.key == "keep"), None)
-    if shape.keep is None or keep is None:
-        return ()
-    if isinstance(shape.keep, Period):
-        return (_rule(0, Match(), shape.keep, shape.archive, keep),)
-    nodes = items(keep)
-    return tuple(
-        _rule(index, match_of(rule.model_extra, columns), rule.for_, rule.archive or shape.archive, nodes[index])
-        for index, rule in enumerate(shape.keep)
-    )
-
-
-def _rule(index: int, match: Match, keep: Period, archive: str | list[str] | None, node: Node) -> Rule:
-    names = [archive] if isinstance(archive, str) else archive or []
-    return Rule(
-        index=index,
-        match=match,
-        keep=keep,
-        archives=tuple(name for name in names if name != WAIVER),
-        waived=WAIVER in names,
-        origin=node.origin,
     )
 
 
@@ -107,6 +81,7 @@ def hold_of(shape: HoldShape, origin: Origin) -> Hold:
         reason=shape.reason or "",
         dataset=dataset,
         match=match,
+        keys=tuple(dict.fromkeys(shape.keys or ())),
         since=shape.since,
         until=shape.until,
         records_from=shape.records_from,
@@ -121,8 +96,9 @@ def _scope(match: str | ScopeShape) -> tuple[str | None, Match]:
     return match.dataset, match_of(match.model_extra, {role: role for role in ROLES})
 
 
-def _pace(pace: Pace, *shapes: PaceShape) -> Pace:
-    """*pace* with what each of the shapes says, the last one first."""
+def pace_of(*shapes: PaceShape) -> Pace:
+    """What the shapes say; of two that say something, the last."""
+    pace = Pace()
     settings = ("transaction", "rows_per_second", "rest", "max_lag")
     for shape in shapes:
         said = {name: setting.value for name in settings if (setting := getattr(shape, name)) is not None}
@@ -136,8 +112,3 @@ def _files(shape: DatasetShape, under: Address | None) -> RowFiles | None:
     if shape.files is None or under is None:
         return None
     return RowFiles(column=shape.files.column, under=under.full)
-
-
-def guards_of(shape: GuardsShape) -> Guards:
-    """The limits of a run."""
-    return Guards(share=shape.share, rows=shape.rows)

@@ -11,13 +11,14 @@ from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 from ruamel.yaml.nodes import Node as YamlNode
 
 from lapse.errors import Complaint, Origin
+from lapse.policyfile.longtexts import composed
 from lapse.policyfile.tree import Entry, Listing, Mapped, Node, Scalar
 
 TAG = "tag:yaml.org,2002:"
 """What the tags of YAML's own kinds begin with."""
 
 _MERGE = f"{TAG}merge"
-_TOO_MANY = 100_000  # nodes once aliases are written out; a few nested aliases can stand for billions
+_TOO_MANY = 100_000  # nodes that aliases stand for; a few nested ones can stand for billions
 
 
 def yaml_reader() -> YAML:
@@ -45,7 +46,8 @@ class TreeBuilder(ABC):
         self._complaints = complaints
         self._merging = merging
         self._open: set[int] = set()
-        self._count = 0
+        self._seen: set[int] = set()
+        self._copies = 0
 
     @abstractmethod
     def scalar(self, node: ScalarNode, origin: Origin, key: ScalarNode | None) -> Scalar:
@@ -62,7 +64,7 @@ class TreeBuilder(ABC):
     def tree(self, text: str, yaml: YAML) -> Node | None:
         """The tree of *text*. None if it says nothing, or, with a complaint added, if it is no YAML."""
         try:
-            root = yaml.compose(text)
+            root = composed(text, yaml) or yaml.compose(text)
             return None if root is None or root.tag == f"{TAG}null" else self._node(root)
         except MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
@@ -84,9 +86,10 @@ class TreeBuilder(ABC):
 
     def _node(self, node: YamlNode, key: ScalarNode | None = None) -> Node:
         origin = self.origin(node)
-        self._count += 1
-        if id(node) in self._open or self._count > _TOO_MANY:
-            if self._count <= _TOO_MANY + 1:
+        self._copies += id(node) in self._seen
+        self._seen.add(id(node))
+        if id(node) in self._open or self._copies > _TOO_MANY:
+            if self._copies <= _TOO_MANY + 1:
                 what = "contains itself" if id(node) in self._open else "grows beyond all bounds through its aliases"
                 self.complain(origin, f"this {what}", "Write it out instead of using an alias.")
             return Listing((), origin)

@@ -11,6 +11,7 @@ from lapse.model.period import Kind
 from lapse.model.policy import Dataset, Rule
 from lapse.policyfile import patterns
 from lapse.policyfile.addresses import Address, place_of
+from lapse.policyfile.nearby import Nearby
 
 UNKNOWN = Origin("", 0, 0)
 
@@ -22,7 +23,7 @@ def overlapping(datasets: Iterable[Dataset]) -> Iterator[Complaint]:
             continue
         for first, second in _pairs(one, other):
             what = (
-                f"rule {second.index + 1} of `{other.name}` and rule {first.index + 1} of `{one.name}`"
+                f"{second.name} of `{other.name}` and {first.name} of `{one.name}`"
                 f" at {first.origin} could decide about the same records of {other.shown}"
             )
             hint = "Make one dataset of the two, or let their rules match different values of one field."
@@ -31,10 +32,10 @@ def overlapping(datasets: Iterable[Dataset]) -> Iterator[Complaint]:
 
 
 def _pairs(one: Dataset, other: Dataset) -> Iterator[tuple[Rule, Rule]]:
+    nearby = Nearby((rule.match, rule) for rule in other.rules)
     for first in one.rules:
-        for second in other.rules:
-            both_keep = first.keep.kind is Kind.FOREVER and second.keep.kind is Kind.FOREVER
-            if not both_keep and not first.match.excludes(second.match):
+        for second in nearby.meeting(first.match):
+            if first.keep.kind is not Kind.FOREVER or second.keep.kind is not Kind.FOREVER:
                 yield first, second
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,8 +59,9 @@ def _values(path: tuple[str | int, ...], node: Node) -> Iterator[EffectiveValue]
             for entry in node.entries:
                 yield from _values((*path, entry.key), entry.node)
             yield from _defaults(path, node)
-            if not path and node.entry("pace") is None:
-                yield from _defaults(("pace",), Mapped((), node.origin))
+            for key in ("guards", "pace") if not path else ():
+                if node.entry(key) is None:
+                    yield from _defaults((key,), Mapped((), node.origin))
 
 
 def _defaults(path: tuple[str | int, ...], node: Mapped) -> Iterator[EffectiveValue]:
@@ -70,5 +72,9 @@ def _defaults(path: tuple[str | int, ...], node: Mapped) -> Iterator[EffectiveVa
 
 
 def _joined(path: tuple[str | int, ...]) -> str:
-    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
-    return text.removeprefix(".")
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{_shown(step)}" for step in path).removeprefix(".")
+
+
+def _shown(key: str) -> str:
+    """A key as it is, in quotes where its dots would be taken for steps; a field's path into JSON begins with ``$``."""
+    return json.dumps(key, ensure_ascii=False) if not key.startswith("$") and set(key) & set('."[]') else key

@@ -9,9 +9,10 @@ from pydantic_core import PydanticCustomError
 from lapse.errors import Complaint
 from lapse.model.match import Condition, Glob, Match
 from lapse.policyfile.tree import Entry
+from lapse.policyfile.wanted import RangeShape, WantedShape
 from lapse.policyfile.words import nearest, record_field
 
-ROLES = ("type", "tenant")
+ROLES = ("type", "subtype", "tenant", "actor")
 _SUSPICIOUS = 0.81  # likeness from which a field's name is more likely a word of the policy, misspelt
 
 
@@ -26,12 +27,16 @@ def match_of(fields: Mapping[str, object] | None, columns: Mapping[str, str]) ->
 
 
 def _condition(word: str, value: object, columns: Mapping[str, str]) -> Condition:
-    wanted = value if isinstance(value, list) else [value]
+    inner = value.not_ if isinstance(value, WantedShape) else None
+    wanted = value if inner is None else inner
+    listed = wanted if isinstance(wanted, list) else [wanted]
     return Condition(
         field=columns.get(word) or record_field(word),
-        values=tuple(dict.fromkeys(each for each in wanted if isinstance(each, str))),
-        globs=tuple(dict.fromkeys(each for each in wanted if isinstance(each, Glob))),
+        values=tuple(dict.fromkeys(each for each in listed if isinstance(each, str))),
+        globs=tuple(dict.fromkeys(each for each in listed if isinstance(each, Glob))),
         role=word,
+        ranges=tuple(dict.fromkeys(each.checked() for each in listed if isinstance(each, RangeShape))),
+        negated=inner is not None,
     )
 
 
@@ -65,16 +70,3 @@ def _meant(key: str, words: list[str]) -> str | None:
         return None
     swapped = (word for word in words if sorted(word) == sorted(key.lower()))
     return nearest(key, words, _SUSPICIOUS) or next(swapped, None)
-
-
-def covers(first: Match, second: Match) -> bool:
-    """Whether every record that matches *second* provably matches *first* too."""
-    return all(any(_covers(mine, theirs) for theirs in second.conditions) for mine in first.conditions)
-
-
-def _covers(first: Condition, second: Condition) -> bool:
-    return (
-        first.field == second.field
-        and all(map(first.matches, second.values))
-        and all(glob in first.globs for glob in second.globs)
-    )

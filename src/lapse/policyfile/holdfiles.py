@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from io import StringIO
 from pathlib import Path
+from typing import TypeAlias
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -18,7 +20,7 @@ from lapse.errors import Complaint, HoldsError, PolicyError, UsageError
 from lapse.instant import rfc3339
 from lapse.model.match import Condition
 from lapse.model.policy import Hold
-from lapse.policyfile import build, merge, scopes
+from lapse.policyfile import build, merge, scopes, sets
 from lapse.policyfile.fields import ROLES
 from lapse.policyfile.loading import in_order, raise_complaints
 from lapse.policyfile.models import HoldShape
@@ -26,11 +28,14 @@ from lapse.policyfile.parsing import parse
 from lapse.policyfile.secrets import escaped
 from lapse.policyfile.shape import misshapen, shaped
 from lapse.policyfile.tree import Mapped
+from lapse.policyfile.wanted import NOT
 from lapse.policyfile.words import did_you_mean
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+|^[^A-Za-z0-9]")
 _LONGEST_NAME = 80
 _ANY_HOLD = ("holds", 0)  # where a policy would have it
+
+_Data: TypeAlias = "str | int | Sequence[_Data] | Mapping[str, _Data]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,27 +101,42 @@ def remove_hold(folder: Path, matter: str) -> Hold:
 
 
 def _read_all(folder: Path, datasets: Collection[str] | None) -> list[_HoldFile]:
-    complaints: list[Complaint] = []
-    roots: list[tuple[Path, Mapped]] = []
     try:
-        files = merge.yaml_files(folder)
-        for file in files:
-            root = merge.read(file, complaints)
-            if root is not None:
-                roots.append((file, root))
+        files = tuple((file, merge.content(file)) for file in merge.yaml_files(folder))
     except PolicyError as error:  # it could not be read at all
         hint = f"Nothing is removed while holds cannot be read. {error.hint or ''}".rstrip()
         raise HoldsError(error.message, hint=hint) from error
+    return list(_parsed(str(folder), files, None if datasets is None else tuple(datasets)))
+
+
+@lru_cache(maxsize=4)  # a run reads the same files again before each commit, and they may name very many keys
+def _parsed(
+    folder: str, files: tuple[tuple[Path, bytes], ...], datasets: tuple[str, ...] | None
+) -> tuple[_HoldFile, ...]:
+    complaints: list[Complaint] = []
+    roots: list[tuple[Path, Mapped]] = []
+    for file, data in files:
+        root = merge.parsed(file, data, complaints)
+        if root is not None:
+            roots.append((file, root))
     complaints += _complaints([root for _, root in roots], datasets)
-    raise_complaints(str(folder), in_order(complaints, [str(file) for file in files]))
-    shapes = ((file, root, shaped(HoldShape, root)) for file, root in roots)
-    return [_HoldFile(file, build.hold_of(shape, root.origin)) for file, root, shape in shapes if shape is not None]
+    raise_complaints(folder, in_order(complaints, [str(file) for file, _ in files]))
+    shapes = ((file, root.origin, shaped(HoldShape, root)) for file, root in roots)
+    return tuple(_HoldFile(file, build.hold_of(shape, origin)) for file, origin, shape in shapes if shape is not None)
 
 
 def _complaints(roots: list[Mapped], datasets: Collection[str] | None) -> list[Complaint]:
     found = [complaint for root in roots for complaint in misshapen(HoldShape, root, at=_ANY_HOLD)]
     found += [complaint for root in roots for complaint in scopes.stray_references(root)]
+    found += [complaint for root in roots for complaint in _named_sets(root)]
     return [*found, *scopes.bad_holds(roots, datasets)]
+
+
+def _named_sets(root: Mapped) -> Iterator[Complaint]:
+    """Sets that a hold names: the policy could change them, and with them what is held."""
+    for scalar in sets.references(root, at=_ANY_HOLD):
+        hint = f"Write its values out. A text that begins so is written `glob:{scalar.shown}`."
+        yield Complaint(scalar.origin, f"`{scalar.shown}`: a hold file names no set", hint)
 
 
 def _text_of(hold: Hold) -> str:
@@ -130,6 +150,7 @@ def _text_of(hold: Hold) -> str:
     data = {
         "matter": escaped(hold.matter),
         "match": _match_data(hold),
+        **({"keys": [escaped(key) for key in sorted(set(hold.keys))]} if hold.keys else {}),
         **({"reason": escaped(hold.reason)} if hold.reason else {}),
         **{key: rfc3339(instant) for key, instant in times.items() if instant is not None},
     }
@@ -159,9 +180,9 @@ def _prove(text: str, hold: Hold) -> None:
     raise UsageError(f"the hold {hold.matter!r} cannot be said in a file", hint=why)
 
 
-def _match_data(hold: Hold) -> str | dict[str, str | list[str]]:
+def _match_data(hold: Hold) -> str | dict[str, _Data]:
     conditions = {_key(each): _wanted(each) for each in hold.match.conditions}
-    scope: dict[str, str | list[str]] = {"dataset": escaped(hold.dataset)} if hold.dataset is not None else {}
+    scope: dict[str, _Data] = {"dataset": escaped(hold.dataset)} if hold.dataset is not None else {}
     return {**scope, **conditions} or "all"
 
 
@@ -171,9 +192,13 @@ def _key(condition: Condition) -> str:
     return condition.role or condition.field
 
 
-def _wanted(condition: Condition) -> str | list[str]:
-    texts = [escaped(text) for text in (*condition.values, *map(str, condition.globs))]
-    return texts[0] if len(texts) == 1 else texts
+def _wanted(condition: Condition) -> _Data:
+    found: list[_Data] = [escaped(text) for text in (*condition.values, *map(str, condition.globs))]
+    for each in condition.ranges:
+        ends = (("from", each.first), ("to", each.last))
+        found.append({key: number for key, number in ends if number is not None})
+    wanted = found[0] if len(found) == 1 else found
+    return {NOT: wanted} if condition.negated else wanted
 
 
 def _file_name(matter: str) -> str:

@@ -9,8 +9,21 @@ from pathlib import Path
 
 from lapse.errors import Complaint, PolicyError
 from lapse.model.masking import masked
-from lapse.model.policy import Dataset, Policy
-from lapse.policyfile import build, conflicts, merge, references, rotating, scheduling, scopes
+from lapse.model.policy import Dataset, Floor, Hold, Policy, Rule
+from lapse.policyfile import (
+    build,
+    conflicts,
+    lasting,
+    merge,
+    references,
+    rotating,
+    ruling,
+    scheduling,
+    scopes,
+    sets,
+    shadowing,
+    tenants,
+)
 from lapse.policyfile.addresses import (
     STORE_SCHEMES,
     TARGET_SCHEMES,
@@ -19,7 +32,8 @@ from lapse.policyfile.addresses import (
     store_address,
     target_address,
 )
-from lapse.policyfile.models import DatasetShape, PaceShape, PolicyShape
+from lapse.policyfile.guards import guards_of, own_guards
+from lapse.policyfile.models import DatasetShape, FloorShape, HoldShape, PolicyShape
 from lapse.policyfile.secrets import AddressError
 from lapse.policyfile.shape import misshapen, plain, shaped
 from lapse.policyfile.tree import Entry, Mapped, Node, Scalar, children, items
@@ -72,8 +86,9 @@ def read(
         complaints += _shape_complaints(root, is_main=root.origin.file == str(main))
     tree = merge.merge(roots, complaints)
     folder = Path(os.path.normpath(Path.cwd() / main)).parent
-    draft = _Draft(tree, folder, complaints, schemes=schemes, target_schemes=target_schemes)
+    draft = _Draft(sets.expanded(tree), folder, complaints, schemes=schemes, target_schemes=target_schemes)
     if len(roots) == len(files):  # else names that the missing file defines would seem unknown
+        complaints += sets.bad_sets(tree)
         draft.check()
     raise_complaints(main.name, in_order(complaints, [str(file) for file in files]))
     return Reading(draft.policy(main), tree)
@@ -121,6 +136,7 @@ class _Draft:
         self._targets = self._addresses("archives", "to", lambda text: target_address(text, folder, target_schemes))
         self._unders = self._folders_of_files()
         self._ledger = self._address(tree, "ledger", lambda text: folder_address(text, folder))
+        self._sound: dict[str, Dataset] = {}
 
     def _addresses(self, kind: str, key: str, resolve: Callable[[str], Address]) -> Mapping[str, Address]:
         found = {entry.key: self._address(entry.node, key, resolve) for entry in children(self._tree.get(kind))}
@@ -150,12 +166,18 @@ class _Draft:
         names = [entry.key for entry in datasets]
         holds = [hold for hold in items(self._tree.get("holds")) if isinstance(hold, Mapped)]
         sound = [dataset for dataset in map(self._dataset, datasets) if dataset is not None]
+        wrong_holds = list(scopes.bad_holds(holds, names))
+        floors, kept = self._floors(), [] if wrong_holds else self._holds()
         for found in (
             scopes.bad_names(self._tree),
             scopes.stray_references(self._tree),
             scopes.bad_floors(self._tree, names),
-            scopes.bad_holds(holds, names),
+            wrong_holds,
             scheduling.bad_schedule(self._tree),
+            tenants.homeless(self._tree.get("datasets")),
+            (shadow.complaint for entry in datasets for shadow in shadowing.shadows(self._rules(entry))),
+            lasting.bad_floors(sound, floors),
+            lasting.void(sound, [*floors, *kept]) if len(sound) == len(datasets) else (),
             conflicts.overlapping(sound),
             conflicts.folders_in_stores(self._targets, self._ledger, self._stores),
             conflicts.twin_targets(self._targets),
@@ -165,20 +187,35 @@ class _Draft:
 
     def _dataset(self, entry: Entry) -> Dataset | None:
         """The dataset, if nothing in it is wrong by itself."""
+        if tenants.added_alone(entry.node):
+            return None  # there is a complaint about it
         known = references.Known(archives=self._formats(), stores=self._stores)
         wrong = list(references.bad_dataset(entry, known))
         self._complaints += wrong
         shape = None if wrong else shaped(DatasetShape, entry.node)
         if shape is None or entry.key not in self._stores:
             return None
-        return self._built(entry, shape, PaceShape())
-
-    def _built(self, entry: Entry, shape: DatasetShape, pace: PaceShape) -> Dataset:
         under = self._unders.get(entry.key)
         if under is not None and conflicts.is_root(under):
             under = None  # there is a complaint about it
-        dataset = build.dataset_of(entry, shape, self._stores[entry.key], pace=pace, under=under)
-        return rotating.with_logs_kept(dataset, shape, self._folder)
+        dataset = build.dataset_of(entry, shape, self._stores[entry.key], under=under)
+        self._sound[entry.key] = rotating.with_logs_kept(dataset, shape, self._folder)
+        return self._sound[entry.key]
+
+    def _rules(self, entry: Entry) -> Sequence[Rule]:
+        """The rules of a dataset; of one with a mistake in it, those without."""
+        dataset = self._sound.get(entry.key)
+        return ruling.sound_rules(entry.node) if dataset is None else dataset.rules
+
+    def _floors(self) -> list[Floor]:
+        """The floors in which nothing is wrong."""
+        found = ((shaped(FloorShape, node), node.origin) for node in items(self._tree.get("floors")))
+        return [build.floor_of(shape, origin) for shape, origin in found if shape is not None]
+
+    def _holds(self) -> list[Hold]:
+        """The holds in which nothing is wrong."""
+        found = ((shaped(HoldShape, node), node.origin) for node in items(self._tree.get("holds")))
+        return [build.hold_of(shape, origin) for shape, origin in found if shape is not None]
 
     def _formats(self) -> Mapping[str, str]:
         archives = children(self._tree.get("archives"))
@@ -192,8 +229,12 @@ class _Draft:
             file=str(main),
             folder=str(self._folder),
             datasets={
-                entry.key: self._built(entry, shape.datasets[entry.key], shape.pace)
-                for entry in children(self._tree.get("datasets"))
+                name: replace(
+                    self._sound[name],
+                    pace=build.pace_of(shape.pace, own.pace),
+                    guards=own_guards(shape.guards, own.guards),
+                )
+                for name, own in shape.datasets.items()
             },
             archives={
                 entry.key: build.archive_of(entry, shape.archives[entry.key], self._targets[entry.key])
@@ -201,7 +242,7 @@ class _Draft:
             },
             floors=tuple(build.floor_of(each, node.origin) for each, node in zip(shape.floors, floors, strict=True)),
             holds=tuple(build.hold_of(each, node.origin) for each, node in zip(shape.holds, holds, strict=True)),
-            guards=build.guards_of(shape.guards),
+            guards=guards_of(shape.guards),
             ledger=self._ledger.local if self._ledger else None,
             schedule=None if shape.schedule is None else scheduling.schedule_of(shape.schedule),
             notify=scheduling.notify_of(shape.notify),

@@ -5,6 +5,7 @@ The texts below the keys are the descriptions in the published JSON Schema.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, Tag
@@ -14,10 +15,14 @@ from pydantic_core import core_schema
 from lapse.instant import rfc3339
 from lapse.model.policy import DOUBT_BEFORE_DEFAULT
 from lapse.policyfile import words
+from lapse.policyfile.guards import RAMP, DatasetGuardsShape, GuardsShape, TenantLimitShape
+from lapse.policyfile.newest import KeepLast
 from lapse.policyfile.rotation import Amount, ReopenShape, RotateShape
 from lapse.policyfile.unattended import NotifyShape, ScheduleShape
+from lapse.policyfile.wanted import RangeShape, SetValues, WantedShape, WantedValues
 
 _STRICT = words.STRICT
+_ONE_TENANT = {"pattern": r"\S", "not": {"pattern": "^(glob|set):"}}
 _DOUBT_BEFORE = rfc3339(DOUBT_BEFORE_DEFAULT).removesuffix("T00:00:00Z")
 
 
@@ -40,18 +45,50 @@ class ArchiveShape(BaseModel):
 
 
 class RuleShape(BaseModel):
-    """How long some records are kept. Every other key is a field that the records must have that value in:
-    the roles `type` and `tenant`, a column or top-level key, or a path into JSON such as `$.detail.user`.
+    """How long some records are kept. Every other key is a field that the records must have that value in: a role
+    (`type`, `subtype`, `tenant`, `actor`), a column or top-level key, or a path into JSON such as `$.detail.user`.
     """
 
     model_config = _STRICT | ConfigDict(title="Rule", extra="allow")
-    __pydantic_extra__: dict[str, words.WantedValues]
+    __pydantic_extra__: dict[str, WantedValues]
 
     for_: words.PeriodText = Field(alias="for")
     """How long the records are kept: a period with its unit, or `forever`."""
 
     archive: words.ArchiveNames | None = None
     """Archives that must all hold a record before it goes, instead of the dataset's. `none` is a waiver."""
+
+    keep_last: KeepLast | None = Field(default=None, alias="keep last")
+    """How many of the newest records stay whatever their age: `5 per device_id` of each device, `5` of all that the
+    rule decides about. Those of the same time as the last of them stay, too."""
+
+
+def _without_tenant(schema: dict[str, Any]) -> None:
+    why = "Not here: the section says whose rule it is."
+    schema["properties"]["tenant"] = {"title": "Tenant", "description": why, "not": {}}
+
+
+class TenantRuleShape(RuleShape):
+    """A rule of one tenant: as any other, but for the field `tenant`."""
+
+    model_config = _STRICT | ConfigDict(title="Tenant rule", extra="allow", json_schema_extra=_without_tenant)
+
+
+class TenantShape(BaseModel):
+    """The rules of one tenant, by its exact name. They are asked before those of the dataset's own `keep`."""
+
+    model_config = _STRICT | ConfigDict(title="Tenant")
+
+    keep: Annotated[
+        Annotated[words.PeriodText, Tag(words.ONE)]
+        | Annotated[list[TenantRuleShape], Field(min_length=1), Tag(words.MANY)],
+        words.ONE_OR_LIST,
+    ]
+    """A retention period, or rules of which the first that matches decides. What none of them matches goes by the
+    dataset's own `keep`."""
+
+    archive: words.ArchiveNames | None = None
+    """Archives that must all hold a record of this tenant before it goes, instead of the dataset's."""
 
 
 class PaceShape(BaseModel):
@@ -115,8 +152,14 @@ class DatasetShape(BaseModel):
     type: words.RecordField | None = None
     """Column or key of the record's type: its action, event or schema."""
 
+    subtype: words.RecordField | None = None
+    """Column or key of what the type is divided into."""
+
     tenant: words.RecordField | None = None
     """Column or key of the record's tenant."""
+
+    actor: words.RecordField | None = None
+    """Column or key of who caused the record: a user or a service."""
 
     key: words.RecordField | None = None
     """Column or key that names a record, for `lapse why`. Without it, the store's own."""
@@ -135,6 +178,11 @@ class DatasetShape(BaseModel):
     ) = None
     """A retention period, or rules of which the first that matches decides. Without it, everything is kept."""
 
+    tenants: Annotated[dict[str, TenantShape], Field(json_schema_extra={"propertyNames": _ONE_TENANT})] = Field(
+        default_factory=dict
+    )
+    """Rules of single tenants, by the tenant's exact name; they come before those of `keep`. Needs `tenant`."""
+
     archive: words.ArchiveNames | None = None
     """Archives that must all hold a record before it goes. `none` removes without a copy."""
 
@@ -142,7 +190,7 @@ class DatasetShape(BaseModel):
     """Fingerprint of the store this policy was written for. Without it the first one seen is pinned."""
 
     require: Annotated[list[words.RecordField], Field(min_length=1)] | None = None
-    """Fields, or the roles `type` and `tenant`, without which a record is doubtful, and kept."""
+    """Fields, or roles such as `type` and `tenant`, without which a record is doubtful, and kept."""
 
     allow: list[words.Allowed] | None = None
     """Dangerous words that are meant: `no time` lets a rule remove records of any age."""
@@ -175,6 +223,9 @@ class DatasetShape(BaseModel):
     pace: DatasetPaceShape = Field(default_factory=DatasetPaceShape)
     """How gently runs treat it, where that differs from the policy's own `pace`."""
 
+    guards: DatasetGuardsShape | None = None
+    """Limits of a run on it, where they differ from the policy's own `guards`."""
+
     files: FilesShape | None = None
     """Files that belong to the rows, for PostgreSQL: removed after the commit that removes their rows."""
 
@@ -183,7 +234,7 @@ class ScopeShape(BaseModel):
     """Which records. Every key but `dataset` is a field, as in a rule."""
 
     model_config = _STRICT | ConfigDict(title="Scope", extra="allow", json_schema_extra={"minProperties": 1})
-    __pydantic_extra__: dict[str, words.WantedValues]
+    __pydantic_extra__: dict[str, WantedValues]
 
     dataset: words.Text | None = None
     """Only records of this dataset."""
@@ -220,6 +271,9 @@ class HoldShape(BaseModel):
     match: Scope
     """Which records; `all` for all."""
 
+    keys: Annotated[list[words.Text], Field(min_length=1)] | None = None
+    """Holds only the records of these keys, as `lapse why` takes them. Then `match` names the dataset."""
+
     reason: words.Text | None = None
     """Why, for people."""
 
@@ -234,18 +288,6 @@ class HoldShape(BaseModel):
 
     records_before: words.Moment | None = Field(default=None, alias="records before")
     """Holds only records earlier than this."""
-
-
-class GuardsShape(BaseModel):
-    """Limits of a run; over one of them nothing is removed."""
-
-    model_config = _STRICT | ConfigDict(title="Guards")
-
-    share: words.Share | None = None
-    """Largest share of a dataset that may go, like `90%`."""
-
-    rows: words.Count | None = None
-    """Most records of a dataset that may go."""
 
 
 class PolicyShape(BaseModel):
@@ -264,6 +306,9 @@ class PolicyShape(BaseModel):
 
     datasets: dict[str, DatasetShape] = Field(default_factory=dict)
     """Bodies of records, by name."""
+
+    sets: dict[str, SetValues] = Field(default_factory=dict)
+    """Named lists of values: `set:NAME` stands for them wherever a field's value may stand."""
 
     floors: list[FloorShape] = Field(default_factory=list)
     """Minimum periods from laws and contracts."""
@@ -287,16 +332,21 @@ class PolicyShape(BaseModel):
 _SHAPES: dict[tuple[str, ...], type[BaseModel]] = {
     (): PolicyShape,
     ("guards",): GuardsShape,
+    ("guards", "tenants"): TenantLimitShape,
     ("pace",): PaceShape,
     ("schedule",): ScheduleShape,
     ("notify",): NotifyShape,
     ("archives", "*"): ArchiveShape,
     ("datasets", "*"): DatasetShape,
     ("datasets", "*", "pace"): DatasetPaceShape,
+    ("datasets", "*", "guards"): DatasetGuardsShape,
+    ("datasets", "*", "guards", "tenants"): TenantLimitShape,
     ("datasets", "*", "files"): FilesShape,
     ("datasets", "*", "rotate"): RotateShape,
     ("datasets", "*", "reopen"): ReopenShape,
     ("datasets", "*", "keep", "#"): RuleShape,
+    ("datasets", "*", "tenants", "*"): TenantShape,
+    ("datasets", "*", "tenants", "*", "keep", "#"): RuleShape,
     ("floors", "#"): FloorShape,
     ("holds", "#"): HoldShape,
     ("floors", "#", "match"): ScopeShape,
@@ -310,9 +360,22 @@ def shape_at(path: tuple[str | int, ...]) -> type[BaseModel] | None:
     steps = ["#" if isinstance(step, int) else step for step in path]
     if len(steps) > 1 and steps[0] in ("archives", "datasets"):
         steps[1] = "*"
-    return _SHAPES.get(tuple(steps))
+    if len(steps) > 3 and steps[2] == "tenants":
+        steps[3] = "*"
+    return _SHAPES.get(tuple(steps)) or _wanted_at(steps)
 
 
+def _wanted_at(steps: list[str]) -> type[BaseModel] | None:
+    """The model of a mapping that says what a field must be, or of one inside it."""
+    if len(steps) == 3 and steps[0] == "sets":
+        return RangeShape
+    for length in range(len(steps)):
+        if _SHAPES.get(tuple(steps[:length])) in (RuleShape, ScopeShape):
+            return WantedShape if length == len(steps) - 1 else RangeShape
+    return None
+
+
+@cache
 def keys_of(shape: type[BaseModel]) -> tuple[str, ...]:
     """The keys of a model as a policy spells them."""
     return tuple(info.alias or name for name, info in shape.model_fields.items())
@@ -340,6 +403,8 @@ def default_texts(shape: type[BaseModel]) -> dict[str, str]:
     """The defaults that mean something when nobody writes the key, as a policy would spell them."""
     if shape is PaceShape:
         return dict(_PACE)
+    if shape is GuardsShape:
+        return {"ramp": str(RAMP)}
     fields = {info.alias or name: info for name, info in shape.model_fields.items()}
     texts = {key: info.default for key, info in fields.items() if isinstance(info.default, str)}
     return texts | ({"doubt before": _DOUBT_BEFORE} if shape is DatasetShape else {})

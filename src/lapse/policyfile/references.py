@@ -10,10 +10,12 @@ from dataclasses import dataclass
 
 from lapse.errors import Complaint
 from lapse.policyfile.addresses import Address
-from lapse.policyfile.fields import ROLES, bad_fields, covers, match_of
-from lapse.policyfile.models import DatasetShape, RuleShape, keys_of
+from lapse.policyfile.fields import ROLES, bad_fields
+from lapse.policyfile.guards import bad_guards
+from lapse.policyfile.models import DatasetShape, RuleShape, TenantShape, keys_of
+from lapse.policyfile.newest import idle_last
 from lapse.policyfile.rotating import bad_logs
-from lapse.policyfile.shape import shaped
+from lapse.policyfile.tenants import Section, bad_tenants, sections
 from lapse.policyfile.tree import Entry, Listing, Mapped, Node, Scalar, children, items
 from lapse.policyfile.words import NEVER, REQUIRED, did_you_mean, nearest
 
@@ -47,8 +49,10 @@ def bad_dataset(dataset: Entry, known: Known) -> Iterator[Complaint]:
     yield from _bad_archives(node, known, is_database=address is not None and address.is_database)
     yield from _unarchived(dataset, node)
     yield from _without_allowance(node)
+    yield from bad_tenants(node)
     yield from _bad_rules(node)
     yield from _missing_roles(node)
+    yield from bad_guards(node)
     if address is not None:
         yield from _bad_table(dataset, node, address)
         yield from _bad_pace(node, address)
@@ -63,17 +67,21 @@ def is_word(node: Node | None, word: str) -> bool:
     return isinstance(node, Scalar) and " ".join(node.text.split()).lower() == word
 
 
-def _rules(dataset: Mapped) -> list[Mapped]:
-    return [rule for rule in items(dataset.get("keep")) if isinstance(rule, Mapped)]
+def _owners(dataset: Mapped) -> Iterator[Mapped]:
+    """All that may name archives: the dataset, its tenants, and the rules of each."""
+    for section in sections(dataset):
+        yield section.node
+        yield from section.rules
 
 
-def _periods(dataset: Mapped) -> list[Scalar]:
-    found = [dataset.get("keep"), *(rule.get("for") for rule in _rules(dataset))]
-    return [node for node in found if isinstance(node, Scalar) and node.value is not None]
+def _periods(section: Section) -> Iterator[tuple[Scalar, Mapped]]:
+    """Every period with what it stands in."""
+    found = [(section.keep, section.node), *((rule.get("for"), rule) for rule in section.rules)]
+    yield from ((node, owner) for node, owner in found if isinstance(node, Scalar) and node.value is not None)
 
 
 def _bad_archives(dataset: Mapped, known: Known, *, is_database: bool) -> Iterator[Complaint]:
-    for owner in (dataset, *_rules(dataset)):
+    for owner in _owners(dataset):
         node = owner.get("archive")
         seen: set[str] = set()
         for scalar in (node,) if isinstance(node, Scalar) else items(node):
@@ -101,50 +109,34 @@ def _bad_archive(scalar: Scalar, name: str, known: Known, *, is_database: bool) 
 def _unarchived(entry: Entry, dataset: Mapped) -> Iterator[Complaint]:
     if dataset.entry("archive") or _has_slip(dataset, "archive", keys_of(DatasetShape)):
         return
-    bare = [period for period in _periods(dataset) if not is_word(period, "forever")]
-    sent = {
-        period for rule in _rules(dataset) if rule.entry("archive") and isinstance(period := rule.get("for"), Scalar)
-    }
-    for period in bare:
-        if period not in sent:
-            what = f"nothing says where these records of `{entry.key}` are archived"
-            yield Complaint(period.origin, what, _WAIVER_HINT)
-            return
+    for section in sections(dataset):
+        if section.entry is not None and _has_archive(section.node):
+            continue
+        for period, owner in _periods(section):
+            if not is_word(period, "forever") and not owner.entry("archive"):
+                what = f"nothing says where these records of `{entry.key}` are archived"
+                yield Complaint(period.origin, what, _WAIVER_HINT)
+                return
+
+
+def _has_archive(tenant: Mapped) -> bool:
+    return tenant.entry("archive") is not None or _has_slip(tenant, "archive", keys_of(TenantShape))
 
 
 def _without_allowance(dataset: Mapped) -> Iterator[Complaint]:
     if any(is_word(word, _NO_TIME) for word in items(dataset.get("allow"))):
         return
-    for period in _periods(dataset):
+    for period in (period for section in sections(dataset) for period, _ in _periods(section)):
         if is_word(period, _NO_TIME):
             what = "`no time` removes records of any age"
             yield Complaint(period.origin, what, "If that is meant, add `allow: [no time]` to the dataset.")
 
 
 def _bad_rules(dataset: Mapped) -> Iterator[Complaint]:
-    earlier: list[tuple[int, Mapped, RuleShape]] = []
-    for index, rule in enumerate(_rules(dataset)):
+    for rule in (rule for section in sections(dataset) for rule in section.rules):
         own = [entry for entry in rule.entries if entry.key not in keys_of(RuleShape)]
-        wrong = list(bad_fields(own, keys_of(RuleShape)[1:]))
-        yield from wrong
-        shape = None if wrong else shaped(RuleShape, rule)
-        if shape is None:
-            continue
-        yield from _unreachable(index, rule, shape, earlier)
-        earlier.append((index, rule, shape))
-
-
-def _unreachable(
-    index: int, rule: Mapped, shape: RuleShape, earlier: list[tuple[int, Mapped, RuleShape]]
-) -> Iterator[Complaint]:
-    match = match_of(shape.model_extra, {})
-    for other_index, other, other_shape in earlier:
-        if covers(match_of(other_shape.model_extra, {}), match):
-            what = (
-                f"rule {index + 1} never decides: rule {other_index + 1} at {other.origin} takes all its records first"
-            )
-            yield Complaint(rule.origin, what, "Put the narrower rule first, or remove one of the two.")
-            return
+        yield from bad_fields(own, keys_of(RuleShape)[1:])
+        yield from idle_last(rule, keeps_forever=is_word(rule.get("for"), "forever"))
 
 
 def _missing_roles(dataset: Mapped) -> Iterator[Complaint]:

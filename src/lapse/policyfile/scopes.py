@@ -17,8 +17,8 @@ from lapse.policyfile.words import did_you_mean, instant, name
 
 
 def bad_names(root: Mapped) -> Iterator[Complaint]:
-    """Names of datasets and archives that cannot be names."""
-    for kind in ("archives", "datasets"):
+    """Names of datasets, archives and sets that cannot be names."""
+    for kind in ("archives", "datasets", "sets"):
         for entry in children(root.get(kind)):
             try:
                 name(entry.key)
@@ -71,6 +71,7 @@ def bad_holds(holds: Collection[Mapped], datasets: Collection[str] | None) -> It
         yield from _bad_scope(hold, datasets)
         yield from _backwards(hold, "since", "until")
         yield from _backwards(hold, "records from", "records before")
+        yield from _keys_of_nothing(hold)
         matter = hold.get("matter")
         if not isinstance(matter, Scalar) or matter.value is None:
             continue
@@ -95,6 +96,13 @@ def _bad_scope(owner: Mapped, datasets: Collection[str] | None) -> Iterator[Comp
     if str(dataset.value) not in datasets:
         hint = did_you_mean(str(dataset.value), datasets)
         yield Complaint(dataset.origin, f"there is no dataset `{dataset.shown}`", hint)
+
+
+def _keys_of_nothing(hold: Mapped) -> Iterator[Complaint]:
+    keys, match = hold.entry("keys"), hold.get("match")
+    if keys is not None and not (isinstance(match, Mapped) and isinstance(match.get("dataset"), Scalar)):
+        what = "`keys` name records, but `match` names no dataset that they are in"
+        yield Complaint(keys.origin, what, "Write `match: {dataset: NAME}`.")
 
 
 def _backwards(hold: Mapped, begins: str, ends: str) -> Iterator[Complaint]:

@@ -12,8 +12,9 @@ from pydantic_core import ErrorDetails
 from lapse.errors import Complaint, Origin
 from lapse.policyfile.models import keys_of, shape_at
 from lapse.policyfile.secrets import unescaped
+from lapse.policyfile.tenants import added_alone
 from lapse.policyfile.tree import Listing, Mapped, Node, Scalar
-from lapse.policyfile.words import MANY, ONE, did_you_mean, kind_of, nearest
+from lapse.policyfile.words import MANY, ONE, PARTS, did_you_mean, kind_of, nearest
 
 Path = tuple[str | int, ...]
 ShapeT = TypeVar("ShapeT", bound=BaseModel)
@@ -58,7 +59,7 @@ def misshapen(
     unknown = [_walk(node, detail["loc"], at) for detail in details if detail["type"] == "extra_forbidden"]
     for detail in details:
         place = _walk(node, detail["loc"], at)
-        if detail["type"] == "missing" and detail["loc"][0] in optional:
+        if detail["type"] == "missing" and (detail["loc"][0] in optional or _is_addition(place)):
             continue
         if isinstance(place.node, Scalar) and place.node.value is None:
             continue  # the tree has complained about it already
@@ -87,7 +88,7 @@ class _Place:
 def _walk(root: Node, loc: Path, at: Path) -> _Place:
     place = _Place(at, root, "", root.origin)
     for segment in loc:
-        if segment in (ONE, MANY):
+        if segment in (ONE, MANY, PARTS):
             continue
         match place.node, segment:
             case Mapped() as mapping, str() if entry := mapping.entry(segment):
@@ -98,6 +99,11 @@ def _walk(root: Node, loc: Path, at: Path) -> _Place:
             case _:
                 break  # a key that is missing
     return place
+
+
+def _is_addition(place: _Place) -> bool:
+    """Whether it is a dataset that only adds tenants to one written elsewhere."""
+    return len(place.path) == 2 and place.path[0] == "datasets" and added_alone(place.node)
 
 
 def _misspelt(missing: str, path: Path, unknown: list[_Place]) -> bool:

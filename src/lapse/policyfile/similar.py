@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
@@ -20,3 +20,10 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     if near is not None:
         return f"Did you mean `{near}`?"
     return "Known: " + ", ".join(f"`{name}`" for name in names) + "." if names else "There is none."
+
+
+def few(names: Sequence[str], most: int = 3) -> str:
+    """The first of some names, at least one, and how many more they are."""
+    more = [f"{len(names) - most:,} more"] if len(names) > most else []
+    *first, last = [*names[:most], *more]
+    return f"{'; '.join(first)} and {last}" if first else last

@@ -1,4 +1,4 @@
-"""The single values of a policy: periods, instants, names, shares, and what a field must equal.
+"""The single values of a policy: periods, instants, names and shares.
 
 Each type reads one plain value and complains in plain words; pydantic only carries the complaint, with the
 path to the value, and the JSON Schema.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Any, TypeAlias, TypeVar
 
 from pydantic import ConfigDict, Discriminator, Field, PlainValidator, Tag, WithJsonSchema
@@ -17,7 +18,6 @@ from whenever import Instant, TimeZoneNotFoundError
 
 from lapse.errors import PolicyError
 from lapse.instant import Nanos, parse_rfc3339
-from lapse.model.match import Glob, text_of
 from lapse.model.pace import parse_lag, parse_rate, parse_rest, parse_transaction
 from lapse.model.period import Period, parse_period
 from lapse.model.policy import TimeFormat
@@ -36,15 +36,18 @@ STRICT = ConfigDict(
 )
 """How every shape of a policy reads: no unknown key, no value bent into another type."""
 GLOB = "glob:"
+SET = "set:"
 NEVER = "never"
 REQUIRED = "required"
-ONE, MANY = "<one>", "<many>"
-"""Names of the two forms a value may have, as pydantic puts them into the path of an error."""
+ONE, MANY, PARTS = "<one>", "<many>", "<parts>"
+"""Names of the forms a value may have, as pydantic puts them into the path of an error."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _FIELD_PATH = re.compile(r"\$(\.[^.\[\]*'\"\s]+)+")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _INSTANT = re.compile(_DATE.pattern + r"[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})")
 _SHARE = re.compile(r"(?P<number>[0-9]{1,3}(\.[0-9]{1,6})?) ?%")
+SHARE_PATTERN = r"^[0-9]{1,3}(\.[0-9]{1,6})? ?%$"
+"""What a share looks like, for the JSON Schema."""
 _LIMIT = 2**53  # the ledger's canonical JSON writes no larger whole number
 
 
@@ -114,9 +117,15 @@ def period(value: Any) -> Period:
     if isinstance(value, (list, dict)):
         raise wrong(f"must be a retention period, not {kind_of(value)}", "Write it like `90 days` or `forever`.")
     try:
-        return parse_period(value)
+        return _period(value) if isinstance(value, str) else parse_period(value)
     except PolicyError as error:
         raise wrong(error.message, error.hint) from error
+
+
+@lru_cache(maxsize=1024)
+def _period(text: str) -> Period:
+    """Rules are many, their periods few."""
+    return parse_period(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,22 +237,6 @@ def version(value: Any) -> int:
     return 1
 
 
-def wanted(value: Any) -> str | Glob:
-    """One thing a field may equal: a text, or a pattern after ``glob:``."""
-    if isinstance(value, float):
-        raise wrong(
-            f"{kind_of(value)} is a number with a fraction, which is never compared", "Compare a whole number or text."
-        )
-    found = text_of(value)
-    if found is None:
-        raise wrong(f"must be a value or a list of values, not {kind_of(value)}")
-    if not found.startswith(GLOB):
-        return found
-    if found == GLOB:
-        raise wrong(f"`{GLOB}` has no pattern after it", "Write one, like `glob:auth.*`.")
-    return Glob(found.removeprefix(GLOB))
-
-
 def _arity(value: Any) -> str:
     return MANY if isinstance(value, list) else ONE
 
@@ -279,8 +272,6 @@ Zone = Annotated[str, PlainValidator(zone), _schema(type="string", examples=["Eu
 ZoneOrRequired = Annotated[
     str, PlainValidator(zone_or_required), _schema(type="string", examples=["Europe/Paris", "required"])
 ]
-Share = Annotated[float, PlainValidator(share), _schema(type="string", pattern=r"^[0-9]{1,3}(\.[0-9]{1,6})? ?%$")]
-Count = Annotated[int, PlainValidator(count), _schema(type="integer", minimum=1)]
 Transaction = Annotated[
     Setting, PlainValidator(paced(parse_transaction)), _schema(type="string", examples=["1 s", "500 ms"])
 ]
@@ -303,11 +294,7 @@ Writers = Annotated[str, PlainValidator(one_of("none", "append-only")), _schema(
 EmptyTime = Annotated[str, PlainValidator(one_of("doubtful", "oldest")), _schema(enum=["doubtful", "oldest"])]
 Allowed = Annotated[str, PlainValidator(one_of("no time")), _schema(const="no time")]
 Everything = Annotated[str, PlainValidator(one_of("all")), _schema(const="all")]
-Wanted = Annotated[str | Glob, PlainValidator(wanted), _schema(type=["string", "integer", "boolean"])]
 
-WantedValues: TypeAlias = Annotated[
-    Annotated[Wanted, Tag(ONE)] | Annotated[list[Wanted], Field(min_length=1), Tag(MANY)], Discriminator(_arity)
-]
 ArchiveNames: TypeAlias = Annotated[
     Annotated[ArchiveName, Tag(ONE)] | Annotated[list[ArchiveName], Field(min_length=1), Tag(MANY)],
     Discriminator(_arity),

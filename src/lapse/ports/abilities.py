@@ -13,8 +13,10 @@ from lapse.instant import Nanos
 from lapse.model.disposal import Proof
 from lapse.model.facts import DatabaseFacts, SmallTable
 from lapse.model.files import PendingFile
-from lapse.model.found import RestoreCount, Sketch
+from lapse.model.found import Matched, RestoreCount, Sketch
 from lapse.model.growth import Footprint
+from lapse.model.match import Match
+from lapse.model.posted import PostedHold
 from lapse.model.reclaim import Prediction, Progress, Space
 from lapse.model.rotation import Turn
 from lapse.model.selection import Selection
@@ -114,6 +116,41 @@ class Remarking(Protocol):
 
 
 @runtime_checkable
+class Searchable(Protocol):
+    """A store that can look records up by their values. Reads only."""
+
+    def search(self, selection: Selection, match: Match, *, limit: int) -> Matched:
+        """The records that *match* matches, counted by what *selection* decides, and the first *limit* of them.
+
+        Raises:
+            StoreMissingError: If the table lacks a column that *match* names.
+        """
+        ...
+
+    def key_fields(self) -> tuple[str, ...]:
+        """Columns or keys whose texts, with commas between, name a record. Empty where its place does."""
+        ...
+
+
+@runtime_checkable
+class Leased(Protocol):
+    """A store that can say who works on it, without getting in anybody's way."""
+
+    def lease_holder(self) -> str | None:
+        """Who holds the lease now, for people. None if nobody does. Takes no lock and writes nothing."""
+        ...
+
+
+@runtime_checkable
+class Entangled(Protocol):
+    """A store in which rows of other tables can keep a record that has lapsed. Reads only."""
+
+    def keepers(self, selection: Selection, key: str) -> tuple[str, ...]:
+        """What keeps the records that *key* names, beside what *selection* decides about them, each in a phrase."""
+        ...
+
+
+@runtime_checkable
 class Filed(Protocol):
     """A store whose rows name files: what removes rows notes their files, in the same transaction."""
 
@@ -127,6 +164,50 @@ class Filed(Protocol):
 
     def forget_files(self, files: Iterable[PendingFile]) -> None:
         """Take off the list what is no longer there."""
+        ...
+
+
+@runtime_checkable
+class Posted(Protocol):
+    """A store beside whose records holds can lie, open for whatever purpose."""
+
+    def posted_holds(self) -> tuple[PostedHold, ...]:
+        """The holds on the dataset's table; none where there is no place for them. Writes nothing.
+
+        Raises:
+            HoldsError: If they cannot be read.
+        """
+        ...
+
+
+@runtime_checkable
+class Board(Posted, Protocol):
+    """Such a store, open for writing: what is put there, the runs of every host find.
+
+    Its takes read the holds again in the transaction that removes, under a lock: once `post_hold` has returned, no
+    commit of any host removes what the hold keeps.
+    """
+
+    def post_hold(self, hold: PostedHold) -> None:
+        """Put a hold there, durably; no error if it is there.
+
+        Raises:
+            UnsupportedError: If this user may not.
+            BusyError: If a commit under way did not end in time.
+        """
+        ...
+
+    def withdraw_hold(self, matter: str) -> None:
+        """Remove the holds of a matter on the dataset's table; no error if there is none."""
+        ...
+
+
+@runtime_checkable
+class Naming(Protocol):
+    """A store that can say why records of the dataset have no key that stays with them."""
+
+    def unnamed(self) -> str | None:
+        """Why not, without a full stop. None if each has one."""
         ...
 
 

@@ -41,9 +41,12 @@ class Budget:
         size: Bytes of content at most, about; one record may be larger.
         seconds: How long its transaction should last at most. A store that can measures its slices and cuts
             the next ones to fit; others go by rows and size.
-        whole: Whether what can only go whole, such as a partition, may be larger than all that.
+        whole: Whether what can only go whole, such as a partition, may go so, and be larger than all that.
         breaks: When to let others through inside of a slice. None never does.
         rewrite: Whether files are written anew even where lines could be removed in place.
+        canary: Whether it is for the first slice under a new rule: nothing larger than *rows* goes whole, a file gives
+            up no more than that either, though it costs as much as all of it, and the oldest records come first where
+            the store finds them by their time.
     """
 
     rows: int = 50_000
@@ -52,6 +55,7 @@ class Budget:
     whole: bool = True
     breaks: Breaks | None = field(default=None, compare=False, repr=False)
     rewrite: bool = False
+    canary: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

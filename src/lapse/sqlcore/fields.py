@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from lapse.model.match import Match
-from lapse.model.selection import Selection
+from lapse.model.newest import grouping_fields
+from lapse.model.selection import RECORD_KEY, Selection
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +33,27 @@ def field_path(field: str) -> FieldPath:
 
 
 def fields_of(selection: Selection) -> tuple[str, ...]:
-    """Fields that decide, each once: required ones, then those of holds, rules and floors. Not the time."""
-    matches = [hold.match for hold in selection.holds]
-    matches += [bound.match for bound in (*selection.rules, *selection.floors)]
-    matched = [field for match in matches for field in match.fields]
+    """Fields that decide, each once: required ones, then those of holds, rules and floors. Not the time.
+
+    Nor what stands for the store's own key.
+    """
+    matched = [field for match in _matches(selection) for field in match.fields]
+    matched += selection.ruled_fields
+    matched += grouping_fields(selection)
+    matched += [hold.key_field for hold in selection.holds if hold.keys is not None and hold.key_field != RECORD_KEY]
     return tuple(dict.fromkeys([*selection.dataset.require, *matched]))
+
+
+def inner_numbers(selection: Selection) -> tuple[str, ...]:
+    """Fields inside JSON texts that decide by a range of numbers, each once."""
+    matches = chain(_matches(selection), (rule.match for rule in selection.sources))
+    ranged = (condition.field for match in matches for condition in match.conditions if condition.ranges)
+    return tuple(field for field in dict.fromkeys(ranged) if field_path(field).keys)
+
+
+def _matches(selection: Selection) -> tuple[Match, ...]:
+    """Those of holds and floors."""
+    return (*(hold.match for hold in selection.holds), *(floor.match for floor in selection.floors))
 
 
 def widened(selection: Selection, has_column: Callable[[str], bool], *, reads_json: bool = True) -> Selection:
@@ -56,8 +74,22 @@ def widened(selection: Selection, has_column: Callable[[str], bool], *, reads_js
     def known(match: Match) -> Match:
         return Match(tuple(c for c in match.conditions if readable(field_path(c.field))))
 
+    if all(readable(field_path(field)) for match in _matches(selection) for field in match.fields):
+        return selection  # with what it knows of its rules
     return replace(
         selection,
         holds=tuple(replace(hold, match=known(hold.match)) for hold in selection.holds),
         floors=tuple(replace(floor, match=known(floor.match)) for floor in selection.floors),
     )
+
+
+def shown_fields(
+    selection: Selection, has_column: Callable[[str], bool], *, reads_json: bool = True
+) -> tuple[str, ...]:
+    """Fields to show of a record, each once: those the policy uses for its dataset, and those of holds and floors.
+
+    Of the latter only what can be read: a condition on another one does not count (see `widened`).
+    """
+    paths = {field: field_path(field) for field in fields_of(selection)}
+    asked = (name for name, path in paths.items() if has_column(path.column) and (reads_json or not path.keys))
+    return tuple(dict.fromkeys([*selection.dataset.fields, *asked]))

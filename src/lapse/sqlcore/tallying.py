@@ -6,24 +6,21 @@ from collections.abc import Iterable
 
 from lapse.model.plan import Tally, merge
 
-_AT_ONCE = 10_000
-
 
 class Running:
     """The tallies of a survey so far."""
 
     def __init__(self) -> None:
-        self._merged: tuple[Tally, ...] = ()
-        self._pending: list[Tally] = []
+        self._found: dict[tuple[int, str | None], Tally] = {}
 
     def add(self, tallies: Iterable[Tally]) -> None:
         """Take in more tallies."""
-        self._pending += tallies
-        if len(self._pending) > _AT_ONCE + len(self._merged):
-            self.merged()
+        found = self._found
+        for tally in tallies:
+            key = (tally.code, tally.tenant)
+            known = found.get(key)
+            found[key] = tally if known is None else known.merged(tally)
 
     def merged(self) -> tuple[Tally, ...]:
         """All of them, one for each code and tenant."""
-        self._merged = merge([*self._merged, *self._pending])
-        self._pending = []
-        return self._merged
+        return merge(self._found.values())

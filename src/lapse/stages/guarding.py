@@ -2,38 +2,109 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Collection, Iterator
+
 from lapse.errors import GuardError
 from lapse.instant import Nanos, rfc3339
+from lapse.model.guards import Guard, Guards, Limit, Over
 from lapse.model.plan import DatasetPlan, Fingerprint
-from lapse.model.policy import Dataset, Guards
+from lapse.model.policy import Dataset
 from lapse.model.selection import SKEW, Verdict
 
+_NAMED = 3
+"""Tenants that a refusal names, the worst first."""
 
-def check_limits(plan: DatasetPlan, guards: Guards, *, allow_empty: bool) -> None:
+
+def over_limits(plan: DatasetPlan, guards: Guards) -> tuple[Over, ...]:
+    """The guards that *plan* goes over: that it would empty its dataset, and the limits of the policy. Pure."""
+    total, going = plan.records(), plan.records(Verdict.LAPSED)
+    return tuple(_over(plan, guards, going=going, total=total)) if going else ()
+
+
+def _over(plan: DatasetPlan, guards: Guards, *, going: int, total: int) -> Iterator[Over]:
+    figures = {"going": going, "records": total}
+    if going == total:
+        finding = f"all {total:,} records have lapsed, the dataset would be empty"
+        yield Over(guard=Guard.EMPTY, finding=finding, remedy="", figures=figures)
+    if guards.share is not None and not guards.allows_share(going, total):
+        finding = f"{going:,} of {total:,} records would go, {going / total:.1%}; the policy allows {_percent(guards)}"
+        yield Over(
+            guard=Guard.SHARE, finding=finding, remedy="raise `guards: share`",
+            figures={**figures, "limit": _percent(guards)},
+        )  # fmt: skip
+    if guards.rows is not None and not guards.allows_rows(going):
+        finding = f"{going:,} records would go; the policy allows {guards.rows:,}"
+        yield Over(
+            guard=Guard.ROWS, finding=finding, remedy="raise `guards: rows`", figures={**figures, "limit": guards.rows}
+        )
+    yield from _over_tenants(plan, guards.tenants)
+
+
+def _percent(limit: Limit) -> str:
+    return f"{100 * (limit.share or 0):g}%"
+
+
+def _over_tenants(plan: DatasetPlan, limit: Limit) -> Iterator[Over]:
+    if not limit.is_set:
+        return
+    total: Counter[str | None] = Counter()
+    going: Counter[str | None] = Counter()
+    for group in plan.groups:
+        total[group.tally.tenant] += group.tally.records
+        if group.outcome.verdict is Verdict.LAPSED:
+            going[group.tally.tenant] += group.tally.records
+    worst = sorted(
+        (tenant for tenant, records in going.items() if records and not limit.allows(records, total[tenant])),
+        key=lambda tenant: (-going[tenant], -going[tenant] / total[tenant], tenant or ""),
+    )
+    if not worst or set(total) == {None}:
+        return  # a dataset without tenants has none of whom too much could go
+    named = [_figures(tenant, going[tenant], total[tenant]) for tenant in worst[:_NAMED]]
+    more = [f"{len(worst) - _NAMED:,} more"] if len(worst) > _NAMED else []
+    of_whom = "1 tenant" if len(worst) == 1 else f"{len(worst):,} tenants"
+    yield Over(
+        guard=Guard.TENANTS,
+        finding=f"more would go of {of_whom} than the {limit} that the policy allows of each: "
+        + ", ".join([*named, *more]),
+        remedy="raise `guards: tenants`",
+        figures={"tenants": len(worst), "limit": str(limit)},
+    )
+
+
+def _figures(tenant: str | None, going: int, total: int) -> str:
+    name = "records without a tenant" if tenant is None else tenant
+    return f"{name} {going:,} of {total:,} ({going / total:.1%})"
+
+
+def check_limits(plan: DatasetPlan, guards: Guards, *, allowed: Collection[Guard]) -> tuple[Over, ...]:
     """Refuse a plan that would empty its dataset, or that goes over a limit of the policy.
 
+    Arguments:
+        plan: What would go.
+        guards: The limits of this dataset.
+        allowed: Guards that the caller passes by, this once.
+
+    Returns:
+        Those of *allowed* that would have refused.
+
     Raises:
-        GuardError: With the figure, the limit, and the way to allow it.
+        GuardError: With the figures, the limits, and the way to allow it.
     """
-    total, going = plan.records(), plan.records(Verdict.LAPSED)
-    if not going:
-        return
-    if going == total and not allow_empty:
-        raise GuardError(
-            f"{plan.dataset}: all {total:,} records have lapsed, the dataset would be empty",
-            hint="If that is meant, run again with --allow-empty.",
-        )
-    if guards.share is not None and going > guards.share * total:
-        raise GuardError(
-            f"{plan.dataset}: {going:,} of {total:,} records would go, {going / total:.1%};"
-            f" the policy allows {guards.share:.0%}",
-            hint="Look at `lapse plan`. If it is right, raise `guards: share` in the policy.",
-        )
-    if guards.rows is not None and going > guards.rows:
-        raise GuardError(
-            f"{plan.dataset}: {going:,} records would go; the policy allows {guards.rows:,}",
-            hint="Look at `lapse plan`. If it is right, raise `guards: rows` in the policy.",
-        )
+    found = over_limits(plan, guards)
+    refusing = [over for over in found if over.guard not in allowed]
+    if refusing:
+        raise GuardError(f"{plan.dataset}: {'; '.join(over.finding for over in refusing)}", hint=_hint(refusing))
+    return found
+
+
+def _hint(refusing: Collection[Over]) -> str:
+    options = " ".join(
+        "--allow-empty" if over.guard is Guard.EMPTY else f"--allow {over.guard.value}" for over in refusing
+    )
+    remedies = [over.remedy for over in refusing if over.remedy]
+    lasting = f", or {' and '.join(remedies)} in the policy" if remedies else ""
+    return f"Look at `lapse plan`. If it is right, run again with {options}{lasting}."
 
 
 def check_fingerprint(dataset: Dataset, found: Fingerprint, pinned: str | None) -> None:

@@ -7,10 +7,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from lapse.model.plan import DatasetPlan, Group, Tally, merge
-from lapse.model.selection import Selection, Verdict
+from lapse.model.selection import Outcome, Selection, Verdict
 from lapse.ports import Budget, Remarking, Store
 
-_ORDER = (Verdict.LAPSED, Verdict.HELD, Verdict.DOUBTFUL, Verdict.UNMATCHED, Verdict.KEPT)
+_ORDER = {
+    verdict: place
+    for place, verdict in enumerate((Verdict.LAPSED, Verdict.HELD, Verdict.DOUBTFUL, Verdict.UNMATCHED, Verdict.KEPT))
+}
 
 
 def plan_dataset(
@@ -29,24 +32,30 @@ def plan_dataset(
         dataset=selection.dataset.name,
         store=selection.dataset.shown,
         identity=identity,
-        cutoffs=tuple(bound.cutoff for bound in selection.rules),
+        cutoffs=tuple(map(selection.rules.cutoff, range(len(selection.rules)))),
         groups=_groups(selection, tallies),
         segments=_segments(selection, tallies, budget),
+        rules=selection.sources,
     )
 
 
 def _groups(selection: Selection, tallies: Iterable[Tally]) -> tuple[Group, ...]:
-    groups = [Group(outcome=selection.outcomes[tally.code], tally=tally) for tally in tallies]
-    return tuple(sorted(groups, key=lambda group: (_ORDER.index(group.outcome.verdict), group.outcome.code)))
+    outcomes: dict[int, Outcome] = {}
+    groups = []
+    for tally in tallies:
+        if tally.code not in outcomes:
+            outcomes[tally.code] = selection.outcomes[tally.code]
+        groups.append(Group(outcome=outcomes[tally.code], tally=tally))
+    return tuple(sorted(groups, key=lambda group: (_ORDER[group.outcome.verdict], group.outcome.code)))
 
 
 def _segments(selection: Selection, tallies: Iterable[Tally], budget: Budget) -> int:
     """Full slices for each destination, times its archives; about, since slices are cut by the store."""
     going: dict[tuple[str, ...], list[Tally]] = defaultdict(list)
     for tally in tallies:
-        destination = selection.outcomes[tally.code].destination
-        if destination is not None:
-            going[destination.archives].append(tally)
+        ending = selection.ending(tally.code)
+        if ending is not None:
+            going[ending.destination.archives].append(tally)
     return sum(
         len(archives)
         * max(

@@ -185,7 +185,7 @@ def _completed(manifest: Manifest, piece: Slice, tallies: tuple[Tally, ...]) -> 
     """Add counts and times, which the store knows once every part is read."""
     counts: dict[str, int] = {}
     for tally in tallies:
-        rule = str(piece.selection.outcomes[tally.code].rule)
+        rule = str(piece.selection.outcomes.rule_of(tally.code))
         counts[rule] = counts.get(rule, 0) + tally.records
     return replace(
         manifest,

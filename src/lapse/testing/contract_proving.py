@@ -94,7 +94,8 @@ class ProvingContract:
 
         gone = lapsed(selection, records)
         assert set(world.snapshot()) == {record.key for record in records} - gone
-        assert (disposal.records, disposal.counts, disposal.waiver) == (len(gone), {"0": len(gone)}, ("rule 1",))
+        assert (disposal.records, disposal.counts) == (len(gone), {"0": len(gone)})
+        assert disposal.waiver == tuple(disposal.rules.values())
         assert sum(disposal.tenants.values()) == len(gone)
 
     @pytest.mark.parametrize("proof", [(), Waiver(slice="999999", rules=("rule 1",))], ids=["none", "of-another-slice"])

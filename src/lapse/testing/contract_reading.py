@@ -7,7 +7,7 @@ import pytest
 from lapse.errors import StoreError
 from lapse.model.policy import Hold
 from lapse.model.selection import Selection, Verdict
-from lapse.ports import Restorable
+from lapse.ports import Leased, Restorable, Searchable
 from lapse.testing.contract_taking import aged
 from lapse.testing.flow import Drained, cut, days_ago, judged, matching, rule, run
 from lapse.testing.harness import Record, World
@@ -27,6 +27,8 @@ class ReadingContract:
             list(store.survey(selection))
             cut(store, selection)
             list(store.find(selection, "3"))
+            if isinstance(store, Searchable):
+                store.search(selection, matching(kind="call"), limit=5)
             list(store.recover(lambda _: True))
 
         assert world.image() == before
@@ -78,6 +80,62 @@ class ReadingContract:
             assert answer.values["tenant"] == record.tenant
             assert answer.values["kind"] == record.kind
         assert missing == [[], [], [], []]
+
+    def test_records_are_counted_and_found_by_their_values(self, world: World) -> None:
+        """By outcome, as the selection decides; only as many are shown as were wanted, in the order of their keys."""
+        records = [
+            Record(key=1, at=days_ago(400), tenant="a' OR '1'='1"),
+            Record(key=2, at=days_ago(400), level=7),
+            Record(key=3, at=None, level=7),
+            Record(key=4, at=days_ago(1), level=7),
+            Record(key=5, at=days_ago(400), tenant="acmes", level=7),
+            Record(key=6, at=days_ago(400), tenant=None),
+        ]
+        selection = judged(world, rule("30 days"))
+        world.create(records)
+
+        with world.store(read_only=True) as store:
+            assert isinstance(store, Searchable)
+            found = store.search(selection, matching(tenant="acme", level="7"), limit=2)
+            odd = store.search(selection, matching(tenant="a' OR '1'='1"), limit=2)
+            fields = store.key_fields()
+
+        counts = {selection.outcomes[tally.code].verdict: tally.records for tally in found.tallies}
+        assert counts == {Verdict.LAPSED: 1, Verdict.DOUBTFUL: 1, Verdict.KEPT: 1}
+        assert [(each.instant, each.values["tenant"]) for each in found.first] == [
+            (records[1].instant, "acme"),
+            (None, "acme"),
+        ]
+        assert (len(odd.first), sum(tally.records for tally in odd.tallies)) == (1, 1)
+        assert fields == ("id",)
+
+    def test_fields_of_holds_and_floors_are_shown_of_a_record(self, world: World) -> None:
+        """Whether they cover it can be told from its values, also where no rule names them."""
+        selection = judged(world, rule("30 days"), holds=[Hold(matter="M", match=matching(level="7"))])
+        world.create([Record(key=1, at=days_ago(400), level=7)])
+
+        with world.store(read_only=True) as store:
+            (found,) = store.find(selection, "1")
+
+        assert found.values["level"] == "7"
+
+    def test_the_holder_of_the_lease_is_told_without_taking_it(self, world: World) -> None:
+        """Nobody before and afterwards; and whoever looks is in nobody's way."""
+        world.create(aged(3))
+        with world.store(read_only=True) as looking:
+            assert isinstance(looking, Leased)
+            before = looking.lease_holder()
+        with world.store() as store, store.lease():
+            with world.store(read_only=True) as looking:
+                assert isinstance(looking, Leased)
+                during = looking.lease_holder()
+            assert world.lease_elsewhere() == "LeaseError"
+        with world.store(read_only=True) as looking:
+            assert isinstance(looking, Leased)
+            after = looking.lease_holder()
+
+        assert before is after is None
+        assert during
 
     def test_restored_records_are_equal_to_what_was_removed(self, world: World) -> None:
         """Removal and restore together change nothing; doing it again writes nothing."""

@@ -70,6 +70,19 @@ class TakingContract:
         assert max(sizes) <= (8 if world.traits.divisible else 50)
         assert len(sizes) <= 25
 
+    def test_a_canary_stays_within_its_rows_whatever_it_is_cut_from(self, world: World) -> None:
+        """A file gives up no more than that either; slice after slice, every lapsed record goes once."""
+        records = aged(60)
+        selection = judged(world, rule("10 days"))
+        world.create(records)
+
+        with world.store() as store:
+            removals = run(store, selection, Budget(rows=8, canary=True))
+
+        yielded = Counter(key for removal in removals for key in keys_of(removal.drained))
+        assert yielded == Counter(lapsed(selection, records))
+        assert max(removal.disposal.records for removal in removals) <= 8
+
     def test_slices_have_unique_ascending_names_and_one_destination_each(self, world: World) -> None:
         """Names order the work; no slice mixes archives."""
         records = aged(60)

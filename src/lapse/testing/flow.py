@@ -10,38 +10,62 @@ from dataclasses import dataclass, replace
 from lapse.canonical import sha256
 from lapse.instant import Nanos, rfc3339
 from lapse.model.disposal import Disposal, Facts, Owner, Proof, SealedSegment, Verified, Waiver
-from lapse.model.match import Condition, Glob, Match
+from lapse.model.match import Condition, Glob, Match, Range, text_of
 from lapse.model.period import parse_period
 from lapse.model.plan import Tally
-from lapse.model.policy import Floor, Hold, Rule
+from lapse.model.policy import Floor, Hold, Last, Rule
 from lapse.model.selection import Selection, select
 from lapse.ports import Batch, Budget, LineBlock, Part, Slice, Store
 from lapse.segments.content import ContentDigest
 from lapse.testing.harness import NOW, Record, World
 
-Wanted = str | Glob | Sequence[str | Glob]
+Item = str | Glob | Range
+Wanted = Item | Sequence[Item]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """Anything but some values.
+
+    Attributes:
+        wanted: The values.
+    """
+
+    wanted: Wanted
+
+
 _ROLES = {"kind": "type", "tenant": "tenant"}
 
 
-def matching(**wanted: Wanted) -> Match:
-    """A match on the world's fields: ``matching(tenant="acme", kind=Glob("auth*"))``."""
+def matching(**wanted: Wanted | Not) -> Match:
+    """A match on the world's fields: ``matching(tenant="acme", kind=Not(Glob("auth*")), level=Range(5))``."""
     return Match(tuple(_condition(field, value) for field, value in wanted.items()))
 
 
-def _condition(field: str, wanted: Wanted) -> Condition:
-    options = [wanted] if isinstance(wanted, str | Glob) else list(wanted)
+def _condition(field: str, said: Wanted | Not) -> Condition:
+    wanted = said.wanted if isinstance(said, Not) else said
+    options = [wanted] if isinstance(wanted, str | Glob | Range) else list(wanted)
     return Condition(
         field=field,
         values=tuple(option for option in options if isinstance(option, str)),
         globs=tuple(option for option in options if isinstance(option, Glob)),
         role=_ROLES.get(field, ""),
+        ranges=tuple(option for option in options if isinstance(option, Range)),
+        negated=isinstance(said, Not),
     )
 
 
-def rule(period: str, archives: Sequence[str] = ("cold",), **wanted: Wanted) -> Rule:
-    """A rule; without *archives* it is a waiver."""
+def rule(
+    period: str, archives: Sequence[str] = ("cold",), *, last: Last | int | None = None, **wanted: Wanted | Not
+) -> Rule:
+    """A rule; without *archives* it is a waiver. *last* keeps the newest, of each group or of all."""
     return Rule(
-        index=0, match=matching(**wanted), keep=parse_period(period), archives=tuple(archives), waived=not archives
+        index=0,
+        match=matching(**wanted),
+        keep=parse_period(period),
+        archives=tuple(archives),
+        waived=not archives,
+        last=Last(last) if isinstance(last, int) else last,
     )
 
 
@@ -70,20 +94,39 @@ def facts_of(selection: Selection) -> Facts:
     )
 
 
-def code_of(selection: Selection, record: Record) -> int:
-    """The code that the definition gives a record."""
-    return selection.decide(record.instant, record.read)
+def code_of(selection: Selection, record: Record, among: Sequence[Record] = ()) -> int:
+    """The code that the definition gives a record; *among* are all there are, where the newest of a group stay."""
+    return selection.decide(
+        record.instant, record.read, is_newest=lambda rule: _is_newest(selection, rule, record, among)
+    )
+
+
+def _is_newest(selection: Selection, rule: int, record: Record, among: Sequence[Record]) -> bool:
+    """Whether fewer members of its group are newer than the rule keeps."""
+    last, own = selection.sources[rule].last, record.instant
+    if last is None or own is None:
+        return False
+    value = None if last.per is None else text_of(record.read(last.per))
+    instants = [
+        other.instant
+        for other in among
+        if selection.decide(other.instant, other.read) >= selection.first_hold  # others are doubtful
+        and selection.dispatch.first(other.read) == rule
+        and (last.per is None or text_of(other.read(last.per)) == value)
+    ]
+    return sum(instant is not None and instant > own for instant in instants) < last.count
 
 
 def expected(selection: Selection, records: Iterable[Record]) -> Counter[tuple[int, str | None]]:
     """How many records the definition counts, by code and tenant."""
-    return Counter((code_of(selection, record), record.tenant) for record in records)
+    among = list(records)
+    return Counter((code_of(selection, record, among), record.tenant) for record in among)
 
 
 def lapsed(selection: Selection, records: Iterable[Record]) -> set[int]:
     """Keys of the records that lapse by the definition."""
-    codes = selection.lapsed_codes()
-    return {record.key for record in records if code_of(selection, record) in codes}
+    codes, among = selection.lapsed_codes(), list(records)
+    return {record.key for record in among if code_of(selection, record, among) in codes}
 
 
 def counted(tallies: Iterable[Tally]) -> Counter[tuple[int, str | None]]:

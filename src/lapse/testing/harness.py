@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 from lapse.instant import Nanos, parse_rfc3339
 from lapse.model.policy import Dataset, TimeFormat
+from lapse.model.selection import RECORD_KEY
 from lapse.ports import Store
 
 NOW = parse_rfc3339("2026-11-22T10:00:00Z")
@@ -50,7 +51,7 @@ class Record:
 
     def read(self, name: str) -> object:
         """Its value of a field, as `Selection.decide` asks for it."""
-        return self.key if name == "id" else getattr(self, name)
+        return self.key if name in ("id", RECORD_KEY) else getattr(self, name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,19 +10,22 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import ClassVar
 
 from lapse.canonical import canonical, sha256
 from lapse.errors import ChangedError, LeaseError, ProofError, StoreError, StoreMissingError
 from lapse.instant import Nanos
 from lapse.model.disposal import Disposal, Facts, Method, Proof, Waiver
-from lapse.model.match import text_of
+from lapse.model.match import Match, text_of
+from lapse.model.newest import Gathering, KnownNewest, Newest, group_of
 from lapse.model.plan import CHECKSUM_MODULUS, Fingerprint, Identity, Mark, Tally, merge
 from lapse.model.policy import Dataset
 from lapse.model.selection import Selection
 from lapse.model.timetext import parse_time_text
-from lapse.ports import Budget, Found, Part, RestoreCount, Slice
+from lapse.ports import Budget, Found, Matched, Part, RestoreCount, Slice
 from lapse.segments.content import ContentDigest
+from lapse.sqlcore.fields import fields_of
 from lapse.testing.memory_rows import Values, read_field, rows_of, to_part
 
 KEY = "id"
@@ -57,6 +60,7 @@ class MemoryStore:
         self._dataset = dataset
         self._read_only = read_only
         self._name = dataset.store.removeprefix("memory://")
+        self._known: KnownNewest | None = None
 
     @property
     def _memory(self) -> Memory:
@@ -81,7 +85,15 @@ class MemoryStore:
 
     def survey(self, selection: Selection, mark: Mapping[str, tuple[int, ...]] | None = None) -> Iterator[Tally]:
         """Count every record by outcome and tenant."""
-        yield from merge(_tally(selection, key, values) for key, values in self._below(mark))
+        self._known = KnownNewest(selection, _newest(selection, self._below(mark)))
+        newest = self._known.newest
+        yield from merge(_tally(selection, key, values, newest) for key, values in self._below(mark))
+
+    def _newest(self, selection: Selection, mark: Mapping[str, tuple[int, ...]] | None = None) -> Newest:
+        """The newest of each group: as the last survey has seen them, else as they are now."""
+        if self._known is None or not self._known.holds_for(selection):
+            self._known = KnownNewest(selection, _newest(selection, self._below(mark)))
+        return self._known.newest
 
     def _below(self, mark: Mapping[str, tuple[int, ...]] | None) -> list[tuple[int, Values]]:
         records = sorted(self._memory.records.items())
@@ -95,10 +107,10 @@ class MemoryStore:
         mark: Mapping[str, tuple[int, ...]] | None = None,
     ) -> Iterator[Slice]:
         """Key ranges of lapsed records, destination by destination."""
-        number = 0
+        number, newest = 0, self._newest(selection, mark)
         for destination in selection.destinations():
             codes = selection.lapsed_codes(destination)
-            going = [item for item in self._below(mark) if _code(selection, item[1]) in codes]
+            going = [item for item in self._below(mark) if _code(selection, item[1], newest) in codes]
             for first, last in _ranges(going, budget):
                 yield Slice(
                     name=f"{number:06d}",
@@ -113,7 +125,7 @@ class MemoryStore:
     def take(self, piece: Slice) -> Iterator[MemoryTake]:
         """Copy what lapsed in the slice; nothing leaves before the commit."""
         self._refuse_if_read_only()
-        yield MemoryTake(piece, self._memory)
+        yield MemoryTake(piece, self._memory, self._newest(piece.selection))
 
     @contextmanager
     def lease(self) -> Iterator[None]:
@@ -139,16 +151,34 @@ class MemoryStore:
 
     def find(self, selection: Selection, key: str) -> Iterator[Found]:
         """The records whose key column, else own key, is *key*."""
-        dataset = self._dataset
-        for number, values in sorted(self._memory.records.items()):
-            if text_of(values.get(dataset.key or KEY)) != key:
-                continue
-            yield Found(
-                key=str(number),
-                code=_code(selection, values),
-                instant=_instant(selection, values),
-                values={name: text_of(read_field(values, name)) for name in dataset.fields},
-            )
+        for number, values in self._below(None):
+            if text_of(values.get(self._dataset.key or KEY)) == key:
+                yield self._shown(selection, number, values)
+
+    def _shown(self, selection: Selection, number: int, values: Values) -> Found:
+        used = dict.fromkeys([*self._dataset.fields, *fields_of(selection)])
+        return Found(
+            key=str(number),
+            code=_code(selection, values, self._newest(selection)),
+            instant=_instant(selection, values),
+            values={name: text_of(read_field(values, name)) for name in used},
+        )
+
+    def search(self, selection: Selection, match: Match, *, limit: int) -> Matched:
+        """The records that *match* matches, by outcome, and the first of them in key order."""
+        matched = [(key, values) for key, values in self._below(None) if match.matches(partial(read_field, values))]
+        return Matched(
+            tallies=merge(_tally(selection, key, values, self._newest(selection)) for key, values in matched),
+            first=tuple(self._shown(selection, key, values) for key, values in matched[:limit]),
+        )
+
+    def key_fields(self) -> tuple[str, ...]:
+        """The key column, else the own key."""
+        return (self._dataset.key or KEY,)
+
+    def lease_holder(self) -> str | None:
+        """Somebody, if the memory is leased."""
+        return "somebody" if self._memory.leased else None
 
     def restore(self, part: Part) -> RestoreCount:
         """Put back rows that are not there."""
@@ -177,15 +207,16 @@ class MemoryStore:
 class MemoryTake:
     """A copy of the lapsed records of a slice, and their removal if they are still the same."""
 
-    def __init__(self, piece: Slice, memory: Memory) -> None:
+    def __init__(self, piece: Slice, memory: Memory, newest: Newest) -> None:
         self._piece = piece
         self._memory = memory
+        self._newest = newest
         first, last = int(str(piece.bounds[0])), int(str(piece.bounds[1]))
         codes = piece.selection.lapsed_codes(piece.destination)
         self._taken = {
             key: dict(values)
             for key, values in sorted(memory.records.items())
-            if first <= key <= last and _code(piece.selection, values) in codes
+            if first <= key <= last and _code(piece.selection, values, newest) in codes
         }
         self._content = ContentDigest()
 
@@ -196,7 +227,7 @@ class MemoryTake:
 
     def tallies(self) -> tuple[Tally, ...]:
         """Counts of the copy."""
-        return merge(_tally(self._piece.selection, key, values) for key, values in self._taken.items())
+        return merge(_tally(self._piece.selection, key, values, self._newest) for key, values in self._taken.items())
 
     def commit(self, proof: Proof) -> Disposal:
         """Remove what was copied, if the proof is for it and nobody changed it."""
@@ -234,15 +265,26 @@ def _instant(selection: Selection, values: Values) -> Nanos | None:
     return parse_time_text(value, selection.dataset.zone) if isinstance(value, str) else None
 
 
-def _code(selection: Selection, values: Values) -> int:
-    return selection.decide(_instant(selection, values), lambda name: read_field(values, name))
+def _newest(selection: Selection, records: list[tuple[int, Values]]) -> Newest:
+    gathering = Gathering(selection)
+    for _, values in records:
+        instant = _instant(selection, values)
+        group = group_of(selection, instant, partial(read_field, values))
+        if group is not None and instant is not None:
+            gathering.add(group, [instant])
+    gathering.check_names()
+    return gathering.newest()
 
 
-def _tally(selection: Selection, key: int, values: Values) -> Tally:
+def _code(selection: Selection, values: Values, newest: Newest) -> int:
+    return newest.decide(selection, _instant(selection, values), partial(read_field, values))
+
+
+def _tally(selection: Selection, key: int, values: Values, newest: Newest) -> Tally:
     instant, tenant = _instant(selection, values), selection.dataset.tenant
     named = hashlib.sha256(f"{key} {instant}".encode()).digest()
     return Tally(
-        code=_code(selection, values),
+        code=_code(selection, values, newest),
         tenant=None if tenant is None else text_of(read_field(values, tenant)),
         records=1,
         size=_size(values),

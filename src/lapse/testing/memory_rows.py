@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lapse.errors import UnsupportedError
 from lapse.model.manifest import Column
+from lapse.model.selection import RECORD_KEY
 from lapse.ports import LineBlock, Part
 from lapse.segments.content import ContentDigest
 from lapse.sqlcore.fields import field_path
@@ -21,8 +22,8 @@ _BATCH = 1000
 
 
 def read_field(values: Values, name: str) -> object:
-    """A record's value of a column, or of a JSON path such as ``$.detail.user`` inside one."""
-    path = field_path(name)
+    """A record's value of a column, or of a JSON path such as ``$.detail.user`` inside one; ``id`` is its key."""
+    path = field_path("id" if name == RECORD_KEY else name)
     found: Any = values.get(path.column)
     if path.keys and isinstance(found, str):
         try:

@@ -15,17 +15,31 @@ from __future__ import annotations
 import pytest
 
 pytest.register_assert_rewrite(
-    *(f"lapse.testing.contract_{part}" for part in ("deciding", "taking", "proving", "reading"))
+    *(
+        f"lapse.testing.contract_{part}"
+        for part in ("deciding", "holding", "matching", "newest", "taking", "proving", "reading")
+    )
 )
 
 from lapse.testing.contract_deciding import DecidingContract
+from lapse.testing.contract_holding import HoldingContract
+from lapse.testing.contract_matching import MatchingContract
+from lapse.testing.contract_newest import NewestContract
 from lapse.testing.contract_proving import ProvingContract
 from lapse.testing.contract_reading import ReadingContract
 from lapse.testing.contract_taking import TakingContract
 from lapse.testing.harness import World
 
 
-class StoreContract(DecidingContract, TakingContract, ProvingContract, ReadingContract):
+class StoreContract(
+    DecidingContract,
+    HoldingContract,
+    MatchingContract,
+    NewestContract,
+    TakingContract,
+    ProvingContract,
+    ReadingContract,
+):
     """Everything that the engine relies on. Override the fixture, run."""
 
     @pytest.fixture

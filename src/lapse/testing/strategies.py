@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from hypothesis import strategies as st
 
 from lapse.instant import SECOND, Nanos
-from lapse.model.match import Glob, Match
+from lapse.model.match import Glob, Match, Range
 from lapse.model.period import parse_period
 from lapse.model.policy import Floor, Hold, Rule
+from lapse.model.ranges import MOST
 from lapse.model.selection import SKEW
-from lapse.testing.flow import days_ago, matching, rule
+from lapse.testing.flow import Not, days_ago, matching, rule
 from lapse.testing.harness import NOW, Record, Traits
 
 NAMES = (
@@ -41,6 +42,18 @@ PATTERNS = (
     "7*",
 )
 """Patterns of which only ``*`` and ``?`` are wild."""
+
+RANGES = (
+    Range(7, 7),
+    Range(-1, 6),
+    Range(8),
+    Range(last=-1),
+    Range(0, 10),
+    Range(-MOST, MOST),
+    Range(last=0),
+    Range(7),
+)
+"""Ranges whose ends lie at and beside the numbers of records."""
 
 _PERIODS = ("1 day", "30 days", "12 months", "6 years", "forever")
 _DAYS = (0, 1, 29.5, 30, 31, 365, 366, 2191, 2192, 6000)
@@ -101,8 +114,9 @@ def times(traits: Traits) -> st.SearchStrategy[Nanos | str | None]:
 
 
 def _match() -> st.SearchStrategy[Match]:
-    wanted = st.lists(st.sampled_from(NAMES) | st.sampled_from(PATTERNS).map(Glob), min_size=1, max_size=3, unique=True)
-    fields = st.dictionaries(st.sampled_from(("kind", "tenant", "body", "level")), wanted, max_size=2)
+    item = st.sampled_from(NAMES) | st.sampled_from(PATTERNS).map(Glob) | st.sampled_from(RANGES)
+    wanted = st.lists(item, min_size=1, max_size=3, unique=True)
+    fields = st.dictionaries(st.sampled_from(("kind", "tenant", "body", "level")), wanted | wanted.map(Not), max_size=2)
     return fields.map(lambda chosen: matching(**chosen))
 
 

@@ -80,15 +80,20 @@ def list_(
 ) -> View:
     """List the segments in the archives.
 
-    Prints each copy with its records, size and time range, as its manifest says. Segments are committed once
-    the ledger entry of their disposal lies beside them.
+    Prints each copy with its records, size and time range, as its manifest says, and the legal holds that may
+    cover records in it. Segments are committed once the ledger entry of their disposal lies beside them.
     """
     from lapse.cli.views.archived import ArchiveListView
     from lapse.engine import archiving
+    from lapse.engine.retaining import HeldSegments
     from lapse.engine.session import open_session
 
+    session = open_session(call.policy)
     wanted = archiving.Wanted(archive=archive, dataset=dataset, run=run, include_prepared=include_prepared)
-    return ArchiveListView(tuple(archiving.list_segments(open_session(call.policy), wanted)))
+    found, held = tuple(archiving.list_segments(session, wanted)), HeldSegments(session)
+    return ArchiveListView(
+        found, {each.path: held.matters(each) for each in found}, tuple(map(str, held.unreached))
+    )  # fmt: skip
 
 
 def verify(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -23,7 +24,30 @@ TypeOption = Annotated[
 ]
 MatchOption = Annotated[
     list[str] | None,
-    typer.Option("--match", metavar="FIELD=VALUE", help="Hold records with this value; `glob:` begins a pattern."),
+    typer.Option(
+        "--match",
+        metavar="FIELD=VALUE",
+        help="Hold records with this value; `glob:` begins a pattern, `400..499` is a range, `FIELD!=VALUE` is not it.",
+    ),
+]
+SubtypeOption = Annotated[
+    list[str] | None, typer.Option("--subtype", metavar="T", help="Hold records of this subtype. May be repeated.")
+]
+ActorOption = Annotated[
+    list[str] | None, typer.Option("--actor", metavar="A", help="Hold what this actor caused. May be repeated.")
+]
+KeyOption = Annotated[
+    list[str] | None,
+    typer.Option("--key", metavar="K", help="Hold the record of this key, as `lapse why` takes it. May be repeated."),
+]
+KeysFromOption = Annotated[
+    Path | None, typer.Option("--keys-from", metavar="FILE", help="Hold the records of the keys in FILE, one a line.")
+]
+FromOption = Annotated[
+    str | None, typer.Option("--records-from", metavar="WHEN", help="Hold only records of this time or later.")
+]
+BeforeOption = Annotated[
+    str | None, typer.Option("--records-before", metavar="WHEN", help="Hold only records earlier than this.")
 ]
 SinceOption = Annotated[
     str | None, typer.Option("--since", metavar="WHEN", help="Date or instant from which the order applies.")
@@ -32,6 +56,10 @@ UntilOption = Annotated[
     str | None, typer.Option("--until", metavar="WHEN", help="From when it no longer does. Open without it.")
 ]
 AllOption = Annotated[bool, typer.Option("--all", help="Hold everything. A hold without a scope must say so.")]
+HereOnlyOption = Annotated[
+    bool,
+    typer.Option("--here-only", help="Runs of no other host work on the databases: they may be out of reach."),
+]
 Matter = Annotated[str, typer.Argument(metavar="MATTER", help="Case reference of the hold.")]
 
 
@@ -53,7 +81,10 @@ def add_to(app: typer.Typer) -> None:
         examples=[
             "lapse hold add --matter 2026-17 --tenant acme --reason litigation",
             "lapse hold add --matter 2026-18 --dataset calls --match caller=glob:+4930* --reason inquiry",
-            "lapse hold add --matter 2026-19 --all --reason 'preservation order' --until 2027-07-01",
+            "lapse hold add --matter 2026-22 --match status=400..499 --match 'zone!=test' --reason audit",
+            "lapse hold add --matter 2026-19 --dataset calls --key 4711 --key 4712 --reason complaint",
+            "lapse hold add --matter 2026-20 --records-before 2026-02-01 --reason audit",
+            "lapse hold add --matter 2026-21 --all --reason 'preservation order' --until 2027-07-01",
         ],
         exits=(*_TOLD, ExitCode.REFUSED),
     )(add)
@@ -68,20 +99,28 @@ def add(
     dataset: DatasetOption = None,
     tenant: TenantOption = None,
     type_: TypeOption = None,
+    subtype: SubtypeOption = None,
+    actor: ActorOption = None,
     match: MatchOption = None,
+    key: KeyOption = None,
+    keys_from: KeysFromOption = None,
+    records_from: FromOption = None,
+    records_before: BeforeOption = None,
     since: SinceOption = None,
     until: UntilOption = None,
     everything: AllOption = False,
+    here_only: HereOnlyOption = False,
 ) -> View:
     """Order that records are kept, whatever a rule says.
 
-    Writes a file into `holds/` beside the policy and an entry into the ledger. Once the command returns, no
-    run removes what the hold covers, not even one that is under way. Different fields must all match; of
-    several values for one field, any. A dataset without the field is held whole.
+    Writes a file into `holds/` beside the policy and an entry into the ledger, and puts the hold into the
+    databases that it concerns, where runs of other hosts see it. Once the command returns, no run removes what
+    the hold covers, not even one that is under way. Different fields must all match; of several values for one
+    field, any. A dataset without the field is held whole. Adding the same hold again does what was missing.
     """
     from lapse.cli.scope import Ordered, hold_of
     from lapse.cli.views.held import HoldAddView
-    from lapse.engine.holding import add_hold
+    from lapse.engine.ordering import add_hold
     from lapse.engine.session import open_session
 
     hold = hold_of(
@@ -91,38 +130,46 @@ def add(
             dataset=dataset,
             tenants=tuple(tenant or ()),
             types=tuple(type_ or ()),
+            subtypes=tuple(subtype or ()),
+            actors=tuple(actor or ()),
             matches=tuple(match or ()),
+            keys=tuple(key or ()),
+            keys_from=keys_from,
+            records_from=records_from,
+            records_before=records_before,
             since=since,
             until=until,
             everything=everything,
         )
     )
     session = open_session(call.policy)
-    add_hold(session, hold)
-    return HoldAddView(hold, session.holds_folder, session.real_now)
+    added = add_hold(session, hold, here_only=here_only)
+    return HoldAddView(hold, session.holds_folder, session.real_now, added)
 
 
-def release(call: Invocation, matter: Matter) -> View:
+def release(call: Invocation, matter: Matter, here_only: HereOnlyOption = False) -> View:
     """End a hold.
 
-    Removes its file from `holds/` and records the release in the ledger. What it kept follows the rules again:
-    look at `lapse plan` before the next run.
+    Takes it out of the databases, removes its file from `holds/` and records the release in the ledger. What it
+    kept follows the rules again: look at `lapse plan` before the next run.
     """
     from lapse.cli.views.held import HoldReleaseView
-    from lapse.engine.holding import release_hold
+    from lapse.engine.ordering import release_hold
     from lapse.engine.session import open_session
 
-    release_hold(open_session(call.policy), matter)
-    return HoldReleaseView(matter)
+    unreached = release_hold(open_session(call.policy), matter, here_only=here_only)
+    return HoldReleaseView(matter, tuple(map(str, unreached)))
 
 
 def list_(call: Invocation) -> View:
     """List the holds.
 
-    Prints every hold of the policy and of `holds/`, what it covers, and whether it is in force.
+    Prints every hold of the policy, of `holds/` and of the databases, what it covers, and whether it is in force.
     """
     from lapse.cli.views.held import HoldListView
+    from lapse.engine.ordering import list_holds
     from lapse.engine.session import open_session
 
     session = open_session(call.policy)
-    return HoldListView(session.holds(), session.real_now)
+    listed, unreached = list_holds(session)
+    return HoldListView(listed, session.real_now, tuple(map(str, unreached)))

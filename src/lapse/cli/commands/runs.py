@@ -1,4 +1,4 @@
-"""Commands about what goes and what stays: ``plan``, ``run``, ``why``."""
+"""Commands about what goes and what stays: ``plan``, ``run``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from lapse.cli.commands.statuses import MetricsOption
 from lapse.cli.invocation import Invocation, command
 from lapse.cli.view import View
 from lapse.errors import ExitCode, UsageError
+from lapse.model.guards import Guard
 
 Datasets = Annotated[list[str] | None, typer.Argument(metavar="DATASET", help="Names in the policy; all without any.")]
 SealOption = Annotated[
@@ -59,9 +60,13 @@ JitterOption = Annotated[
 RescanOption = Annotated[
     bool, typer.Option("--rescan", help="Read all of the logs, also what is remembered from earlier runs.")
 ]
-EmptyOption = Annotated[bool, typer.Option("--allow-empty", help="Allow that a dataset is emptied.")]
-OneDataset = Annotated[str, typer.Argument(metavar="DATASET", help="Its name in the policy.")]
-Key = Annotated[str, typer.Argument(metavar="KEY", help="The record: its key, or FILE:LINE for log files.")]
+EmptyOption = Annotated[
+    bool, typer.Option("--allow-empty", help="Allow that a dataset is emptied: short for --allow empty.")
+]
+AllowOption = Annotated[
+    list[Guard] | None,
+    typer.Option("--allow", help="Pass a guard by, this once; the ledger records it. May be repeated."),
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -87,12 +92,6 @@ def add_to(app: typer.Typer) -> None:
         ],
         exits=tuple(ExitCode),
     )(run)
-    command(
-        app,
-        "why",
-        examples=["lapse why calls 4711", "lapse why tool-audit logs-2026-01.jsonl:17"],
-        exits=(ExitCode.DONE, ExitCode.INCOMPLETE, ExitCode.USAGE),
-    )(why)
 
 
 def plan(call: Invocation, datasets: Datasets = None, output: SealOption = None, rescan: RescanOption = False) -> View:
@@ -119,6 +118,7 @@ def run(
     datasets: Datasets = None,
     dry_run: DryOption = False,
     plan_file: PlanOption = None,
+    allow: AllowOption = None,
     allow_empty: EmptyOption = False,
     rows: RowsOption = None,
     lasting: ForOption = None,
@@ -154,7 +154,7 @@ def run(
         session = open_session(call.policy, hooks=hooks, rescan=rescan)
         wishes = running.Wishes(
             names=tuple(datasets or ()),
-            allow_empty=allow_empty,
+            allowed=frozenset([*(allow or ()), *([Guard.EMPTY] if allow_empty else [])]),
             plan_file=plan_file,
             budget=Budget(rewrite=rewrite),
             limits=limits_of(rows=rows, lasting=lasting, until=until, stop_file=stop_file, real_now=session.real_now),
@@ -166,16 +166,3 @@ def run(
         with after_run(call, session, metrics) as after:
             after.view = RunView(running.run(after.session, wishes), strict)
         return after.view
-
-
-def why(call: Invocation, dataset: OneDataset, key: Key) -> View:
-    """Explain what becomes of one record.
-
-    Shows every layer that was looked at, in the order that decides: doubt, holds, rules, floors, cutoff. The
-    one that decided is marked, with the day on which the record lapses.
-    """
-    from lapse.cli.views.asked import WhyView
-    from lapse.engine import asking
-    from lapse.engine.session import open_session
-
-    return WhyView(asking.why(open_session(call.policy), dataset, key))

@@ -11,12 +11,10 @@ from collections.abc import Mapping
 from lapse.cli.shapes.answers import (
     DemoCommand,
     DemoResult,
-    Explained,
     PacedDataset,
     PaceResult,
     TrustResult,
     VersionResult,
-    WhyResult,
 )
 from lapse.cli.shapes.archives import (
     ArchiveListResult,
@@ -28,12 +26,14 @@ from lapse.cli.shapes.archives import (
 )
 from lapse.cli.shapes.dropins import ForeignPurge, XivoPolicyResult, XivoPurgeResult, XivoScheduleResult
 from lapse.cli.shapes.envelope import Complaint, Envelope, Failure
-from lapse.cli.shapes.holds import Condition, HoldAddResult, HoldListResult, HoldReleaseResult, HoldShown
+from lapse.cli.shapes.holds import Condition, HoldAddResult, HoldListResult, HoldReleaseResult, HoldShown, Range
 from lapse.cli.shapes.ledgers import LedgerAdoptResult, LedgerLine, LedgerProblem, LedgerShowResult, LedgerVerifyResult
 from lapse.cli.shapes.plans import (
+    CanaryShown,
     PlannedDataset,
     PlannedGroup,
     PlanResult,
+    RefusingGuard,
     RotationStep,
     RunDataset,
     RunResult,
@@ -41,12 +41,15 @@ from lapse.cli.shapes.plans import (
 )
 from lapse.cli.shapes.policies import (
     CheckedDataset,
+    CheckedRecords,
     CheckedRule,
     CheckResult,
     EffectiveResult,
     EffectiveValue,
     FloorShown,
     Found,
+    GuardsShown,
+    IdleSelector,
     InitResult,
     SchemaResult,
 )
@@ -61,6 +64,7 @@ from lapse.cli.shapes.statuses import (
     StatusResult,
     StatusRun,
 )
+from lapse.cli.shapes.whys import Explained, WhyCause, WhyClock, WhyDisposal, WhyListing, WhyNotResult, WhyResult
 
 RESULTS: Mapping[str, tuple[type, ...]] = {
     "init": (InitResult,),
@@ -70,7 +74,7 @@ RESULTS: Mapping[str, tuple[type, ...]] = {
     "pace": (PaceResult,),
     "reclaim": (ReclaimResult,),
     "rotate": (RotateResult,),
-    "why": (WhyResult,),
+    "why": (WhyResult, WhyListing, WhyNotResult),
     "status": (StatusResult,),
     "schedule": (ScheduleResult,),
     "daemon": (DaemonResult,),
@@ -99,8 +103,10 @@ __all__ = [
     "ArchiveQueryResult",
     "ArchiveRestoreResult",
     "ArchiveVerifyResult",
+    "CanaryShown",
     "CheckResult",
     "CheckedDataset",
+    "CheckedRecords",
     "CheckedRule",
     "Complaint",
     "Condition",
@@ -115,10 +121,12 @@ __all__ = [
     "FloorShown",
     "ForeignPurge",
     "Found",
+    "GuardsShown",
     "HoldAddResult",
     "HoldListResult",
     "HoldReleaseResult",
     "HoldShown",
+    "IdleSelector",
     "InitResult",
     "LedgerAdoptResult",
     "LedgerLine",
@@ -130,8 +138,10 @@ __all__ = [
     "PlanResult",
     "PlannedDataset",
     "PlannedGroup",
+    "Range",
     "ReclaimDataset",
     "ReclaimResult",
+    "RefusingGuard",
     "RestoredSegment",
     "RotateResult",
     "RotatedDataset",
@@ -151,6 +161,11 @@ __all__ = [
     "Trouble",
     "TrustResult",
     "VersionResult",
+    "WhyCause",
+    "WhyClock",
+    "WhyDisposal",
+    "WhyListing",
+    "WhyNotResult",
     "WhyResult",
     "XivoPolicyResult",
     "XivoPurgeResult",

@@ -2,46 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-
-from lapse.model.report import Layer
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Explained:
-    """Why one record is still there.
-
-    Attributes:
-        dataset: Dataset name.
-        key: The record, as its store names it.
-        time: Its time. Null if it cannot be read.
-        verdict: What becomes of it.
-        reason: Why, in words.
-        lapses: When it lapses, or did. Null if never, or not known.
-        layers: Every step that was looked at, in order; at most one of them decided.
-        values: The fields that the policy uses, as text.
-    """
-
-    dataset: str
-    key: str
-    time: str | None
-    verdict: str
-    reason: str
-    lapses: str | None
-    layers: Sequence[Layer]
-    values: Mapping[str, str | None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WhyResult:
-    """Of `lapse why`: every record that has the key.
-
-    Attributes:
-        records: At least one.
-    """
-
-    records: Sequence[Explained]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,8 @@ class SegmentShown:
         oldest: Earliest record time. Null also if no record has one.
         newest: Latest record time. Null also if no record has one.
         problems: What is wrong with it, as far as was looked; empty if nothing is.
+        holds: Matters of the holds that may keep a record in it, rather too many than too few. Null where nobody
+            looked.
     """
 
     archive: str
@@ -38,6 +40,7 @@ class SegmentShown:
     oldest: str | None
     newest: str | None
     problems: Sequence[str]
+    holds: Sequence[str] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lapse.model.growth import Growth
+from lapse.model.guards import Guard
 from lapse.model.reclaim import Space
 from lapse.model.report import Status
 from lapse.model.rotation import Step
@@ -53,6 +54,36 @@ class PlannedGroup:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RefusingGuard:
+    """A guard that would refuse a run.
+
+    Attributes:
+        guard: Its name, by which `lapse run --allow` passes it by.
+        finding: The figures and the limit, in words.
+    """
+
+    guard: Guard
+    finding: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CanaryShown:
+    """The first slice under new rules, which was checked before the next one.
+
+    Attributes:
+        records: How many.
+        rules: Names of the new rules.
+        oldest: Earliest record time. Null if none had one.
+        newest: Latest record time. Null if none had one.
+    """
+
+    records: int
+    rules: Sequence[str]
+    oldest: str | None
+    newest: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedDataset:
     """What a run would do to one dataset.
 
@@ -69,6 +100,7 @@ class PlannedDataset:
         notes: Remarks.
         refusal: Why nothing would be removed here whatever the rules say. Null if there is no obstacle.
         unsealable: Why this plan cannot be sealed. Null if it can.
+        guards: Guards that would refuse a run.
     """
 
     dataset: str
@@ -83,6 +115,7 @@ class PlannedDataset:
     notes: Sequence[str]
     refusal: str | None
     unsealable: str | None
+    guards: Sequence[RefusingGuard]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +175,7 @@ class RunDataset:
         files_left: Files that could not be removed, though their rows are gone.
         remaining: Lapsed records that are still there. Null if not counted.
         ended: Why the run ended before this dataset was done: a budget, a stop file, a signal. Null if it did not.
+        canary: The first slice under new rules, once it was verified. Null if no rule was new.
         waited: Seconds in which the run waited for others.
         waited_for: What the longest of these waits was for. Null if there was none.
         rested: Seconds in which the run rested between slices, as the pace says.
@@ -167,6 +201,7 @@ class RunDataset:
     files_left: int
     remaining: int | None
     ended: str | None
+    canary: CanaryShown | None
     waited: float
     waited_for: str | None
     rested: float

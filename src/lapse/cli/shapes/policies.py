@@ -18,12 +18,35 @@ class CheckedRule:
         keep: For how long, as written.
         archives: Archives that hold a record before it goes.
         waived: Whether the policy says that no copy is made.
+        tenant: The tenant among whose rules it stands. Null for the rules of all.
+        where: File, line and column.
     """
 
     match: str
     keep: str
     archives: Sequence[str]
     waived: bool
+    tenant: str | None
+    where: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardsShown:
+    """Limits of a run on a dataset.
+
+    Attributes:
+        share: Largest share of it that may go, 0 to 1. Null has no limit.
+        rows: Most records of it that may go. Null has no limit.
+        tenant_share: Largest share of any one tenant that may go, 0 to 1. Null has no limit.
+        tenant_rows: Most records of any one tenant that may go. Null has no limit.
+        ramp: Records of the first slice of a new rule. Null begins with slices of the usual size.
+    """
+
+    share: float | None
+    rows: int | None
+    tenant_share: float | None
+    tenant_rows: int | None
+    ramp: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +59,12 @@ class CheckedDataset:
         table: Table. Null for text logs.
         time: Column or key of the record time.
         type: Column or key of the type. Null if there is none.
+        subtype: Column or key of the subtype. Null if there is none.
         tenant: Column or key of the tenant. Null if there is none.
+        actor: Column or key of who caused the record. Null if there is none.
         rules: In the order that decides.
+        guards: Limits of a run on it.
+        notes: Which of its rules have no effect of their own, and what has it instead: a floor, or a hold.
     """
 
     dataset: str
@@ -45,8 +72,12 @@ class CheckedDataset:
     table: str | None
     time: str
     type: str | None
+    subtype: str | None
     tenant: str | None
+    actor: str | None
     rules: Sequence[CheckedRule]
+    guards: GuardsShown
+    notes: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +98,42 @@ class FloorShown:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedRecords:
+    """The records of a dataset, as `lapse check --data` found them.
+
+    Attributes:
+        dataset: Its name.
+        records: How many it has.
+        undated: How many of them have no time that can be read; nothing selects these.
+    """
+
+    dataset: str
+    records: int
+    undated: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdleSelector:
+    """Something in a policy that selects no record now.
+
+    Attributes:
+        selector: `rule`, `tenant`, `floor` or `hold`.
+        dataset: Whose records it selects. Null selects from all datasets.
+        name: The selector, in words.
+        keeps: Whether it is there to keep records: then it is an error.
+        meant: The tenant that was likely meant. Null if none is near.
+        where: File, line and column.
+    """
+
+    selector: str
+    dataset: str | None
+    name: str
+    keeps: bool
+    meant: str | None
+    where: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CheckResult:
     """Of `lapse check`: what the policy says. A policy that cannot be followed is an error, with complaints.
 
@@ -77,6 +144,8 @@ class CheckResult:
         archives: Addresses by name, secrets masked.
         floors: In file order.
         holds: Those of the policy, then those of `holds/`.
+        records: Of each dataset. Null without `--data`.
+        idle: What selects no record now. Null without `--data`.
     """
 
     file: str
@@ -85,6 +154,8 @@ class CheckResult:
     archives: Mapping[str, str]
     floors: Sequence[FloorShown]
     holds: Sequence[HoldShown]
+    records: Sequence[CheckedRecords] | None
+    idle: Sequence[IdleSelector] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

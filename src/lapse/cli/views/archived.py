@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from lapse.archive.catalog import SegmentEntry, Unreadable
 from lapse.archive.verifying import Checked
@@ -24,15 +24,18 @@ _COLUMNS = (
     Column("size", right=True),
     Column("oldest"),
     Column("newest"),
+    Column("held by", folds=True),
     Column("path"),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class ArchiveListView(Done):
-    """Segments by what their manifests say."""
+    """Segments by what their manifests say, with the matters of the holds that may cover each, by path."""
 
     found: tuple[SegmentEntry | Unreadable, ...]
+    holds: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    unreached: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> ExitCode:
@@ -42,8 +45,9 @@ class ArchiveListView(Done):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Segments that cannot be made out."""
-        return tuple(
+        """Segments that cannot be made out, and stores whose holds cannot be read."""
+        unread = tuple(f"more may be held: {text}" for text in self.unreached)
+        return unread + tuple(
             f"{each.path} in archive {each.archive}: {each.reason}"
             for each in self.found
             if isinstance(each, Unreadable)
@@ -51,7 +55,7 @@ class ArchiveListView(Done):
 
     def result(self) -> shapes.ArchiveListResult:
         """The segments for programs."""
-        return shapes.ArchiveListResult(segments=[_listed(each) for each in self.found])
+        return shapes.ArchiveListResult(segments=[_listed(each, self.holds.get(each.path, ())) for each in self.found])
 
     def page(self) -> Iterator[Block]:
         """A row for each segment."""
@@ -59,14 +63,14 @@ class ArchiveListView(Done):
         if not entries:
             yield Line("There is no segment.")
             return
-        yield Table(_COLUMNS, [_row(each) for each in entries])
+        yield Table(_COLUMNS, [_row(each, self.holds.get(each.path, ())) for each in entries])
         yield BLANK
         records = sum(each.manifest.records for each in entries)
         bytes_ = sum(each.manifest.size for each in entries)
         yield Line(f"{some(len(entries), 'segment')}, {some(records, 'record')}, {size(bytes_)}.", "bold")
 
 
-def _row(entry: SegmentEntry) -> Row:
+def _row(entry: SegmentEntry, holds: Sequence[str]) -> Row:
     manifest = entry.manifest
     cells = (
         entry.archive,
@@ -76,19 +80,26 @@ def _row(entry: SegmentEntry) -> Row:
         size(manifest.size),
         day(manifest.oldest),
         day(manifest.newest),
+        listed(tuple(holds), NOTHING),
         manifest.path,
     )
     return Row(cells)
 
 
-def _listed(found: SegmentEntry | Unreadable) -> shapes.SegmentShown:
+def _listed(found: SegmentEntry | Unreadable, holds: Sequence[str]) -> shapes.SegmentShown:
     manifest = found.manifest if isinstance(found, SegmentEntry) else None
     problems = (found.reason,) if isinstance(found, Unreadable) else ()
-    return _shape(found.archive, found.path, found.state.value, manifest, problems)
+    return _shape(found.archive, found.path, found.state.value, manifest, problems, holds=holds)
 
 
 def _shape(
-    archive: str, path: str, state: str, manifest: Manifest | None, problems: Sequence[str]
+    archive: str,
+    path: str,
+    state: str,
+    manifest: Manifest | None,
+    problems: Sequence[str],
+    *,
+    holds: Sequence[str] | None = None,
 ) -> shapes.SegmentShown:
     return shapes.SegmentShown(
         archive=archive,
@@ -103,6 +114,7 @@ def _shape(
         oldest=None if manifest is None else optional_moment(manifest.oldest),
         newest=None if manifest is None else optional_moment(manifest.newest),
         problems=problems,
+        holds=holds,
     )
 
 

@@ -75,7 +75,7 @@ def _said(entry: LedgerEntry) -> str:
         case EntryKind.GENESIS:
             return f"ledger {entry.ledger} begins"
         case EntryKind.NOTE:
-            return _facts(body.get("note"), body.get("adopted"))
+            return _facts(*map(body.get, ("note", "adopted", "guard", "dataset")))
 
 
 def _number(value: Json) -> int:

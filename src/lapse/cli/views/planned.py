@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from heapq import nlargest
+from itertools import groupby
 from pathlib import Path
 
 from lapse.cli import shapes
 from lapse.cli.page import BLANK, Block, Column, Line, Row, Table
 from lapse.cli.view import Done
 from lapse.cli.wording import count, day, moment, optional_moment, second, share, short, size, some
-from lapse.model.plan import DatasetPlan, Group, Plan
+from lapse.model.plan import DatasetPlan, Group, Plan, Tally
 from lapse.model.selection import Verdict
 
+_MOST_RULES = 20  # whose cutoffs are all shown
+_MOST_GROUPS = 20  # of one verdict; of more, the largest are shown, and what the others come to
 _STYLES = {Verdict.LAPSED: "bold", Verdict.DOUBTFUL: "yellow", Verdict.HELD: "cyan"}
 _COLUMNS = (
     Column("verdict"),
@@ -62,11 +67,12 @@ def planned_blocks(plan: DatasetPlan) -> Iterator[Block]:
     """What would become of one dataset, and a blank line."""
     yield Line(f"{plan.dataset}: {plan.store}", "bold")
     if plan.groups:
-        yield Table(_COLUMNS, [_row(group) for group in plan.groups], indent=2)
+        yield Table(_COLUMNS, list(_rows(plan.groups)), indent=2)
     yield from (Line(text, indent=2) for text in _cutoffs(plan))
     yield from (Line(f"Note: {text}", "yellow", indent=2) for text in plan.identity.notes)
     if plan.identity.refusal is not None:
         yield Line(f"Refused: {plan.identity.refusal}", "bold red", indent=2)
+    yield from (Line(f"A run would be refused: {over.finding}", "bold red", indent=2) for over in plan.over)
     yield Line(_sum(plan), indent=2)
     yield BLANK
 
@@ -84,11 +90,30 @@ def closing(plans: tuple[DatasetPlan, ...]) -> str:
     return f"{count(lapsed)} of {some(records, 'record')} would go ({share(lapsed, records)}, {bytes_}) {where}."
 
 
-def _row(group: Group) -> Row:
-    tally, verdict = group.tally, group.outcome.verdict
+def _shown(groups: Sequence[Group]) -> Iterator[tuple[Sequence[Group], Sequence[Group]]]:
+    """Of each verdict the groups that are shown, in their order, and those that are only summed up."""
+    for _, found in groupby(groups, key=lambda group: group.outcome.verdict):
+        alike = list(found)
+        largest = nlargest(_MOST_GROUPS, range(len(alike)), key=lambda place: alike[place].tally.records)
+        others = set(range(len(alike))) - set(largest) if len(alike) > _MOST_GROUPS + 1 else set[int]()
+        yield [each for place, each in enumerate(alike) if place not in others], [alike[place] for place in others]
+
+
+def _rows(groups: Sequence[Group]) -> Iterator[Row]:
+    for shown, others in _shown(groups):
+        yield from (_row(group.outcome.verdict, _why(group), group.tally) for group in shown)
+        if others:
+            whole = reduce(Tally.merged, (group.tally for group in others))
+            rules = {group.outcome.rule for group in others} - {None, *(group.outcome.rule for group in shown)}
+            what = f"… and {some(len(others), 'more group')}"
+            what += f", of {some(len(rules), 'more rule')}" if rules else ""
+            yield _row(others[0].outcome.verdict, what, replace(whole, tenant=None))
+
+
+def _row(verdict: Verdict, why: str, tally: Tally) -> Row:
     cells = (
         verdict.value,
-        _why(group),
+        why,
         tally.tenant or "",
         count(tally.records),
         size(tally.size),
@@ -105,11 +130,14 @@ def _why(group: Group) -> str:
 
 
 def _cutoffs(plan: DatasetPlan) -> Iterator[str]:
-    for number, cutoff in enumerate(plan.cutoffs, start=1):
-        if cutoff is None:
-            yield f"Rule {number} keeps for ever."
-        else:
-            yield f"Rule {number} keeps from {second(cutoff)} on."
+    """From when on each rule keeps; of many rules, only those that decide about records that are shown."""
+    deciding = {group.outcome.rule for shown, _ in _shown(plan.groups) for group in shown}
+    for index, cutoff in enumerate(plan.cutoffs):
+        if len(plan.cutoffs) > _MOST_RULES and index not in deciding:
+            continue
+        name = plan.rules[index].name if plan.rules else f"rule {index + 1}"
+        until = "for ever" if cutoff is None else f"from {second(cutoff)} on"
+        yield f"{name[0].upper()}{name[1:]} keeps {until}."
 
 
 def _sum(plan: DatasetPlan) -> str:
@@ -149,6 +177,7 @@ def planned_shape(plan: DatasetPlan) -> shapes.PlannedDataset:
         notes=plan.identity.notes,
         refusal=plan.identity.refusal,
         unsealable=plan.identity.unmarked,
+        guards=[shapes.RefusingGuard(guard=over.guard, finding=over.finding) for over in plan.over],
     )
 
 

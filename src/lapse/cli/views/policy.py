@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ from lapse.cli import shapes
 from lapse.cli.page import BLANK, Block, Column, Line, Row, Table
 from lapse.cli.view import Done
 from lapse.cli.views.held import hold_shape, scope_of
-from lapse.cli.wording import count, day, listed, optional_moment, short, size
+from lapse.cli.wording import count, day, listed, optional_moment, short, size, some
 from lapse.engine.checking import Checked
 from lapse.engine.inspecting import Proposal
+from lapse.engine.looking import Idle, Look, Looks
+from lapse.errors import ExitCode
 from lapse.instant import Nanos
 from lapse.model.period import Kind
-from lapse.model.policy import Dataset, Rule
+from lapse.model.policy import Dataset, Guards, Rule
 from lapse.policyfile import EffectiveValue
 from lapse.ports import Sketch
 
@@ -28,11 +31,21 @@ class CheckView(Done):
 
     checked: Checked
     now: Nanos
+    looks: Looks | None = None
+
+    @property
+    def _idle(self) -> tuple[Idle, ...]:
+        return () if self.looks is None else self.looks.idle
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """2 if something that is there to keep records selects none."""
+        return ExitCode.USAGE if any(each.keeps for each in self._idle) else ExitCode.DONE
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What deserves a second look."""
-        return self.checked.remarks
+        return (*self.checked.remarks, *(str(each) for each in self._idle if not each.keeps))
 
     def result(self) -> shapes.CheckResult:
         """The policy in outline for programs."""
@@ -40,7 +53,10 @@ class CheckView(Done):
         return shapes.CheckResult(
             file=policy.file,
             digest=policy.digest,
-            datasets=[_dataset_shape(dataset) for dataset in policy.datasets.values()],
+            datasets=[
+                _dataset_shape(dataset, policy.guards_of(dataset), self.checked.notes[dataset.name])
+                for dataset in policy.datasets.values()
+            ],
             archives={archive.name: archive.shown for archive in policy.archives.values()},
             floors=[
                 shapes.FloorShown(
@@ -52,6 +68,8 @@ class CheckView(Done):
                 for floor in policy.floors
             ],
             holds=[hold_shape(hold, self.now) for hold in self.checked.holds],
+            records=None if self.looks is None else [_records_shape(each) for each in self.looks.datasets],
+            idle=None if self.looks is None else [_idle_shape(each) for each in self.looks.idle],
         )
 
     def page(self) -> Iterator[Block]:
@@ -61,6 +79,7 @@ class CheckView(Done):
         for dataset in policy.datasets.values():
             yield BLANK
             yield from _dataset(dataset)
+            yield from (Line(note, indent=2) for note in self.checked.notes[dataset.name])
         yield BLANK
         for archive in policy.archives.values():
             kept = f", segments kept {archive.keep.text}" if archive.keep else ""
@@ -71,44 +90,116 @@ class CheckView(Done):
         for hold in self.checked.holds:
             state = "" if hold.active(self.now) else " (not in force now)"
             yield Line(f"Hold {hold.matter}{state}: {scope_of(hold)}")
-        guards = policy.guards
-        if guards.share is not None:
-            yield Line(f"Guard: no run takes more than {100 * guards.share:g}% of a dataset")
-        if guards.rows is not None:
-            yield Line(f"Guard: no run takes more than {count(guards.rows)} records of a dataset")
+        yield from (Line(f"Guard: {text}") for text in guard_texts(policy.guards, "a dataset"))
+        for dataset in policy.datasets.values():
+            if dataset.guards is not None:
+                texts = guard_texts(dataset.guards, dataset.name)
+                yield from (Line(f"Guard of {dataset.name}: {text}") for text in texts)
+        if self.looks is not None:
+            yield from _looks(self.looks)
+
+
+def guard_texts(guards: Guards, where: str) -> Iterator[str]:
+    """The limits of a run on *where*, a sentence each."""
+    if guards.share is not None:
+        yield f"no run takes more than {100 * guards.share:g}% of {where}"
+    if guards.rows is not None:
+        yield f"no run takes more than {count(guards.rows)} records of {where}"
+    if guards.tenants.is_set:
+        yield f"no run takes more than {guards.tenants} of one tenant of {where}"
+    if guards.ramp is not None:
+        yield f"a new rule begins with {some(guards.ramp, 'record')} of {where}, which are checked"
+
+
+def _guards_shape(guards: Guards) -> shapes.GuardsShown:
+    return shapes.GuardsShown(
+        share=guards.share,
+        rows=guards.rows,
+        tenant_share=guards.tenants.share,
+        tenant_rows=guards.tenants.rows,
+        ramp=guards.ramp,
+    )
+
+
+def _looks(looks: Looks) -> Iterator[Block]:
+    yield BLANK
+    for each in looks.datasets:
+        undated = f", {some(each.undated, 'record')} without a time that can be read" if each.undated else ""
+        yield Line(f"{each.dataset}: {some(each.records, 'record')} now{undated}")
+    lost = [each for each in looks.idle if each.keeps]
+    if lost:
+        yield BLANK
+        yield Line(f"{some(len(lost), 'selector')} that should keep records {_select(len(lost))} none:", "error")
+        yield from (Line(str(each), indent=2) for each in lost)
+        yield Line("Correct the name, or remove it: what a slip leaves out is not kept.", "hint")
+
+
+def _select(number: int) -> str:
+    return "selects" if number == 1 else "select"
 
 
 def _dataset(dataset: Dataset) -> Iterator[Block]:
     table = f", table {dataset.table}" if dataset.table else ""
     yield Line(f"{dataset.name}: {dataset.shown}{table}", "bold")
-    fields = [("time", dataset.time), ("type", dataset.type), ("tenant", dataset.tenant), ("key", dataset.key)]
+    fields = [("time", dataset.time), *dataset.roles.items(), ("key", dataset.key)]
     yield Line(listed([f"{role} {name}" for role, name in fields if name]), indent=2)
-    yield from (Line(f"{rule.index + 1}. {_rule_words(rule)}", indent=2) for rule in dataset.rules)
+    for tenant, rules in groupby(dataset.rules, key=lambda rule: rule.tenant):
+        if tenant is not None:
+            yield Line(f"Tenant {tenant}:", indent=2)
+        elif dataset.rules[0].tenant is not None:
+            yield Line("All others, and what is left:", indent=2)
+        yield from (Line(f"{rule.number}. {_rule_words(rule)}", indent=2) for rule in rules)
     if not dataset.rules:
         yield Line("No rule: everything is kept.", indent=2)
 
 
 def _rule_words(rule: Rule) -> str:
     if rule.keep.kind is Kind.FOREVER:
-        return f"{rule.match}: kept for ever"
+        return f"{rule.own_match}: kept for ever"
     then = "removed without a copy" if rule.waived else f"archived in {listed(rule.archives)} and removed"
     if rule.keep.kind is Kind.NO_TIME:
-        return f"{rule.match}: {then}, whatever its age"
-    return f"{rule.match}: kept {rule.keep.text}, then {then}"
+        return f"{rule.own_match}: {then}, whatever its age"
+    return f"{rule.own_match}: kept {rule.keep.text}, then {then}"
 
 
-def _dataset_shape(dataset: Dataset) -> shapes.CheckedDataset:
+def _dataset_shape(dataset: Dataset, guards: Guards, notes: tuple[str, ...]) -> shapes.CheckedDataset:
     return shapes.CheckedDataset(
         dataset=dataset.name,
         store=dataset.shown,
         table=dataset.table,
         time=dataset.time,
         type=dataset.type,
+        subtype=dataset.subtype,
         tenant=dataset.tenant,
+        actor=dataset.actor,
         rules=[
-            shapes.CheckedRule(match=str(r.match), keep=r.keep.text, archives=r.archives, waived=r.waived)
+            shapes.CheckedRule(
+                match=str(r.match),
+                keep=r.keep.text,
+                archives=r.archives,
+                waived=r.waived,
+                tenant=r.tenant,
+                where=None if r.origin is None else str(r.origin),
+            )
             for r in dataset.rules
         ],
+        guards=_guards_shape(guards),
+        notes=notes,
+    )
+
+
+def _records_shape(look: Look) -> shapes.CheckedRecords:
+    return shapes.CheckedRecords(dataset=look.dataset, records=look.records, undated=look.undated)
+
+
+def _idle_shape(idle: Idle) -> shapes.IdleSelector:
+    return shapes.IdleSelector(
+        selector=idle.selector.value,
+        dataset=idle.dataset,
+        name=idle.name,
+        keeps=idle.keeps,
+        meant=idle.meant,
+        where=None if idle.origin is None else str(idle.origin),
     )
 
 

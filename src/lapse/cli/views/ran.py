@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from heapq import nlargest
 
 from lapse.cli import shapes
 from lapse.cli.page import BLANK, Block, Column, Line, Row, Table
 from lapse.cli.view import Reported
 from lapse.cli.views.planned import closing, planned_blocks, planned_shape
 from lapse.cli.views.rotated import turn_shapes, turn_texts
-from lapse.cli.wording import NOTHING, count, duration, moment, second, short, size, some
+from lapse.cli.wording import NOTHING, count, duration, moment, optional_moment, second, short, size, some
 from lapse.errors import ExitCode
+from lapse.model.ramp import Canary
 from lapse.model.reclaim import Space
 from lapse.model.report import DatasetReport, RunReport, Status
 
@@ -25,6 +27,8 @@ _COLUMNS = (
     Column("remaining", right=True),
     Column("time", right=True),
 )
+_MOST_RULES = 20
+"""Rules whose removals are told one by one; of more, those that removed most."""
 _WORTH_TELLING = 0.1
 """Seconds below which a rest is nothing to tell people of."""
 _STYLES = {Status.INCOMPLETE: "bold red", Status.DONE: "bold"}
@@ -102,9 +106,27 @@ def _row(report: DatasetReport) -> Row:
 
 
 def _details(report: DatasetReport) -> Iterator[Block]:
-    said = [f"{some(number, 'record')} under {rule}" for rule, number in _in_order(report.rules)]
+    said = [*_removed(report), *_besides(report)]
+    yield from (Line(f"{report.dataset}: {text}", indent=2) for text in said)
+    yield from _trouble(report)
+    if said or report.trouble:
+        yield BLANK
+
+
+def _removed(report: DatasetReport) -> Iterator[str]:
+    largest = dict(nlargest(_MOST_RULES, report.rules.items(), key=lambda item: item[1]))
+    yield from (f"{some(number, 'record')} under {rule}" for rule, number in _in_order(largest))
+    if len(report.rules) > len(largest):
+        others = sum(report.rules.values()) - sum(largest.values())
+        yield f"{some(others, 'record')} under {some(len(report.rules) - len(largest), 'more rule')}"
+    if report.canary is not None:
+        yield str(report.canary)
     if report.waived:
-        said.append(f"{some(report.waived, 'record')} without a copy, as the policy says")
+        yield f"{some(report.waived, 'record')} without a copy, as the policy says"
+
+
+def _besides(report: DatasetReport) -> list[str]:
+    said = []
     if report.recovered:
         said.append(f"{some(report.recovered, 'slice')} of an interrupted run entered into the ledger")
     if report.cleared:
@@ -119,11 +141,7 @@ def _details(report: DatasetReport) -> Iterator[Block]:
         said.append(f"rested {duration(report.rested)} between slices, as its pace says")
     if report.space is not None:
         said += _space(report.dataset, report.space)
-    said += turn_texts(report.turns)
-    yield from (Line(f"{report.dataset}: {text}", indent=2) for text in said)
-    yield from _trouble(report)
-    if said or report.trouble:
-        yield BLANK
+    return [*said, *turn_texts(report.turns)]
 
 
 def _space(dataset: str, space: Space) -> Iterator[str]:
@@ -163,6 +181,15 @@ def _closing(report: RunReport) -> str:
     return f"{removed} in {duration(report.seconds)}; {count(recoverable)} of them archived, read back and verified."
 
 
+def _canary_shape(canary: Canary) -> shapes.CanaryShown:
+    return shapes.CanaryShown(
+        records=canary.records,
+        rules=canary.rules,
+        oldest=optional_moment(canary.oldest),
+        newest=optional_moment(canary.newest),
+    )
+
+
 def _dataset_shape(report: DatasetReport) -> shapes.RunDataset:
     trouble = report.trouble
     return shapes.RunDataset(
@@ -180,6 +207,7 @@ def _dataset_shape(report: DatasetReport) -> shapes.RunDataset:
         files_left=report.files_left,
         remaining=report.remaining,
         ended=report.ended,
+        canary=None if report.canary is None else _canary_shape(report.canary),
         waited=report.waited,
         waited_for=report.waited_for,
         rested=report.rested,

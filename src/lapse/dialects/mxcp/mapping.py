@@ -93,7 +93,7 @@ def text_of(policy: Policy, audit: Audit) -> PolicyText:
 def _printable(rules: Sequence[Rule]) -> tuple[Rule, ...]:
     for rule in rules:
         for condition in rule.match.conditions:
-            if any(value.startswith("glob:") or "${" in value for value in condition.values):
+            if any(value.startswith(("glob:", "set:")) or "${" in value for value in condition.values):
                 raise PolicyError(
                     f"{condition} has a name that means something else in a policy",
                     hint="The drop-in itself can work with it.",

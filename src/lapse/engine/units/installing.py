@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from lapse.engine.units.systemd import Unit
 from lapse.errors import GuardError, StateError, UsageError
 
 _NOT_RUNNING = re.compile(r"not been booted|connect to .*bus")
+_BLOCK = re.compile(r"^# BEGIN lapse schedule .*\n(?P<block>(?:.*\n)*?)# END lapse schedule ", re.MULTILINE)
 _SYSTEM_UNITS = Path("/etc/systemd/system")
 _MODE = 0o644
 _ELSEWHERE = "Use `--name` for another name, or move it away."
@@ -43,6 +45,34 @@ def units_folder(*, system: bool) -> Path:
         return _SYSTEM_UNITS
     config = Path(os.environ.get("XDG_CONFIG_HOME", ""))
     return (config if config.is_absolute() else Path.home() / ".config") / "systemd" / "user"
+
+
+def is_installed(policy: str) -> bool:
+    """Whether a timer, or lines in this user's crontab, are here that Lapse wrote for *policy*. Reads only.
+
+    What somebody has changed since counts; what cannot be read does not.
+    """
+    return any(_is_for(text, policy) for text in (*_timers(), *_blocks()))
+
+
+def _is_for(text: str, policy: str) -> bool:
+    whose = ownership(text, policy)
+    return whose is Ownership.OURS or (whose is Ownership.CHANGED and f" for {policy}; " in text.partition("\n")[0])
+
+
+def _timers() -> Iterator[str]:
+    for system in (True, False):
+        for file in units_folder(system=system).glob("*.timer"):
+            # A unit that this user may not read is not one that this user installed.
+            with contextlib.suppress(OSError, UnicodeDecodeError):
+                yield file.read_text(encoding="utf-8")
+
+
+def _blocks() -> Iterator[str]:
+    if shutil.which("crontab") is None:
+        return
+    ended = _call([_crontab_program(), "-l"])
+    yield from (found["block"] for found in _BLOCK.finditer(ended.stdout))
 
 
 def install_units(units: Sequence[Unit], *, policy: str, system: bool) -> Change:

@@ -5,15 +5,20 @@ from __future__ import annotations
 import re
 
 from lapse.errors import UnsupportedError
-from lapse.model.match import Glob
+from lapse.model.match import Glob, Range
+from lapse.model.ranges import MOST
+from lapse.sqlcore.conditions import between, closed
 from lapse.sqlcore.fields import FieldPath, field_path
 from lapse.sqlcore.fragments import Fragment, placeholders
 from lapse.sqlcore.identifiers import quote
 from lapse.stores.duckdb.catalog import INTEGERS, Table
+from lapse.stores.duckdb.keys import named
 
 _WHOLE_DECIMAL = re.compile(r"DECIMAL\([0-9]+,0\)")
 _COMPARED = (*INTEGERS, "BOOLEAN", "UUID")
 _NESTED = ("STRUCT(", "MAP(")
+_VAST = ("UHUGEINT", "BIGNUM")
+_DECIMAL = "'0|-?[1-9][0-9]{0,17}'"
 
 
 class DuckdbDialect:
@@ -33,6 +38,18 @@ class DuckdbDialect:
         """Whether the field's text fits *glob*."""
         return "coalesce(regexp_full_match(" + self.text(field) + ", ?, 's'), FALSE)" + Fragment("", (_regex(glob),))
 
+    def within(self, field: str, numbers: Range) -> Fragment:
+        """Whether the field is one of *numbers*."""
+        path = field_path(field)
+        if path.keys:
+            return between(self._json_number(path), numbers, "?")
+        column = self._table.find(path.column)
+        if column is not None and column.type in INTEGERS and column.type not in _VAST:
+            return between(quote(column.name), numbers, "?")
+        if column is not None and (column.type in _VAST or _WHOLE_DECIMAL.fullmatch(column.type)):
+            return between(_clamped(f"CAST({quote(column.name)} AS VARCHAR)"), numbers, "?")
+        return between(_read(self.text(field)), closed(numbers), "?")
+
     def blank(self, field: str) -> Fragment:
         """Whether the field has no value."""
         path = field_path(field)
@@ -41,9 +58,14 @@ class DuckdbDialect:
             return Fragment("TRUE")
         if path.keys:
             return "(" + self._json_type(path) + " IS NULL OR coalesce(strlen(" + self.text(field) + ") = 0, FALSE))"
-        if column.type == "VARCHAR":
-            return Fragment(f"({quote(column.name)} IS NULL OR strlen({quote(column.name)}) = 0)")
+        if column.type == "VARCHAR" or column.type.startswith("ENUM("):
+            text = f"CAST({quote(column.name)} AS VARCHAR)"
+            return Fragment(f"({text} IS NULL OR strlen({text}) = 0)")
         return Fragment(f"({quote(column.name)} IS NULL)")
+
+    def named(self, field: str, keys: tuple[str, ...]) -> Fragment:
+        """Whether a row has one of *keys*."""
+        return named(self._table, field, keys)
 
     def text(self, field: str) -> Fragment:
         """The text a field is compared by, NULL where it has none (`lapse.model.match.text_of`).
@@ -80,6 +102,12 @@ class DuckdbDialect:
         number = "WHEN 'BIGINT' THEN CAST(" + value + " AS VARCHAR) WHEN 'UBIGINT' THEN CAST(" + value + " AS VARCHAR) "
         return "(CASE " + kind + " " + string + number + "WHEN 'BOOLEAN' THEN CAST(" + value + " AS VARCHAR) END)"
 
+    def _json_number(self, path: FieldPath) -> Fragment:
+        kind, value = self._json_type(path), self._json_value(path)
+        string = "WHEN 'VARCHAR' THEN CAST(" + _read("json_extract_string(" + value + ", '$')") + " AS HUGEINT) "
+        number = "THEN TRY_CAST(CAST(" + value + " AS VARCHAR) AS HUGEINT)"
+        return "(CASE " + kind + " " + string + "WHEN 'BIGINT' " + number + " WHEN 'UBIGINT' " + number + " END)"
+
     def _json_type(self, path: FieldPath) -> Fragment:
         return "nullif(json_type(" + self._json_value(path) + "), 'NULL')"
 
@@ -101,6 +129,17 @@ def _json(name: str, kind: str) -> str:
         # Text that is no JSON would stop the statement: it has no fields.
         return f"(CASE WHEN json_valid({quote(name)}) THEN CAST({quote(name)} AS JSON) END)"
     raise UnsupportedError(f"column {name} is {kind}, which has no fields inside", hint="Name the column itself.")
+
+
+def _read(text: Fragment) -> Fragment:
+    """The number that a text is for ranges."""
+    return "(CASE WHEN regexp_full_match(" + text + f", {_DECIMAL}) THEN TRY_CAST(" + text + " AS BIGINT) END)"
+
+
+def _clamped(number: str) -> str:
+    """A whole number, written as text; what is longer than any end of a range lies beyond them all."""
+    exact = f"WHEN regexp_full_match({number}, {_DECIMAL}) THEN TRY_CAST({number} AS BIGINT)"
+    return f"(CASE {exact} WHEN {number} LIKE '-%' THEN -{MOST + 1} WHEN {number} LIKE '_%' THEN {MOST + 1} END)"
 
 
 def _regex(glob: Glob) -> str:

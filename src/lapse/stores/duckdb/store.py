@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,21 +15,24 @@ from lapse import clock
 from lapse.errors import StoreError, UnsupportedError
 from lapse.instant import Nanos
 from lapse.model.disposal import Disposal, Facts
+from lapse.model.match import Match
 from lapse.model.plan import Identity, Mark, Tally
 from lapse.model.policy import Dataset, TimeFormat
 from lapse.model.selection import SKEW, Selection
-from lapse.ports import Budget, Found, Part, RestoreCount, Sketch, Slice
-from lapse.sqlcore.fields import field_path
-from lapse.sqlcore.fragments import Fragment, joined
+from lapse.ports import Budget, Found, Matched, Part, RestoreCount, Sketch, Slice
 from lapse.sqlcore.identifiers import quote
 from lapse.sqlcore.markers import MARKER_TABLE, Markers
+from lapse.sqlcore.newest import Finder
+from lapse.sqlcore.thresholds import Thresholds
 from lapse.state import lease
 from lapse.stores.duckdb.catalog import Table, find_table
 from lapse.stores.duckdb.connection import Connection
+from lapse.stores.duckdb.finding import find, key_columns, search
 from lapse.stores.duckdb.formats import read_format
 from lapse.stores.duckdb.identifying import fingerprint
 from lapse.stores.duckdb.inspecting import sketches
 from lapse.stores.duckdb.judging import Judge, below
+from lapse.stores.duckdb.newest import find_thresholds
 from lapse.stores.duckdb.restoring import restore
 from lapse.stores.duckdb.slicing import cut
 from lapse.stores.duckdb.taking import DuckdbTake
@@ -52,12 +56,14 @@ class DuckdbStore:
         self._opened: Connection | None = None
         self._known: Table | None = None
         self._format: TimeFormat | None = None
+        self._newest = Finder(self._find_newest)
 
     def close(self) -> None:
         """Give the file back."""
         if self._opened is not None:
             self._opened.close()
         self._opened = self._known = self._format = None
+        self._newest.forget()
 
     @property
     def _connection(self) -> Connection:
@@ -74,7 +80,14 @@ class DuckdbStore:
         return self._known
 
     def _judge(self, selection: Selection) -> Judge:
+        return replace(self._plain_judge(selection), newest=self._newest.of(selection))
+
+    def _plain_judge(self, selection: Selection) -> Judge:
         return Judge(table=self._table, selection=selection, time_format=self._time_format(selection.doubt_after))
+
+    def _find_newest(self, selection: Selection, mark: Mapping[str, tuple[int, ...]] | None) -> Thresholds:
+        members = self._plain_judge(selection).members(below(self._table, mark))
+        return find_thresholds(self._connection, members)
 
     def _time_format(self, latest: Nanos) -> TimeFormat:
         if self._format is None:
@@ -115,6 +128,8 @@ class DuckdbStore:
 
     def survey(self, selection: Selection, mark: Mapping[str, tuple[int, ...]] | None = None) -> Iterator[Tally]:
         """Count every row by outcome and tenant."""
+        self._newest.forget()
+        self._newest.of(selection, mark)
         judge = self._judge(selection)
         yield from judge.tallies(self._connection, below(judge.table, mark))
 
@@ -126,6 +141,7 @@ class DuckdbStore:
         mark: Mapping[str, tuple[int, ...]] | None = None,
     ) -> Iterator[Slice]:
         """Ranges of the key, or of the physical position where there is no integer key."""
+        self._newest.of(selection, mark)
         judge = self._judge(selection)
         yield from cut(self._connection, judge, facts, budget, below(judge.table, mark))
 
@@ -147,8 +163,12 @@ class DuckdbStore:
     @contextmanager
     def lease(self) -> Iterator[None]:
         """A lock file beside the database, wherever a link to it may stand."""
-        with lease.hold(Path(f"{os.path.realpath(self._path)}.lapse-lock"), what=f"dataset {self._dataset.name}"):
+        with lease.hold(self._lock, what=f"dataset {self._dataset.name}"):
             yield
+
+    @property
+    def _lock(self) -> Path:
+        return Path(f"{os.path.realpath(self._path)}.lapse-lock")
 
     def recover(self, intact: Callable[[Disposal], bool]) -> Iterator[Disposal]:
         """Yield every marker; DuckDB has finished or undone interrupted commits itself."""
@@ -171,34 +191,23 @@ class DuckdbStore:
 
     def find(self, selection: Selection, key: str) -> Iterator[Found]:
         """The rows whose key column, else whose primary key, else whose position, has the text *key*."""
-        judge = self._judge(selection)
-        dataset = self._dataset
-        inside, outside = self._name_sql(judge.table, "rowid"), self._name_sql(judge.table, "lapse_row")
-        fields = [Fragment(outside), *(self._shown(judge, field) for field in dataset.fields)]
-        found = self._connection.query(
-            "SELECT lapse_code, lapse_instant, "
-            + joined(", ", fields)
-            + " FROM "
-            + judge.rows(Fragment(f"encode({inside}) = ?", (key.encode(),)))
-        )
-        for code, instant, name, *values in found:
-            yield Found(
-                key=str(name),
-                code=int(code),
-                instant=None if instant is None else Nanos(int(instant)),
-                values=dict(zip(dataset.fields, values, strict=True)),
-            )
+        yield from find(self._connection, self._judge(selection), key=key)
 
-    def _name_sql(self, table: Table, position: str) -> str:
-        columns = table.key if self._dataset.key is None else (table.column(self._dataset.key).name,)
-        names = [f"CAST({quote(name)} AS VARCHAR)" for name in columns]
-        return f"concat_ws(',', {', '.join(names)})" if names else f"CAST({position} AS VARCHAR)"
+    def search(self, selection: Selection, match: Match, *, limit: int) -> Matched:
+        """The rows with some values, counted by outcome, and the first of them as they lie."""
+        return search(self._connection, self._judge(selection), match=match, limit=limit)
 
-    def _shown(self, judge: Judge, field: str) -> Fragment:
-        path = field_path(field)
-        if path.keys:
-            return judge.dialect.text(field)
-        return Fragment(f"CAST({quote(judge.table.column(path.column).name)} AS VARCHAR)")
+    def key_fields(self) -> tuple[str, ...]:
+        """The key column, else the primary key."""
+        return key_columns(self._table, self._dataset)
+
+    def unnamed(self) -> str | None:
+        """Why no row has a key that stays with it."""
+        return None if self.key_fields() else f"table {self._table.name} has no primary key"
+
+    def lease_holder(self) -> str | None:
+        """Who has the lock on the file beside the database."""
+        return lease.holder(self._lock)
 
     def restore(self, part: Part) -> RestoreCount:
         """Put back rows that are not there."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -78,17 +77,21 @@ class BlockSum(msgspec.Struct, array_like=True):
         return builder.built()
 
 
+def values_of(group: GroupSum) -> Values:
+    """The values that the lines of a group have in common, as `Judge.values` tells them."""
+    return tuple(() if isinstance(value, list) else value for value in group.values)
+
+
 def _sum(group: GroupSum, timeline: Timeline) -> Sum | None:
-    values: Values = tuple(() if isinstance(value, list) else value for value in group.values)
+    values = values_of(group)
     found = timeline.group(values)
     if group.oldest is None or group.newest is None:
         return Sum(timeline.untimed, found.tenant, values, group.records, group.size, None, None, 0)
-    first, last = bisect_right(timeline.edges, group.oldest), bisect_right(timeline.edges, group.newest)
-    codes = set(found.codes[first : last + 1])
+    codes = timeline.codes(found, group.oldest, group.newest)
     if len(codes) > 1:
         return None
     oldest, newest = Nanos(group.oldest), Nanos(group.newest)
-    return Sum(codes.pop(), found.tenant, values, group.records, group.size, oldest, newest, group.checksum)
+    return Sum(next(iter(codes)), found.tenant, values, group.records, group.size, oldest, newest, group.checksum)
 
 
 @dataclass(frozen=True, slots=True)

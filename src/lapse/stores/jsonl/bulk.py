@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import pairwise
 from typing import cast
 
 import numpy as np
 import stringzilla as sz
 
+from lapse.instant import Nanos
+from lapse.model.newest import Group as NewestGroup
 from lapse.stores.jsonl.bulkfields import BulkReader, Column, Lines, Plain
 from lapse.stores.jsonl.bulkgroups import combinations
 from lapse.stores.jsonl.bulktimes import Mask, number_instants, text_instants
 from lapse.stores.jsonl.bytescan import Ints, line_ends
 from lapse.stores.jsonl.deciding import Group, Timeline
 from lapse.stores.jsonl.fields import Doubtful
-from lapse.stores.jsonl.judgement import sum_of
-from lapse.stores.jsonl.judging import Judge, Judged, instant_of
+from lapse.stores.jsonl.judgement import member_of, sum_of
+from lapse.stores.jsonl.judging import Judge, Judged, instant_of, plain_value
 from lapse.stores.jsonl.lines import Line, Shape
 from lapse.stores.jsonl.summing import UNUSED, Sum
 
@@ -32,9 +35,9 @@ class _Decided:
 
     Attributes:
         groups: The groups that they are in.
-        stretches: In how many stretches of time a group can be.
-        kinds: The number of each line's group times *stretches*, plus the stretch that its time is in. -1 for an
-            odd line.
+        stretches: How many outcomes a group has.
+        kinds: The number of each line's group times *stretches*, plus which of the outcomes it has. -1 for an odd
+            line.
         codes: The outcome of each line.
         instants: The time of each line; 0 for an odd one.
     """
@@ -89,6 +92,24 @@ class Together:
             if odd.judged.doubt is not None:
                 yield number, odd.judged.doubt
 
+    def members(self) -> Iterator[tuple[NewestGroup, Sequence[Nanos]]]:
+        """The times of the lines of each group of which the newest stay; odd ones each by itself."""
+        for odd in self._odd.values():
+            yield from member_of(self._judge, odd.judged)
+        decided = self._decided
+        keeping = np.array([group.newest is not None for group in decided.groups], np.bool_)
+        counted = (decided.kinds >= 0) & (decided.codes >= self._judge.selection.first_hold)
+        places = decided.kinds // decided.stretches
+        counted &= keeping[places] if len(keeping) else False
+        order = np.flatnonzero(counted)
+        order = order[np.argsort(places[order], kind="stable")]
+        places, instants = places[order], decided.instants[order].tolist()
+        starts = np.flatnonzero(np.diff(places, prepend=-1)).tolist()
+        for start, end in pairwise([*starts, len(instants)]):
+            group = decided.groups[places[start]].newest
+            if group is not None:
+                yield group, instants[start:end]
+
     def sums(self, first: int = 0, last: int | None = None) -> Iterator[Sum]:
         """The lines added up, by values and stretch of time; odd ones each by itself."""
         for number, odd in self._odd.items():
@@ -120,7 +141,7 @@ class Together:
             if kind >= 0:
                 place, stretch = divmod(kind, self._decided.stretches)
                 group = self._decided.groups[place]
-                yield Sum(group.codes[stretch], group.tenant, group.values, count, size, oldest, newest, checksum)
+                yield Sum(group.code(stretch), group.tenant, group.values, count, size, oldest, newest, checksum)
 
     @cached_property
     def _lengths(self) -> Ints:
@@ -160,15 +181,16 @@ class Bulk:
         lines = Lines(data, starts, ends)
         plain = self._reader.read(lines)
         instants, read = self._instants(plain.columns[self._dataset.time])
-        combined, members = combinations([plain.columns[name] for name in self._judge.deciding], plain.count)
+        told = [self._told(name, plain.columns[name]) for name in self._judge.deciding]
+        combined, members = combinations(told, plain.count)
         groups = [self._timeline.group(values) for values in combined]
-        stretches = np.searchsorted(self._edges, instants, side="right")
-        table = np.array([group.codes for group in groups], np.int64).reshape(-1, len(self._edges) + 1)
         places = 0 if members is None else members
+        stretches, count = self._stretches(instants, groups, places), self._timeline.places
+        table = self._outcomes(groups)
         decided = _Decided(
             groups=groups,
-            stretches=len(self._edges) + 1,
-            kinds=self._spread(lines, plain, read, places * (len(self._edges) + 1) + stretches, -1),
+            stretches=count,
+            kinds=self._spread(lines, plain, read, places * count + stretches, -1),
             codes=self._spread(lines, plain, read, table[places, stretches], 0),
             instants=self._spread(lines, plain, read, instants, 0),
         )
@@ -176,6 +198,26 @@ class Bulk:
         for number, line in odd.items():
             decided.codes[number] = line.judged.code
         return Together(self._judge, lines, decided, odd)
+
+    def _stretches(self, instants: Ints, groups: Sequence[Group], places: Ints | int) -> Ints:
+        """Which of the outcomes of its group each line has."""
+        if not groups:
+            return instants
+        cutoffs = np.array([group.course.cutoff for group in groups], np.int64)
+        found: Ints = 2 * np.searchsorted(self._edges, instants, side="right") + (instants >= cutoffs[places])
+        if not self._timeline.keeps_newest:
+            return found
+        since = np.array([max(_LEAST, group.since) for group in groups], np.int64)
+        return np.where(instants >= since[places], found + self._timeline.places // 2, found)
+
+    def _outcomes(self, groups: Sequence[Group]) -> Ints:
+        """The outcomes of each group, place by place."""
+        courses = self._timeline.courses
+        chosen = np.array([group.course.number for group in groups], np.int64)
+        bases = np.array([group.base for group in groups], np.int64)
+        codes = np.array([course.codes for course in courses], np.int64).reshape(-1, self._timeline.places)
+        times = np.array([course.times for course in courses], np.int64).reshape(-1, self._timeline.places)
+        return cast("Ints", codes[chosen] + times[chosen] * bases[:, None])
 
     @staticmethod
     def _spread(lines: Lines, plain: Plain, read: Mask, values: Ints, missing: int) -> Ints:
@@ -189,6 +231,13 @@ class Bulk:
     def _singly(self, lines: Lines, number: int) -> _Odd:
         line = Line(lines.line(number), Shape.WHOLE)
         return _Odd(line, self._judge.judge(line))
+
+    def _told(self, name: str, column: Column) -> Column:
+        """The values of a field as far as they decide."""
+        if name not in self._judge.keyed and name not in self._judge.ranged:
+            return column
+        values = [self._judge.told(name, plain_value(value)) for value in column.values]
+        return Column(values, frozenset(map(type, values)))
 
     def _instants(self, column: Column) -> tuple[Ints, Mask]:
         """The time of each plain line, and which were read and fit into 64 bits."""

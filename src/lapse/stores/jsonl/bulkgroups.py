@@ -32,8 +32,8 @@ def combinations(columns: Sequence[Column], count: int) -> tuple[Sequence[Values
             continue
         crossed = numbers if members is None else members * len(values) + numbers
         occurring, members = np.unique(crossed, return_inverse=True)
-        pairs = (divmod(number, len(values)) for number in occurring.tolist())
-        found = [(*found[each], values[own]) for each, own in pairs]
+        befores, owns = np.divmod(occurring, len(values))
+        found = [(*found[each], values[own]) for each, own in zip(befores.tolist(), owns.tolist(), strict=True)]
     return found, members
 
 
@@ -45,7 +45,7 @@ def _numbered(column: Column) -> tuple[Sequence[Value], Codes | None]:
     if keys and keys[0] == keys[-1] and keys.count(keys[0]) == len(keys):  # much faster than to hash them all
         return [_value(keys[0])], None
     distinct = {key: number for number, key in enumerate(dict.fromkeys(keys))}
-    values = [_value(key) for key in distinct]
+    values: list[Value] = list(distinct) if column.kinds == {str} else [_value(key) for key in distinct]
     if len(values) == 1:
         return values, None
     return values, np.fromiter(map(distinct.__getitem__, keys), np.int64, len(keys))

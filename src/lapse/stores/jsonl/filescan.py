@@ -76,7 +76,7 @@ class Scan:
         cutter = None
         if self._remembering and extent.size >= SMALLEST:
             cutter = BlockCutter(bounds.start, block_size(extent.size))
-        with _pieces_of(descriptor, extent, bounds.start, bounds.stop) as found:
+        with pieces_of(descriptor, extent, bounds.start, bounds.stop) as found:
             for piece in found:
                 self._take_in(part, piece, cutter)
         part.blocks = [] if cutter is None else cutter.blocks()
@@ -111,7 +111,7 @@ def _batch(judges: Judges, counts: Counts) -> Batch | None:
 
 
 @contextmanager
-def _pieces_of(descriptor: int, extent: Extent, begin: int, end: int) -> Iterator[Iterator[Piece]]:
+def pieces_of(descriptor: int, extent: Extent, begin: int, end: int) -> Iterator[Iterator[Piece]]:
     """The pieces of an open file; each is valid until the next one is asked for."""
     with translated("read it", extent.path):
         encoding = encoding_of(descriptor)

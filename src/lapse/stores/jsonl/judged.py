@@ -57,9 +57,9 @@ class JudgedBlock:
         """The outcome of each line."""
         return self.judgement.codes
 
-    def tally(self, counts: Counts, codes: AbstractSet[int] | None = None) -> None:
-        """Count the lines with one of these outcomes; None counts all."""
-        for item in self.judgement.sums():
+    def tally(self, counts: Counts, codes: AbstractSet[int] | None = None, *, last: int | None = None) -> None:
+        """Count the lines before number *last* with one of these outcomes; None counts all, to the end."""
+        for item in self.judgement.sums(0, last):
             if codes is None or item.code in codes:
                 counts.add_sum(item)
 

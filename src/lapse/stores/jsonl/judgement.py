@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+from lapse.instant import Nanos
+from lapse.model.newest import Group, group_of
 from lapse.stores.jsonl.fields import Doubtful
 from lapse.stores.jsonl.judging import Judge, Judged
 from lapse.stores.jsonl.lines import Line, Shape
@@ -38,6 +40,10 @@ class Judgement(Protocol):
         """The lines from number *first* to before *last* added up; None is the end."""
         ...
 
+    def members(self) -> Iterator[tuple[Group, Sequence[Nanos]]]:
+        """The times of the lines of each group of which the newest stay; a group may come several times."""
+        ...
+
     def doubts(self) -> Iterator[tuple[int, Doubtful]]:
         """The number of each line that could not be judged, ascending, and why."""
         ...
@@ -65,11 +71,23 @@ class Singly:
         for line, judged in zip(self._lines[chosen], self._judged[chosen], strict=True):
             yield sum_of(self._judge, line, judged)
 
+    def members(self) -> Iterator[tuple[Group, Sequence[Nanos]]]:
+        """The times of the lines of each group of which the newest stay, each by itself."""
+        for judged in self._judged:
+            yield from member_of(self._judge, judged)
+
     def doubts(self) -> Iterator[tuple[int, Doubtful]]:
         """The lines that could not be judged; a long line counts by its first piece."""
         for number, (line, judged) in enumerate(zip(self._lines, self._judged, strict=True)):
             if judged.doubt is not None and line.shape is not Shape.LONG_REST:
                 yield number, judged.doubt
+
+
+def member_of(judge: Judge, judged: Judged) -> Iterator[tuple[Group, Sequence[Nanos]]]:
+    """The group of which the newest stay that a line is in, with its time; nothing if it is in none."""
+    group = group_of(judge.selection, judged.instant, judged.fields.get)
+    if group is not None and judged.instant is not None:
+        yield group, (judged.instant,)
 
 
 def sum_of(judge: Judge, line: Line, judged: Judged) -> Sum:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import NamedTuple, TypeAlias
 
 from lapse.instant import Nanos
 from lapse.model.match import text_of
+from lapse.model.newest import Newest, grouping_fields
 from lapse.model.policy import Dataset
 from lapse.model.selection import Selection
 from lapse.model.timetext import is_naive, number_instant, parse_time_text
+from lapse.stores.jsonl.alike import ranged_fields, standing_for
 from lapse.stores.jsonl.fields import Doubtful, FieldReader
 from lapse.stores.jsonl.lines import Line, Shape
 
@@ -41,11 +44,15 @@ class Judged(NamedTuple):
 class Judge:
     """Decides about lines as a selection says; in one place, for counting and for removing."""
 
-    def __init__(self, selection: Selection) -> None:
+    def __init__(self, selection: Selection, newest: Newest | None = None) -> None:
+        """Decide by *selection*, and by the *newest* of each group; without them every line may be one of them."""
         self.selection = selection
+        self.newest = Newest() if newest is None else newest
         self._dataset = selection.dataset
         self.reader = FieldReader(used_fields(selection))
         self.deciding = deciding_fields(selection)
+        self.keyed = keyed_fields(selection)
+        self.ranged = ranged_fields(selection)
 
     def judge(self, line: Line) -> Judged:
         """Decide about one line; a piece of a long one, and a torn one, is always doubtful."""
@@ -57,7 +64,7 @@ class Judge:
         instant = instant_of(fields[self._dataset.time], self._dataset)
         if isinstance(instant, Doubtful):
             return self._doubted(instant, fields)
-        return Judged(self.selection.decide(instant, fields.get), instant, fields, None)
+        return Judged(self.newest.decide(self.selection, instant, fields.get), instant, fields, None)
 
     def tenant(self, judged: Judged) -> str | None:
         """The tenant that a line is counted under. None where there is none."""
@@ -66,7 +73,18 @@ class Judge:
 
     def values(self, judged: Judged) -> Values:
         """A line's values of the fields that decide."""
-        return tuple(plain_value(judged.fields.get(name)) for name in self.deciding)
+        return tuple(self.told(name, plain_value(judged.fields.get(name))) for name in self.deciding)
+
+    def told(self, name: str, value: Value) -> Value:
+        """A value of the field *name* as far as it decides: a key that no hold names is as good as any other.
+
+        So are numbers that are in the same ranges.
+        """
+        ends = self.ranged.get(name)
+        if ends is not None:
+            return standing_for(value, ends)
+        keys = self.keyed.get(name)
+        return value if keys is None or text_of(value) in keys else ()
 
     def _doubted(self, why: Doubtful, fields: Mapping[str, object]) -> Judged:
         return Judged(self.selection.decide(None, fields.get), None, fields, why)
@@ -74,21 +92,38 @@ class Judge:
 
 def used_fields(selection: Selection) -> tuple[str, ...]:
     """Every field that a decision can ask for, each once: of the dataset, its rules, holds and floors."""
-    matches = [bound.match for bound in (*selection.rules, *selection.floors)]
-    matches += [hold.match for hold in selection.holds]
-    matched = [name for match in matches for name in match.fields]
+    matches = [*(floor.match for floor in selection.floors), *(hold.match for hold in selection.holds)]
+    matched = [*selection.ruled_fields, *(name for match in matches for name in match.fields)]
     return tuple(dict.fromkeys([*selection.dataset.fields, *matched]))
 
 
 def deciding_fields(selection: Selection) -> tuple[str, ...]:
-    """Every field whose value decides what becomes of a record of a known time, or under whom it is counted."""
+    """Every field whose value decides what becomes of a record of a known time, or under whom it is counted.
+
+    Those that only tell groups apart of which the newest stay come last.
+    """
+    return tuple(dict.fromkeys([*judging_fields(selection), *grouping_fields(selection)]))
+
+
+def judging_fields(selection: Selection) -> tuple[str, ...]:
+    """Those of them that decide under which rule, hold or floor a record is."""
     dataset = selection.dataset
-    matches = [bound.match for bound in (*selection.rules, *selection.floors)]
-    matches += [hold.match for hold in selection.holds]
-    matched = [name for match in matches for name in match.fields]
+    matches = [*(floor.match for floor in selection.floors), *(hold.match for hold in selection.holds)]
+    matched = [*selection.ruled_fields, *(name for match in matches for name in match.fields)]
+    matched += [hold.key_field for hold in selection.holds if hold.keys is not None]
     required = [name for name in dataset.require if name != dataset.time]  # it has one, since its time is known
     tenant = [] if dataset.tenant is None else [dataset.tenant]
     return tuple(dict.fromkeys([*tenant, *required, *matched]))
+
+
+def keyed_fields(selection: Selection) -> Mapping[str, frozenset[str]]:
+    """Fields that decide by nothing but whether they are one of the keys that holds name, with all of those keys."""
+    fields = {hold.key_field for hold in selection.holds if hold.keys is not None}
+    others = deciding_fields(replace(selection, holds=tuple(replace(hold, keys=None) for hold in selection.holds)))
+    return {
+        field: frozenset().union(*(hold.keys for hold in selection.holds if hold.keys and hold.key_field == field))
+        for field in sorted(fields - set(others))
+    }
 
 
 def plain_value(value: object) -> Value:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lapse.canonical import Digest
-from lapse.model.selection import Destination, Selection
+from lapse.model.selection import Destination
 from lapse.ports import LineBlock
 from lapse.stores.jsonl.codec import Encoding, Head, blocks, encoding_of
 from lapse.stores.jsonl.disk import blanks_at_head
@@ -34,18 +34,21 @@ class Lift:
         end: Where the last lapsed line ends, in the content of the file.
         kept: Bytes of lines before that which stay, without blanks at the head of a plain file.
         stays: Whether any judged line stays. Valid once `done`.
+        records: How many lapsed lines were found.
         limited: Whether it stopped for its size, so that more may have lapsed.
+        partial: Whether it stopped for the number of lines, so that more may have lapsed.
         done: Whether everything was read.
     """
 
     def __init__(
-        self, descriptor: int, extent: Extent, selection: Selection, destination: Destination, *, working: Path
+        self, descriptor: int, extent: Extent, judge: Judge, destination: Destination, *, working: Path
     ) -> None:
+        selection = judge.selection
         self._descriptor = descriptor
         self._extent = extent
-        self._judge = Judge(selection)
+        self._judge = judge
         self._going = frozenset(selection.lapsed_codes(destination))
-        self._table = bytes(outcome.code in self._going for outcome in selection.outcomes)
+        self._table = selection.lapsed_codes(destination).mask()
         self._path = working
         with translated("read it", extent.path):
             self.encoding = encoding_of(descriptor)
@@ -55,7 +58,9 @@ class Lift:
         self.end = 0
         self.kept = 0
         self.size = 0
+        self.records = 0
         self.limited = False
+        self.partial = False
         self.done = False
         self._begin = self._blanks()
         """Blanks at the head: an earlier removal left them, they are no part of the first line."""
@@ -80,7 +85,9 @@ class Lift:
             first = next(found, b"")
         return len(first) - len(first.lstrip(BLANK))
 
-    def lapsed(self, *, expected: int, limit: int | None, digested: bool) -> Iterator[LineBlock]:
+    def lapsed(
+        self, *, expected: int, limit: int | None, digested: bool, most: int | None = None
+    ) -> Iterator[LineBlock]:
         """The lapsed lines, in order.
 
         Arguments:
@@ -88,12 +95,19 @@ class Lift:
                 on. 0 if nothing is known.
             limit: Bytes after which a plain file is not read on, as long as no line stays. None reads on.
             digested: Whether what is read is digested, for `read`.
+            most: Lapsed lines to take at most; what comes behind them stays. None takes all.
         """
         self._head = Head(self._descriptor, self._extent.size) if digested else None
         for block in judged_blocks(self._descriptor, self._extent, self._judge, start=self._begin, head=self._head):
-            found = self._sort(block)
+            if self.partial:  # a compressed file, which is written anew to its end
+                self._keep(block, block.start + len(block.data))
+                continue
+            found = self._sort(block, most)
             if found is not None:
                 yield found
+            self.partial = most is not None and self.records >= most
+            if self.partial and self.plain:
+                break
             if self.plain and 0 < expected <= self.size:
                 break
             if (
@@ -125,9 +139,11 @@ class Lift:
             self.working = Rewrite(self._path, self.encoding)
         return self.working
 
-    def _sort(self, block: JudgedBlock) -> LineBlock | None:
-        """Part a block: its lapsed lines are given back, the others kept."""
+    def _sort(self, block: JudgedBlock, most: int | None) -> LineBlock | None:
+        """Part a block: its lapsed lines, up to *most* in all, are given back, the others kept."""
         mask = self._mask(block.codes)
+        if most is not None:
+            mask = _up_to(mask, most - self.records)
         gone: list[bytes] = []
         records = 0
         for run in _GOING.finditer(mask):
@@ -141,7 +157,8 @@ class Lift:
             self._keep(block, block.start + len(block.data))
         if not gone:
             return None
-        block.tally(self.counts, self._going)
+        block.tally(self.counts, self._going, last=len(mask))
+        self.records += records
         found = LineBlock(b"".join(gone), records)
         self.size += len(found.data)
         return found
@@ -166,3 +183,13 @@ class Lift:
         new.keep(block.data[self._copied - block.start : upto - block.start])
         self.kept += upto - self._copied
         self._copied = upto
+
+
+def _up_to(mask: bytes, number: int) -> bytes:
+    """The beginning of *mask* that ends with the 1 of that *number*, from 1; all of it if there are fewer."""
+    end = 0
+    for _ in range(number):
+        end = mask.find(1, end) + 1
+        if not end:
+            return mask
+    return mask[:end]

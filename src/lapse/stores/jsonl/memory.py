@@ -45,7 +45,12 @@ class Memory:
         self._full = rescan or not self._notes.files or self._notes.runs >= FULL_AFTER
         self._files = {} if self._full else dict(self._notes.files)
         self._blocks: dict[FileKey, Sequence[Block]] = {}
-        self._timeline = Timeline(judge)
+        self._judge, self._timeline = judge, Timeline(judge)
+
+    def judge_by(self, judge: Judge) -> None:
+        """Tell outcomes as *judge* does from now on; its meaning is the same."""
+        if judge.selection != self._judge.selection or judge.newest is not self._judge.newest:
+            self._judge, self._timeline = judge, Timeline(judge)
 
     def read_all(self) -> None:
         """Rely on nothing that was remembered so far."""
@@ -138,6 +143,9 @@ def meaning_of(judge: Judge) -> str:
             sorted(used_fields(judge.selection)),
             list(judge.deciding),
             dataset.tenant,
+            # What is not said leaves the digest as it always was.
+            *([[name, sorted(keys)] for name, keys in judge.keyed.items()]),
+            *([[name, [], list(map(str, ends))] for name, ends in judge.ranged.items()]),
         ]
     )
 

@@ -140,16 +140,22 @@ class Counts:
 
     def add_sum(self, lines: Sum) -> None:
         """Count lines that were added up already."""
-        found = self._sums.setdefault(_Key(lines.code, lines.tenant), _Sum())
+        key = _Key(lines.code, lines.tenant)
+        found = self._sums.get(key)
+        if found is None:
+            found = self._sums[key] = _Sum()
         found.records += lines.records
         found.size += lines.size
         found.checksum += lines.checksum
         found.widen(lines.oldest, lines.newest)
 
     def merge(self, other: Counts) -> None:
-        """Count what another one has counted."""
+        """Take over what another one has counted, which is not to be used any more."""
         for key, found in other._sums.items():
-            mine = self._sums.setdefault(key, _Sum())
+            mine = self._sums.get(key)
+            if mine is None:
+                self._sums[key] = found
+                continue
             mine.records += found.records
             mine.size += found.size
             mine.checksum += found.checksum

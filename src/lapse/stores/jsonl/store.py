@@ -19,19 +19,22 @@ from lapse.errors import ChangedError, LapseError, StateError, StoreError
 from lapse.instant import Nanos
 from lapse.model.disposal import Disposal, Facts
 from lapse.model.growth import Footprint
+from lapse.model.match import Match
+from lapse.model.newest import KnownNewest, Newest
 from lapse.model.plan import Fingerprint, Identity, Mark, Tally
 from lapse.model.policy import Dataset
 from lapse.model.rotation import Turn
 from lapse.model.selection import Destination, Selection
-from lapse.ports import Budget, Found, Part, RestoreCount, Sketch, Slice, Take
+from lapse.ports import Budget, Found, Matched, Part, RestoreCount, Sketch, Slice, Take
 from lapse.state.file_index import FileIndex
-from lapse.state.lease import hold
+from lapse.state.lease import hold, holder
 from lapse.stores.jsonl.disk import inode_of
 from lapse.stores.jsonl.expecting import expected_bytes, removed_bytes
 from lapse.stores.jsonl.fields import FieldReader
 from lapse.stores.jsonl.files import LogFile, LogSet
-from lapse.stores.jsonl.finding import find
+from lapse.stores.jsonl.finding import find, search
 from lapse.stores.jsonl.footprint import footprint
+from lapse.stores.jsonl.gathering import newest_of
 from lapse.stores.jsonl.inplace import InPlace
 from lapse.stores.jsonl.judging import Judge
 from lapse.stores.jsonl.memory import Memory, meaning_of
@@ -83,6 +86,7 @@ class JsonlStore:
         self._seen: dict[Path, _Seen] = {}
         self._index: FileIndex | None = None
         self._memory: Memory | None = None
+        self._known: KnownNewest | None = None
         self._rescan = False
         self._done: dict[Path, list[Journalled]] = {}
         self._limited: set[Path] = set()
@@ -117,10 +121,13 @@ class JsonlStore:
         """Count every line by outcome and tenant, each file read once."""
         found = [(file, self._below(file, mark)) for file in self._logs.files()]
         looked_at = [(file, extent) for file, extent in found if extent is not None]
-        extents, judge = [extent for _, extent in looked_at], Judge(selection)
-        memory = self._memory_for(judge)
+        extents, memory = [extent for _, extent in looked_at], self._memory_for(Judge(selection))
         if memory is not None and mark is not None:
             memory.read_all()  # a sealed plan is held against the lines themselves
+        self._known = KnownNewest(selection, newest_of(extents, selection, memory))
+        judge = self._judge(selection)
+        if memory is not None:
+            memory.judge_by(judge)
         surveyed = survey(extents, judge, memory)
         if memory is not None:
             memory.keep_only(extents)
@@ -141,7 +148,7 @@ class JsonlStore:
         Raises:
             StoreError: At the end, if an earlier removal has not finished with one of the files.
         """
-        judge = Judge(selection)
+        judge = self._judge(selection, mark)
         files = self._logs.files()
         staying = self._logs.staying(files)
         number = itertools.count(1)
@@ -158,7 +165,8 @@ class JsonlStore:
                     gone = removed_bytes(self._done.get(file.path, [])[begun:])
                     if gone and gone == expected:
                         break  # the last round ended just there
-                    task = (int(removable), max(0, expected - gone), int(budget.rewrite))
+                    most = budget.rows if budget.canary else None
+                    task = (int(removable), max(0, expected - gone), int(budget.rewrite), most)
                     yield Slice(
                         name=f"{next(number):06d}",
                         selection=selection,
@@ -192,15 +200,16 @@ class JsonlStore:
         self._check_writable("take")
         extent = self._now(piece)
         with opened(extent) as descriptor:
-            taken = JsonlTake(piece, extent, task_of(piece, self._logs.relative(extent.path)), descriptor=descriptor)
+            task = task_of(piece, self._logs.relative(extent.path))
+            taken = JsonlTake(piece, extent, task, descriptor=descriptor, newest=self._newest(piece.selection))
             try:
                 yield taken
             finally:
                 taken.close()
                 if taken.redo is not None:
                     self._done.setdefault(extent.path, []).append(taken.redo)
-                    self._follow(piece, extent, taken.redo, limited=taken.limited)
-                    if taken.limited:
+                    self._follow(piece, extent, taken.redo, limited=taken.limited, partial=taken.partial)
+                    if taken.limited or taken.partial:
                         self._limited.add(extent.path)
 
     @contextmanager
@@ -260,7 +269,23 @@ class JsonlStore:
 
     def find(self, selection: Selection, key: str) -> Iterator[Found]:
         """The lines that ``file:line`` names, or whose key field has the text *key*."""
-        return find(self._logs, selection, key)
+        return find(self._logs, selection, key, newest=self._newest(selection))
+
+    def search(self, selection: Selection, match: Match, *, limit: int) -> Matched:
+        """The lines with some values, counted by outcome, and the first of them, file by file."""
+        return search(self._logs, selection, match, limit=limit, newest=self._newest(selection))
+
+    def key_fields(self) -> tuple[str, ...]:
+        """The key field; a line without one is named by its place."""
+        return () if self._dataset.key is None else (self._dataset.key,)
+
+    def unnamed(self) -> str | None:
+        """Why no line has a key that stays with it: its place changes when lines before it go."""
+        return None if self.key_fields() else "a line of a text log is named by its place, which changes"
+
+    def lease_holder(self) -> str | None:
+        """Who has the lock on a folder that holds files of this dataset."""
+        return next(filter(None, (holder(folder / LOCK) for folder in sorted(self._logs.folders()))), None)
 
     def restore(self, part: Part) -> RestoreCount:
         """Write back the lines that are not there. The caller holds the lease.
@@ -305,7 +330,19 @@ class JsonlStore:
             return None
         if self._memory is None or self._memory.meaning != meaning_of(judge):
             self._memory = Memory(self._index, judge, rescan=self._rescan, learning=not self._read_only)
+        self._memory.judge_by(judge)
         return self._memory
+
+    def _judge(self, selection: Selection, mark: Marks | None = None) -> Judge:
+        return Judge(selection, self._newest(selection, mark))
+
+    def _newest(self, selection: Selection, mark: Marks | None = None) -> Newest:
+        """The newest lines of each group: as the last survey has seen them, else as they are now."""
+        if self._known is None or not self._known.holds_for(selection):
+            extents = [extent for file in self._logs.files() if (extent := self._below(file, mark)) is not None]
+            self._known = KnownNewest(selection, newest_of(extents, selection))
+        self._known = KnownNewest(selection, self._known.newest)
+        return self._known.newest
 
     def _expected(self, file: LogFile, extent: Extent, judge: Judge, destination: Destination) -> int:
         """Bytes that have lapsed for a destination, as surveyed. 0 if that is not known."""
@@ -314,14 +351,15 @@ class JsonlStore:
         codes = frozenset(judge.selection.lapsed_codes(destination))
         return expected_bytes(extent, judge, self._seen[file.path].sizes, codes)
 
-    def _follow(self, piece: Slice, before: Extent, redo: Journalled, *, limited: bool) -> None:
+    def _follow(self, piece: Slice, before: Extent, redo: Journalled, *, limited: bool, partial: bool) -> None:
         """Let the index follow a commit; where it cannot, the file is read again next time."""
         after = _followed(before, [redo])
         if self._memory is None or after.path != before.path or not after.size:
             return
         gone = frozenset(piece.selection.lapsed_codes(piece.destination))
+        upto = redo.disposal.size if limited else None
         with contextlib.suppress(LapseError):
-            self._memory.follow(before, after, gone, upto=redo.disposal.size if limited else None)
+            self._memory.follow(before, after, gone, upto=before.size if partial else upto)
 
     def _note(self, file: LogFile, extent: Extent, selection: Selection, sizes: Mapping[int, int]) -> _Seen:
         seen = self._seen[file.path] = _Seen(selection, file, extent.size, sizes)

@@ -47,10 +47,8 @@ def _read(
     unread: Sequence[Range], extents: Sequence[Extent], judge: Judge, counts: Counts, *, remembering: bool
 ) -> list[FilePart]:
     """Read some ranges, in several processes where that is worth it; their lines are added to *counts*."""
-    size = sum(each.end - each.begin for each in unread)
-    judges = Judges(judge, size=size)
-    workers = min(processors(), size // _FOR_ONE)
-    tasks = list(_tasks(unread, extents, workers=workers))
+    judges = Judges(judge, size=sum(each.end - each.begin for each in unread))
+    workers, tasks = tasks_of(unread, extents)
 
     def work(number: int) -> Scanned:
         scan = Scan(judges, remembering=remembering)
@@ -65,12 +63,20 @@ def _read(
     return parts
 
 
-def _tasks(unread: Sequence[Range], extents: Sequence[Extent], *, workers: int) -> Iterator[Sequence[Range]]:
+def tasks_of(
+    unread: Sequence[Range], extents: Sequence[Extent], *, most: int = MOST_TASKS
+) -> tuple[int, Sequence[Sequence[Range]]]:
+    """How many processes should read some ranges, and the pieces of work that they are, about half of *most*."""
+    workers = min(processors(), sum(each.end - each.begin for each in unread) // _FOR_ONE)
+    return workers, list(_tasks(unread, extents, workers=workers, most=most))
+
+
+def _tasks(unread: Sequence[Range], extents: Sequence[Extent], *, workers: int, most: int) -> Iterator[Sequence[Range]]:
     """The ranges in pieces of work: large ones cut, small ones several at once; all in one for a single worker."""
     if workers < 2:
         yield unread
         return
-    least = max(_TASK, 2 * sum(each.end - each.begin for each in unread) // MOST_TASKS)
+    least = max(_TASK, 2 * sum(each.end - each.begin for each in unread) // most)
     waiting: list[Range] = []
     size = 0
     for whole in unread:

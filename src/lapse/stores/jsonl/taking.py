@@ -13,6 +13,7 @@ from lapse import clock
 from lapse.errors import ChangedError, CommitUnknownError, ProofError, StoreError
 from lapse.instant import SECOND
 from lapse.model.disposal import Disposal, Method, Proof, Waiver
+from lapse.model.newest import Newest
 from lapse.model.plan import Tally
 from lapse.ports import LineBlock, Part, Slice
 from lapse.segments.content import ContentDigest
@@ -24,6 +25,7 @@ from lapse.stores.jsonl.disk import inode_of, line_start, open_anew
 from lapse.stores.jsonl.following import held, replace_and_follow
 from lapse.stores.jsonl.guarding import Guard, lock, unlock
 from lapse.stores.jsonl.inplace import InPlace
+from lapse.stores.jsonl.judging import Judge
 from lapse.stores.jsonl.laying import draw_heads, lay_out
 from lapse.stores.jsonl.lifting import Lift
 from lapse.stores.jsonl.names import Kind, OwnName
@@ -57,7 +59,9 @@ class JsonlTake:
     happens before the commit, and `close` removes the new file if there was none.
     """
 
-    def __init__(self, piece: Slice, extent: Extent, task: Task, *, descriptor: int) -> None:
+    def __init__(
+        self, piece: Slice, extent: Extent, task: Task, *, descriptor: int, newest: Newest | None = None
+    ) -> None:
         self._piece = piece
         self._extent = extent
         self._task = task
@@ -68,7 +72,8 @@ class JsonlTake:
         self._facts = os.fstat(descriptor)
         self._content = ContentDigest()
         self._records = 0
-        self._lift = Lift(descriptor, extent, piece.selection, piece.destination, working=self._own(Kind.TEMPORARY))
+        judge = Judge(piece.selection, newest)
+        self._lift = Lift(descriptor, extent, judge, piece.destination, working=self._own(Kind.TEMPORARY))
         self._ground = self._look_around()
         self.redo: Journalled | None = None
         """The journal of the commit. None before it."""
@@ -78,6 +83,11 @@ class JsonlTake:
     def limited(self) -> bool:
         """Whether it stopped for its size, so that more may have lapsed in the file."""
         return self._lift.limited
+
+    @property
+    def partial(self) -> bool:
+        """Whether it stopped for the number of lines, so that more may have lapsed in the file."""
+        return self._lift.partial
 
     def _look_around(self) -> Ground:
         plain = self._lift.plain and not is_odd(self._descriptor)
@@ -137,7 +147,9 @@ class JsonlTake:
         archived = bool(self._piece.destination.archives)
         digested = archived or not self._still
         with Behind(self._content.update) as digesting:
-            for block in self._lift.lapsed(expected=self._task.expected, limit=limit, digested=digested):
+            for block in self._lift.lapsed(
+                expected=self._task.expected, limit=limit, digested=digested, most=self._task.most
+            ):
                 self._records += block.records
                 if archived:
                     digesting.take(block)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from lapse.errors import StoreMissingError
 from lapse.sqlcore import identifiers
+from lapse.sqlcore.holdstable import HOLDS_TABLE
 from lapse.sqlcore.identifiers import nearest
 from lapse.sqlcore.markers import MARKER_TABLE
 from lapse.stores.mysql.connection import Connection
@@ -32,7 +33,7 @@ _DIGITS = re.compile(r"\((?P<first>[0-9]+)(,(?P<second>[0-9]+))?\)")
 
 def is_own(name: str) -> bool:
     """Whether a table of that name is Lapse's own."""
-    return name in OWN or name.startswith(ASIDE)
+    return name in (*OWN, HOLDS_TABLE) or name.startswith(ASIDE)
 
 
 def quote(name: str) -> str:

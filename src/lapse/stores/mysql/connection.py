@@ -74,7 +74,9 @@ class Connection:
         self.run("SET NAMES utf8mb4 COLLATE utf8mb4_bin")
         self.run("SET SESSION " + ", ".join(_SESSION))
         if self.is_mariadb:
-            self.run("SET SESSION max_statement_time = 0, default_regex_flags = ''")
+            # What a subquery answered is remembered by the column's collation, and given for other names, too.
+            exact = "optimizer_switch = 'subquery_cache=off'"
+            self.run(f"SET SESSION max_statement_time = 0, default_regex_flags = '', {exact}")
         self.run("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
         if read_only:
             self.run("SET SESSION TRANSACTION READ ONLY")

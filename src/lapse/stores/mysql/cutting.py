@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count, groupby
 
@@ -15,12 +15,15 @@ from lapse.model.selection import Destination, Selection
 from lapse.ports import Budget, Slice
 from lapse.sqlcore.fragments import Fragment
 from lapse.sqlcore.learning import Learner
+from lapse.sqlcore.newest import Finder
 from lapse.sqlcore.tallying import Running
+from lapse.sqlcore.thresholds import Thresholds
 from lapse.stores.mysql import timewalk
 from lapse.stores.mysql.catalog import Table
 from lapse.stores.mysql.connection import Connection
 from lapse.stores.mysql.judging import Judge
-from lapse.stores.mysql.partitions import Inventory, inventory, lapsed_whole, partition_remarks
+from lapse.stores.mysql.newest import find_thresholds
+from lapse.stores.mysql.partitions import Inventory, inventory, lapsed_whole, larger_than, partition_remarks
 from lapse.stores.mysql.pieces import Piece, Way
 from lapse.stores.mysql.ranges import Key, KeyRange, KeyWalk
 from lapse.stores.mysql.slicing import Cell, Weights, cut
@@ -65,6 +68,7 @@ class Cutter:
         self._dataset = dataset
         self._surveyed: _Surveyed | None = None
         self._formats: dict[Nanos, TimeFormat] = {}
+        self._newest = Finder(self._find_newest)
         self._contested: set[str] = set()
         self._stale: set[str] = set()
 
@@ -84,10 +88,29 @@ class Cutter:
         from lapse.stores.mysql.encoding import size_sql
 
         chosen = self.format(selection.doubt_after) if time_format is None else time_format
-        return Judge(replace(self._table, partition=partition), selection, chosen, size_sql(self._table))
+        newest = self._newest.of(selection)
+        return Judge(replace(self._table, partition=partition), selection, chosen, size_sql(self._table), newest)
+
+    def _find_newest(self, selection: Selection, mark: Mark | None) -> Thresholds:
+        judge = Judge(self._table, selection, self.format(selection.doubt_after), "0")
+        return find_thresholds(self._connection, judge.members(self._below(mark)), name=self._newest.name)
+
+    def _below(self, mark: Mark | None) -> Fragment:
+        if mark is None:
+            return Fragment("TRUE")
+        key = self._table.key[0]
+        return Fragment(f"{key.sql} <= {self._marked(key.name, mark)}")
+
+    @staticmethod
+    def _marked(name: str, mark: Mark) -> int:
+        if name not in mark:
+            raise StoreError(f"the mark of the plan is not about key {name}", hint="Make a new plan.")
+        return mark[name][0]
 
     def survey(self, selection: Selection, mark: Mark | None) -> tuple[Tally, ...]:
         """Count every row in key order; then the index of the times, where slices will go by it."""
+        self._newest.forget()
+        self._newest.of(selection, mark)
         judge, running, cells = self.judge(selection), Running(), []
         if not self._table.key:
             # Nothing is removed here; for the plan it is counted at one go.
@@ -118,10 +141,7 @@ class Cutter:
         last = walk.last()
         if mark is None or last is None:
             return last
-        name = self._table.key[0].name
-        if name not in mark:
-            raise StoreError(f"the mark of the plan is not about key {name}", hint="Make a new plan.")
-        return (str(min(int(last[0]), mark[name][0])),)
+        return (str(min(int(last[0]), self._marked(self._table.key[0].name, mark))),)
 
     def _borders(self, judge: Judge, cells: list[Cell], found: Sequence[Tally]) -> list[Border]:
         if not timewalk.is_scattered(cells):
@@ -143,6 +163,7 @@ class Cutter:
         """Destination by destination: whole partitions, and ranges of key or time."""
         if not self._table.key:
             return
+        self._newest.of(selection, mark)
         self.learner.target = budget.seconds
         names = (f"{number:06d}" for number in count())
         for destination in selection.destinations():
@@ -165,6 +186,8 @@ class Cutter:
         whole: frozenset[str] = frozenset()
         if known is not None and budget.whole:
             whole = self._whole(known.inventory, known.cells, selection, destination)
+            if budget.canary:
+                whole = whole - larger_than(budget.rows, known.cells)
         way = Way.TIME if known is not None and known.times else Way.KEY
         cells = self._cells(self.judge(selection, form), known, codes, mark)
         for partition, within in groupby(cells, key=lambda cell: cell.partition):
@@ -197,7 +220,7 @@ class Cutter:
         return lapsed_whole(found, cells, selection, destination) - self._contested
 
     def _ranges(
-        self, cells: Iterable[Cell], judge: Judge, way: Way, codes: tuple[int, ...], budget: Budget
+        self, cells: Iterable[Cell], judge: Judge, way: Way, codes: Collection[int], budget: Budget
     ) -> Iterator[KeyRange]:
         walk, going = self.walked(way, judge.table), None if way is Way.TIME else judge.going(codes)
         return cut(
@@ -213,7 +236,7 @@ class Cutter:
         return known if known is not None and (known.selection, known.mark) == (selection, mark) else None
 
     def _cells(
-        self, judge: Judge, known: _Surveyed | None, codes: tuple[int, ...], mark: Mark | None
+        self, judge: Judge, known: _Surveyed | None, codes: Collection[int], mark: Mark | None
     ) -> Iterable[Cell]:
         if known is None:
             walk = KeyWalk(self._connection, self._table)

@@ -9,7 +9,7 @@ their reference and stay; the plan counts them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -67,12 +67,7 @@ class Dependents:
     def unkept(self, judge: Judge) -> Fragment:
         """The condition that nothing in another table keeps a row: no restricting and no held child."""
         kept = [_exists(path) for path in self.keeping]
-        for dependent in self.taken:
-            table = dependent.table
-            held = [
-                compile_match(hold.match, MysqlDialect(table)) for hold in judge.selection.holds if _names(hold, table)
-            ]
-            kept += [_exists(path, condition) for path in dependent.paths for condition in held]
+        kept += [held for dependent in self.taken for held in _held(dependent, judge)]
         return "NOT (" + joined(" OR ", kept) + ")" if kept else Fragment("TRUE")
 
     def lock(self, connection: Connection, where: Fragment) -> int:
@@ -104,6 +99,21 @@ class Dependents:
         found = [(path, _counted(connection, path, going)) for path in (*ways, *self.keeping, *self.losing)]
         taken = frozenset(dependent.table.place for dependent in self.taken)
         return tuple(_remark(path, rows, path[-1].child.place in taken) for path, rows in found if rows)
+
+    def kept_by(self, connection: Connection, judge: Judge, which: Fragment) -> Iterator[str]:
+        """What keeps the rows that *which* admits, beside what *judge* says about them: a phrase for each."""
+
+        def any_row(condition: Fragment) -> bool:
+            asked = f"SELECT EXISTS (SELECT 1 FROM {self.table.sql} WHERE (" + which + ") AND " + condition + ")"
+            return bool(connection.query(asked)[0][0])
+
+        for path in self.keeping:
+            if any_row(_exists(path)):
+                yield _keeper(path[-1], "rows of {} refer to it")
+        for dependent in self.taken:
+            held = _held(dependent, judge)
+            if held and any_row("(" + joined(" OR ", held) + ")"):
+                yield _keeper(dependent.paths[0][-1], "held rows of {} belong to it")
 
 
 def dependents_of(connection: Connection, table: Table, *, apart: Sequence[str] = ()) -> Dependents:
@@ -163,6 +173,13 @@ def _exists(path: Path, held: Fragment | None = None) -> Fragment:
     return f"EXISTS (SELECT 1 FROM {key.child.sql} WHERE " + inside + ")"
 
 
+def _held(dependent: Dependent, judge: Judge) -> list[Fragment]:
+    """Conditions that a held row of the child belongs to a row."""
+    table = dependent.table
+    held = [compile_match(hold.match, MysqlDialect(table)) for hold in judge.selection.holds if _names(hold, table)]
+    return [_exists(path, condition) for path in dependent.paths for condition in held]
+
+
 def _names(hold: HeldScope, table: Table) -> bool:
     """Whether a hold names columns, and the child has them all; else it is the parent that it holds."""
     found = [field_path(field) for field in hold.match.fields]
@@ -191,6 +208,10 @@ def _bounds(connection: Connection, path: Path, where: Fragment) -> Fragment | N
 def _counted(connection: Connection, path: Path, going: Fragment) -> int:
     ((rows,),) = connection.query(f"SELECT COUNT(*) FROM {path[-1].child.sql} WHERE " + _below(path, going))
     return int(rows)
+
+
+def _keeper(key: ForeignKey, text: str) -> str:
+    return f"{text.format(key.child.shown)} (foreign key {key.name}, ON DELETE {key.action.value})"
 
 
 def _remark(path: Path, rows: int, is_taken: bool) -> str:

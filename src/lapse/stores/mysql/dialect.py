@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from lapse.errors import UnsupportedError
-from lapse.model.match import Glob
+from lapse.model.match import Glob, Range
+from lapse.model.ranges import MOST
+from lapse.sqlcore.conditions import between, closed
 from lapse.sqlcore.fields import FieldPath, field_path
 from lapse.sqlcore.fragments import Fragment, joined
 from lapse.stores.mysql.catalog import INTEGERS, TEXTS, Table, TableColumn
+from lapse.stores.mysql.keys import named
 
 _ESCAPE = "|"
 _BINARY_JSON = ("json",)
+# What no character follows: $ would let a line end pass, and a backslash means something else in some modes.
+_DECIMAL = "^(0|-?[1-9][0-9]{0,17})(?![^0]|0)"
 
 
 class MysqlDialect:
@@ -31,6 +36,16 @@ class MysqlDialect:
         pattern = Fragment(f" COLLATE utf8mb4_bin LIKE %s ESCAPE '{_ESCAPE}', FALSE)", (_like(glob),))
         return "COALESCE(" + self.text(field) + pattern
 
+    def within(self, field: str, numbers: Range) -> Fragment:
+        """Whether the field is one of *numbers*."""
+        path = field_path(field)
+        if path.keys:
+            return between(self._json_number(path), numbers, "%s")
+        column = self._table.find(path.column)
+        if column is not None and (column.type in INTEGERS or column.type == "year" or _is_whole(column)):
+            return between(_plain(column), numbers, "%s")
+        return between(_read(self.text(field)), closed(numbers), "%s")
+
     def blank(self, field: str) -> Fragment:
         """Whether the field has no value.
 
@@ -49,6 +64,10 @@ class MysqlDialect:
             return Fragment(f"({column.sql} IS NULL OR LENGTH({column.sql}) = 0)")
         return Fragment(f"({column.sql} IS NULL)")
 
+    def named(self, field: str, keys: tuple[str, ...]) -> Fragment:
+        """Whether a row has one of *keys*."""
+        return named(self._table, field, keys)
+
     def text(self, field: str) -> Fragment:
         """The text a field is compared by, in utf8mb4, NULL where it has none (`lapse.model.match.text_of`).
 
@@ -66,9 +85,7 @@ class MysqlDialect:
         if column.type in TEXTS and column.charset != "binary":
             return Fragment(f"CONVERT({column.sql} USING utf8mb4)")
         if column.type in INTEGERS or column.type in ("year", "uuid", "inet4", "inet6") or _is_whole(column):
-            # ZEROFILL is how a number is shown, not what it is.
-            value = f"({column.sql} + 0)" if "zerofill" in column.full or column.type == "year" else column.sql
-            return Fragment(f"CONVERT(CAST({value} AS CHAR) USING utf8mb4)")
+            return Fragment(f"CONVERT(CAST({_plain(column)} AS CHAR) USING utf8mb4)")
         raise UnsupportedError(
             f"column {column.name} is {column.full}, which policies cannot compare",
             hint="Match on a column of text or whole numbers, or on a path inside a JSON column.",
@@ -83,6 +100,16 @@ class MysqlDialect:
             "WHEN 'INTEGER' THEN CASE WHEN " + written + " = '-0' THEN '0' ELSE " + written + " END "
             "WHEN 'UNSIGNED INTEGER' THEN " + written + " WHEN 'BOOLEAN' THEN " + written + " END)"
         )
+
+    def _json_number(self, path: FieldPath) -> Fragment:
+        value = self._json_value(path)
+        string = _read("CONVERT(JSON_UNQUOTE(" + value + ") USING utf8mb4)")
+        written = "CONVERT(" + value + " USING utf8mb4)"
+        # A number that is no text of one is -0, or lies beyond the ends of every range.
+        other = "CASE WHEN " + written + " = '-0' THEN 0 WHEN LEFT(" + written + f", 1) = '-' THEN -{MOST + 1} "
+        number = "COALESCE(" + _read(written) + ", " + other + f"ELSE {MOST + 1} END)"
+        kinds = "WHEN 'INTEGER' THEN " + number + " WHEN 'UNSIGNED INTEGER' THEN " + number
+        return "(CASE JSON_TYPE(" + value + ") WHEN 'STRING' THEN " + string + " " + kinds + " END)"
 
     def _json_value(self, path: FieldPath) -> Fragment:
         """The value at the path, NULL where an object or a key is missing, or where the text is no JSON."""
@@ -106,6 +133,16 @@ class MysqlDialect:
             inside = "JSON_EXTRACT(" + value + ", %s)" + Fragment("", (_json_path(key),))
             value = "(CASE WHEN JSON_TYPE(" + value + ") = 'OBJECT' THEN " + inside + " END)"
         return value
+
+
+def _plain(column: TableColumn) -> str:
+    """A number as such: ZEROFILL is how it is shown, not what it is."""
+    return f"({column.sql} + 0)" if "zerofill" in column.full or column.type == "year" else column.sql
+
+
+def _read(text: Fragment) -> Fragment:
+    """The number that a text is for ranges; nothing else is cast, as that would be an error in a DELETE."""
+    return "(CASE WHEN " + text + Fragment(" REGEXP %s THEN CAST(", (_DECIMAL,)) + text + " AS SIGNED) END)"
 
 
 def _is_whole(column: TableColumn) -> bool:

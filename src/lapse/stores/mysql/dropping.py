@@ -24,6 +24,7 @@ from lapse.stores.mysql import own
 from lapse.stores.mysql.aside import PATIENCE, Aside, LeftAsideError, exchange, exclusively, finish, make, put_back
 from lapse.stores.mysql.catalog import Table
 from lapse.stores.mysql.connection import Connection
+from lapse.stores.mysql.holding import check_holds, locked
 from lapse.stores.mysql.partitions import inventory
 from lapse.stores.mysql.ranges import Key, KeyRange, KeyWalk
 from lapse.stores.mysql.reading import Form, Read, lines_of
@@ -211,9 +212,11 @@ class PartitionTake:
         if inventory(self._connection, whole).find(self._part.partition or "") is None:
             raise ChangedError(f"{self._name} may no longer be dropped", hint=ROWS_STAY)
         disposal = self._piece.disposal(Method.PARTITION_DROP, tallies=self._compared(table), proof=proof)
-        with self._connection.transaction(f"slice {self._piece.name}"):
-            fence(self._connection, self._ground.token, self._piece)
-            own.markers(self._connection).add(disposal)
+        connection = self._connection
+        with locked(connection, self._part), connection.transaction(f"slice {self._piece.name}"):
+            fence(connection, self._ground.token, self._piece)
+            check_holds(connection, self._piece.selection, self._part, (), self._name)
+            own.markers(connection).add(disposal)
         return disposal
 
     def _compared(self, table: Table) -> tuple[Tally, ...]:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,11 +14,14 @@ from lapse.model.policy import TimeFormat
 from lapse.model.selection import Selection
 from lapse.sqlcore.fields import widened
 from lapse.sqlcore.fragments import Fragment
-from lapse.sqlcore.rules import compile_rules
+from lapse.sqlcore.newest import Members
+from lapse.sqlcore.rules import RuleCompiler
+from lapse.sqlcore.thresholds import Thresholds
 from lapse.stores.mysql.catalog import Table
 from lapse.stores.mysql.comparing import comparing
 from lapse.stores.mysql.connection import Connection
 from lapse.stores.mysql.dialect import MysqlDialect
+from lapse.stores.mysql.newest import spelled_hash
 from lapse.stores.mysql.times import instant_sql
 
 
@@ -31,12 +34,14 @@ class Judge:
         selection: The decision.
         time_format: How the time column is written; for numbers not AUTO.
         size: The SQL of a row's size.
+        newest: What tells the newest of each group from the others. None tells none.
     """
 
     table: Table
     selection: Selection
     time_format: TimeFormat
     size: str
+    newest: Thresholds | None = None
 
     @cached_property
     def dialect(self) -> MysqlDialect:
@@ -52,11 +57,30 @@ class Judge:
     @cached_property
     def code(self) -> Fragment:
         """The outcome's number."""
+        return self._compiler.selection(self._known)
+
+    @cached_property
+    def _known(self) -> Selection:
         table = self.table
-        selection = widened(self.selection, lambda column: table.find(column) is not None, reads_json=table.reads_json)
-        column = table.column(selection.dataset.time)
-        instant = comparing(column, selection.dataset.zone, self.instant)
-        return compile_rules(selection, self.dialect, instant=instant)
+        return widened(self.selection, lambda column: table.find(column) is not None, reads_json=table.reads_json)
+
+    @cached_property
+    def _compiler(self) -> RuleCompiler:
+        dataset = self.selection.dataset
+        instant = comparing(self.table.column(dataset.time), dataset.zone, self.instant)
+        newest = None if self.newest is None else self.newest.seen_at(self.instant)
+        return RuleCompiler(self.dialect, instant, newest=newest)
+
+    def members(self, where: Fragment) -> Members:
+        """The records of which the newest stay, of those that *where* admits."""
+        source = f" FROM {self.table.sql} WHERE "
+        return Members(
+            selection=self._known,
+            compiler=self._compiler,
+            instant=self.instant,
+            spell=spelled_hash,
+            rows=lambda columns: "SELECT " + columns + source + where,
+        )
 
     @cached_property
     def tenant(self) -> Fragment | None:
@@ -64,7 +88,7 @@ class Judge:
         tenant = self.selection.dataset.tenant
         return None if tenant is None else self.dialect.text(tenant)
 
-    def going(self, codes: Sequence[int]) -> Fragment:
+    def going(self, codes: Collection[int]) -> Fragment:
         """The condition that a row has one of *codes*."""
         return self.code + f" IN ({', '.join(map(str, codes)) or 'NULL'})"
 

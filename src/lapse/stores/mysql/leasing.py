@@ -57,6 +57,12 @@ def hold(connection: Connection, *, what: str) -> Iterator[int]:
                 connection.rows("SELECT RELEASE_LOCK(%s)", (name,))
 
 
+def holder(connection: Connection) -> str | None:
+    """The connection that has the lease, for people. None if none has. Takes no lock."""
+    ((owner,),) = connection.rows("SELECT IS_USED_LOCK(%s)", (lock_name(connection),))
+    return None if owner is None else f"connection {owner} of the server"
+
+
 def lock_name(connection: Connection) -> str:
     """The lock of the database: locks are the server's, so its name is in it."""
     ((database,),) = connection.rows("SELECT DATABASE()")

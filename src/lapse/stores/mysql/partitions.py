@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from lapse.model.selection import Destination, Selection
@@ -175,7 +175,12 @@ def lapsed_whole(
     )
 
 
-def _rows(cells: Iterable[Cell], codes: tuple[int, ...] | None = None) -> Counter[str | None]:
+def larger_than(rows: int, cells: Iterable[Cell]) -> frozenset[str | None]:
+    """The names of the partitions that have more rows than that."""
+    return frozenset(name for name, count in _rows(cells).items() if count > rows)
+
+
+def _rows(cells: Iterable[Cell], codes: Collection[int] | None = None) -> Counter[str | None]:
     """Rows by partition; only those with one of *codes*, if there are any."""
     found: Counter[str | None] = Counter()
     for cell in cells:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -61,7 +61,7 @@ class Form:
     has_facts: bool
 
     @classmethod
-    def of_lapsed(cls, judge: Judge, codes: Sequence[int], *, whole: bool) -> Form:
+    def of_lapsed(cls, judge: Judge, codes: Collection[int], *, whole: bool) -> Form:
         """Rows with one of *codes*, empty for any, with what is known of them; *whole* with their columns."""
         shape = Shape(judge.table) if whole else None
         return cls(table=judge.table.name, line=_line_of(judge, codes, shape), shape=shape, has_facts=True)
@@ -84,9 +84,9 @@ class Form:
         return Read(records=len(lines), facts=facts if self.has_facts else None, rows=rows)
 
 
-def _line_of(judge: Judge, codes: Sequence[int], shape: Shape | None) -> Fragment:
+def _line_of(judge: Judge, codes: Collection[int], shape: Shape | None) -> Fragment:
     """The SQL of the line of a row with one of *codes*: its facts, then with a *shape* its columns."""
-    code = Fragment(str(codes[0])) if len(codes) == 1 else judge.code
+    code = Fragment(str(next(iter(codes)))) if len(codes) == 1 else judge.code
     tenant = Fragment("NULL") if judge.tenant is None else _field(judge.tenant)
     # What the columns hold need not be measured twice.
     facts = [code, Fragment(judge.instant), tenant, Fragment("NULL" if shape else judge.size)]

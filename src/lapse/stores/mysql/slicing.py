@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from lapse.stores.mysql.ranges import Key, KeyRange
@@ -46,18 +46,18 @@ class Cell:
     lapsed: dict[int, Lapsed]
     partition: str | None = None
 
-    def count(self, codes: tuple[int, ...], most_size: int, most_rows: int) -> int:
+    def count(self, codes: Collection[int], most_size: int, most_rows: int) -> int:
         """Rows with one of *codes*, or as many as their bytes are worth, if they are heavy.
 
         A budget of so many rows and so many bytes is one of rows alone, in which a heavy row counts for several.
         """
-        found = [self.lapsed[code] for code in codes if code in self.lapsed]
+        found = [self.lapsed[code] for code in self.lapsed if code in codes]
         rows, size = sum(each.rows for each in found), sum(each.size for each in found)
         return max(rows, -(-size * most_rows // most_size))
 
-    def plain(self, codes: tuple[int, ...]) -> int:
+    def plain(self, codes: Collection[int]) -> int:
         """Rows with one of *codes*."""
-        return sum(self.lapsed[code].rows for code in codes if code in self.lapsed)
+        return sum(self.lapsed[code].rows for code in self.lapsed if code in codes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +74,7 @@ class Weights:
 
 
 def cut(
-    cells: Iterable[Cell], codes: tuple[int, ...], *, weights: Weights, limit: Limit, split: Split
+    cells: Iterable[Cell], codes: Collection[int], *, weights: Weights, limit: Limit, split: Split
 ) -> Iterator[KeyRange]:
     """Ranges that together have every lapsed row of *cells* once.
 
@@ -101,13 +101,13 @@ def cut(
         yield _joined(pending, codes)
 
 
-def _joined(cells: list[Cell], codes: tuple[int, ...]) -> KeyRange:
+def _joined(cells: list[Cell], codes: Collection[int]) -> KeyRange:
     while not cells[-1].plain(codes):
         cells.pop()
     return KeyRange(cells[0].keys.after, cells[-1].keys.until)
 
 
-def _split(cell: Cell, count: int, codes: tuple[int, ...], *, limit: Limit, split: Split) -> Iterator[KeyRange]:
+def _split(cell: Cell, count: int, codes: Collection[int], *, limit: Limit, split: Split) -> Iterator[KeyRange]:
     rest, rows = cell.keys, cell.plain(codes)
     each = max(1, count // max(1, rows))  # what one row counts for
     while rows > (allowed := max(1, limit() // each)) and (at := split(rest, allowed)) is not None:

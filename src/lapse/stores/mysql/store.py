@@ -12,14 +12,16 @@ from lapse import clock
 from lapse.errors import BusyError, ChangedError, StoreError, UnsupportedError
 from lapse.instant import Nanos
 from lapse.model.disposal import Disposal, Facts
+from lapse.model.match import Match
 from lapse.model.plan import Identity, Tally
 from lapse.model.policy import Dataset
+from lapse.model.posted import PostedHold
 from lapse.model.reclaim import Prediction, Progress, Space
 from lapse.model.selection import SKEW, Selection
 from lapse.model.timetext import check_zone
-from lapse.ports import Budget, Burden, Found, Part, RestoreCount, Sketch, Slice
+from lapse.ports import Budget, Burden, Found, Matched, Part, RestoreCount, Sketch, Slice
 from lapse.sqlcore.markers import MARKER_TABLE
-from lapse.stores.mysql import aside, leasing, own, reclaiming
+from lapse.stores.mysql import aside, holding, leasing, own, reclaiming
 from lapse.stores.mysql.address import parse
 from lapse.stores.mysql.aside import Aside
 from lapse.stores.mysql.burdening import burden
@@ -28,7 +30,7 @@ from lapse.stores.mysql.connection import Connection
 from lapse.stores.mysql.cutting import Cutter, Mark
 from lapse.stores.mysql.dependents import Dependents, dependents_of
 from lapse.stores.mysql.dropping import PartitionTake
-from lapse.stores.mysql.finding import find
+from lapse.stores.mysql.finding import find, key_columns, named, search
 from lapse.stores.mysql.identifying import has_returning, identify, refusal
 from lapse.stores.mysql.pieces import Piece, Way
 from lapse.stores.mysql.taking import Ground, MysqlTake
@@ -112,7 +114,24 @@ class MysqlStore:
         """The rows of a key, compared as text; parts of a composite key stand between commas."""
         judge = self._cutter.judge(selection)
         for table in (self._table, *aside.left_of(self._connection, self._table)):
-            yield from find(self._connection, replace(judge, table=table), dataset=self._dataset, key=key)
+            yield from find(self._connection, replace(judge, table=table), key=key)
+
+    def search(self, selection: Selection, match: Match, *, limit: int) -> Matched:
+        """The rows with some values, counted by outcome, and the first of them in the order of their key."""
+        return search(self._connection, self._cutter.judge(selection), match=match, limit=limit)
+
+    def key_fields(self) -> tuple[str, ...]:
+        """The key column, else the key of the rows."""
+        return tuple(column.name for column in key_columns(self._table, self._dataset))
+
+    def keepers(self, selection: Selection, key: str) -> tuple[str, ...]:
+        """Rows of other tables that keep the rows of a key."""
+        judge, which = self._cutter.judge(selection), named(self._table, self._dataset, key)
+        return tuple(self._dependents.kept_by(self._connection, judge, which))
+
+    def lease_holder(self) -> str | None:
+        """Which connection has the lock of the database."""
+        return leasing.holder(self._connection)
 
     # Removing
 
@@ -196,6 +215,26 @@ class MysqlStore:
                 yield
             finally:
                 self._token = None
+
+    # Holds
+
+    def posted_holds(self) -> tuple[PostedHold, ...]:
+        """The holds that lie beside the table for the runs of every host."""
+        return holding.posted_holds(self._connection, self._table)
+
+    def post_hold(self, hold: PostedHold) -> None:
+        """Put a hold there."""
+        self._require_writing()
+        holding.post_hold(self._connection, self._table, hold)
+
+    def withdraw_hold(self, matter: str) -> None:
+        """Remove the holds of a matter."""
+        self._require_writing()
+        holding.withdraw_hold(self._connection, self._table, matter)
+
+    def unnamed(self) -> str | None:
+        """Why no row has a key of its own."""
+        return None if self.key_fields() else f"table {self._table.shown} has no primary key"
 
     # After
 

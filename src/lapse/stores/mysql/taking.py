@@ -21,6 +21,7 @@ from lapse.sqlcore.proving import check_proof
 from lapse.stores.mysql import own
 from lapse.stores.mysql.connection import Connection, TooLongError
 from lapse.stores.mysql.dependents import Dependents
+from lapse.stores.mysql.holding import check_holds, locked
 from lapse.stores.mysql.judging import Judge
 from lapse.stores.mysql.reading import Form
 from lapse.stores.mysql.removing import NOTHING, Removal, Rows
@@ -186,8 +187,12 @@ class MysqlTake:
         disposal = self._piece.disposal(Method.ROW_DELETE, tallies=tallies, proof=proof)
         if not disposal.records:
             return disposal
-        own.markers(self._ground.connection).add(disposal)
-        self._ground.connection.commit(f"slice {self._piece.name}")
+        connection, what = self._ground.connection, f"slice {self._piece.name}"
+        with locked(connection, self._ground.judge.table):
+            along = [dependent.table for dependent in self._ground.dependents.taken]
+            check_holds(connection, self._piece.selection, self._ground.judge.table, along, what)
+            own.markers(connection).add(disposal)
+            connection.commit(what)
         self._ground.learner.learn(disposal.records, clock.monotonic() - self._began)
         return disposal
 

@@ -9,7 +9,7 @@ no calendar has are no times.
 from __future__ import annotations
 
 from lapse.errors import UnsupportedError
-from lapse.instant import Nanos
+from lapse.instant import MAX, MIN, SECOND, Nanos
 from lapse.model.policy import TimeFormat
 from lapse.sqlcore.numeric_times import NUMERIC, one_format, plausible
 from lapse.sqlcore.rules import MAX_INT64, MIN_INT64
@@ -68,12 +68,17 @@ def instant_sql(column: TableColumn, time_format: TimeFormat, zone: str | None) 
         ahead = "" if zone is None else f" - ({offset_sql(zone, name)})"
         return _real(name, _from_micros(f"TIMESTAMPDIFF(MICROSECOND, {_EPOCH}, {name}){ahead}"))
     if column.type == "date":
-        ahead = "" if zone is None else f" - ({offset_sql(zone, f'({name} + INTERVAL 1 DAY)')})"
+        ahead = "" if zone is None else f" - ({offset_sql(zone, _day_after(name))})"
         seconds = f"(TIMESTAMPDIFF(SECOND, {_EPOCH}, {name}) + {_DAY}) * 1000000"
         return _real(name, f"({_from_micros(f'{seconds}{ahead}')} - 1)")
     if is_text(column):
         return _text(f"(CONVERT({name} USING utf8mb4) COLLATE utf8mb4_bin)", zone)
     raise _wrong(column, time_format)
+
+
+def _day_after(moment: str) -> str:
+    """A day later; after the last day of the calendar there is none, and the server would warn of it."""
+    return f"({moment} + INTERVAL IF({moment} < '9999-12-31', 1, 0) DAY)"
 
 
 def _real(name: str, instant: str) -> str:
@@ -103,7 +108,7 @@ def _text(text: str, zone: str | None) -> str:
         f"(CAST(SUBSTR({tail}, 2, 2) AS SIGNED) * 3600 + CAST(CONCAT('0', REPLACE(SUBSTR({tail}, 4), ':', '')) "
         f"AS SIGNED) * 60) * IF(LEFT({tail}, 1) = '-', -1000000, 1000000)"
     )
-    naive = "0" if zone is None else offset_sql(zone, f"({moment} + INTERVAL IF({is_date}, 1, 0) DAY)")
+    naive = "0" if zone is None else offset_sql(zone, f"IF({is_date}, {_day_after(moment)}, {moment})")
     ahead = (
         f"CASE WHEN RIGHT({text}, 1) IN ('Z', 'z') THEN 0 WHEN SUBSTR({text}, 20) REGEXP '[+-]' THEN {offset} "
         f"ELSE {naive} END"
@@ -112,10 +117,13 @@ def _text(text: str, zone: str | None) -> str:
     nanos = f"(CAST({seconds} AS DECIMAL(30, 0)) * 1000000 - ({ahead})) * 1000 + IF({is_date}, -1, {fraction})"
     month = f"LAST_DAY(CONCAT(SUBSTR({text}, 1, 8), '01'))"
     calendar = f"CAST(SUBSTR({text}, 9, 2) AS SIGNED) <= DAYOFMONTH({month})"
+    # In UTC, too, a time is one of the years 1 to 9999; the end of the last day is far in the future anyway.
+    years = f"SUBSTR({text}, 1, 4) NOT IN ('0001', '9999')"
+    within = f"({years} OR {is_date} OR {nanos} BETWEEN {int(MIN)} AND {int(MAX + SECOND - 1)})"
     # Only what is true counts: a comparison that the server cannot make gives NULL, and so no time.
     return (
         f"CASE WHEN {text} REGEXP '{_ISO}' AND SUBSTR({text}, 1, 4) <> '0000' "
-        f"THEN CASE WHEN {calendar} THEN {_from_decimal(nanos)} END END"
+        f"THEN CASE WHEN {calendar} AND {within} THEN {_from_decimal(nanos)} END END"
     )
 
 

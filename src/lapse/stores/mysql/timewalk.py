@@ -9,7 +9,7 @@ counted with the survey, without touching a row.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -94,10 +94,14 @@ def borders(
     return found if _is_used(connection, table, walk, found[len(found) // 2].keys, index) else []
 
 
-def cells(found: Iterable[Border], codes: tuple[int, ...], row_size: int) -> list[Cell]:
+def cells(found: Iterable[Border], codes: Collection[int], row_size: int) -> list[Cell]:
     """The stretches as if every row in them had lapsed: at most so many can go."""
     return [
-        Cell(keys=each.keys, rows=each.rows, lapsed={codes[0]: Lapsed(rows=each.rows, size=each.rows * row_size)})
+        Cell(
+            keys=each.keys,
+            rows=each.rows,
+            lapsed={next(iter(codes)): Lapsed(rows=each.rows, size=each.rows * row_size)},
+        )
         for each in found
     ]
 

@@ -33,6 +33,7 @@ _SETTINGS = (
     "SET standard_conforming_strings = on",
     "SET tcp_keepalives_idle = 60",  # a session of a host that is gone keeps its lease no longer than that
     "SET row_security = off",  # rows that a policy hides raise an error instead of being overlooked
+    "SET jit = off",  # statements are short, but many: to compile each takes longer than to run it
     # A commit that the server could forget in a crash is none.
     "SELECT set_config('synchronous_commit', 'on', FALSE) WHERE current_setting('synchronous_commit') = 'off'",
 )

@@ -10,6 +10,7 @@ from functools import cached_property
 from itertools import chain, count, groupby, pairwise
 from typing import cast
 
+from lapse.model.bounds import Going
 from lapse.model.disposal import Facts
 from lapse.model.plan import Tally
 from lapse.model.selection import Destination, Selection
@@ -60,6 +61,7 @@ class Cutter:
         """Count every row."""
         scene = self._scene
         scene.look_again()
+        scene.see_newest(selection, mark, anew=True)
         surveyor = Surveyor(
             connection=scene.connection,
             judge=scene.judge(selection),
@@ -83,10 +85,10 @@ class Cutter:
         known = self._surveyed
         if known is None:
             return
-        codes, cells = known.selection.lapsed_codes(destination), known.survey.cells
+        cells = known.survey.cells
         number = known.numbers.get((stretch.leaf, stretch.first), len(cells))
         while number < len(cells) and cells[number].range.lies_in(stretch):
-            cells[number] = cells[number].without(codes)
+            cells[number] = cells[number].without(destination)
             number += 1
 
     def contested(self, leaf: int) -> None:
@@ -103,6 +105,7 @@ class Cutter:
 
     def slices(self, selection: Selection, facts: Facts, budget: Budget, mark: Mark | None) -> Iterator[Slice]:
         """Destination by destination: partitions that go whole, and else stretches that fit a transaction each."""
+        self._scene.see_newest(selection, mark, anew=False)
         self.sizes.target, self.sizes.breaks = budget.seconds, budget.breaks
         names = (f"{number:06d}" for number in count())
         for destination in selection.destinations():
@@ -118,24 +121,29 @@ class Cutter:
         whole: set[int] = set()
         if mark is None and budget.whole:
             may_go = [each for each in self._partitions().partitions if each.leaf.oid not in self._contested]
-            going = lapsed_whole(may_go, survey.cells, selection, destination)
-            whole = {partition.leaf.oid for partition in going}
+            going = lapsed_whole(may_go, survey.cells, destination)
+            whole = {
+                each.leaf.oid for each in going if not budget.canary or survey.rows_of(each.leaf.oid) <= budget.rows
+            }
         highest = self._scene.highest(mark)
 
-        weight = self._weight(selection, codes, survey)
+        weight = self._weight(selection, destination, survey)
         most = min(budget.rows, max(1, budget.size // self._scene.row_size))
-        if not destination.archives and budget.whole and budget.rows >= _FREE:
+        if not destination.archives and budget.whole and budget.rows >= _FREE and not budget.canary:
             most = _UNREAD  # nothing is read, so only the time of a transaction counts
 
-        by_time = is_worth_it(self._scene, survey, selection, codes)
+        # A canary takes the oldest rows, where they are known to lie scattered.
+        by_time = is_worth_it(self._scene, survey, selection, destination) or (
+            budget.canary and survey.ruler is not None
+        )
 
         def limit() -> int:
             kind = self.kind(destination, by_place=not by_time)
             return max(1, self.sizes.learner(kind).limit(most) // weight)
 
         if by_time:
-            times = TimeCutter(self._scene, selection, codes)
-            for span in cut(times.cells(survey), codes, limit=limit, split=times.split):
+            times = TimeCutter(self._scene, selection, destination)
+            for span in cut(times.cells(survey), destination, limit=limit, split=times.split):
                 yield pack(OfTimes(highest, span))
             return
         places = _PlaceCutter(self._scene, selection, codes)
@@ -143,7 +151,7 @@ class Cutter:
             if leaf in whole:
                 yield pack(Whole(leaf))
                 continue
-            for stretch in cut(cells, codes, limit=limit, split=places.split):
+            for stretch in cut(cells, destination, limit=limit, split=places.split):
                 yield pack(OfPlaces(highest, stretch))
 
     def kind(self, destination: Destination, *, by_place: bool) -> Kind:
@@ -153,13 +161,14 @@ class Cutter:
         divisible = by_place and alone and scene.connection.version >= RANGE_SCANS
         return self.sizes.kind(copied=bool(destination.archives), divisible=divisible)
 
-    def _weight(self, selection: Selection, codes: tuple[int, ...], survey: Survey) -> int:
+    def _weight(self, selection: Selection, destination: Destination, survey: Survey) -> int:
         """How many rows of all tables are touched for each that is removed, where most of them lie."""
         scene = self._scene
-        fullest = max(survey.cells, key=lambda cell: cell.count(codes), default=None)
-        if fullest is None or not fullest.count(codes):
+        fullest = max(survey.cells, key=lambda cell: cell.count(destination), default=None)
+        if fullest is None or not fullest.count(destination):
             return 1
-        where = "(" + within(scene.connection, fullest.range) + ") AND (" + scene.judge(selection).lapsed(codes) + ")"
+        lapsed = scene.judge(selection).lapsed(selection.lapsed_codes(destination))
+        where = "(" + within(scene.connection, fullest.range) + ") AND (" + lapsed + ")"
         return scene.dependents.weight(scene.connection, escaped(scene.leaf(fullest.range.leaf).sql), where)
 
     def _partitions(self) -> Inventory:
@@ -186,7 +195,7 @@ class Cutter:
                 cutter = _PlaceCutter(self._scene, piece.selection, codes)
                 found: list[Bounds] = [pack(OfPlaces(highest, half)) for half in cutter.halves(stretch)]
             case OfTimes(highest, span) if span.place is None:
-                times = TimeCutter(self._scene, piece.selection, codes)
+                times = TimeCutter(self._scene, piece.selection, piece.destination)
                 found = [pack(OfTimes(highest, half)) for half in times.halves(span)]
             case _:
                 return ()
@@ -199,7 +208,7 @@ class _PlaceCutter:
 
     scene: Scene
     selection: Selection
-    codes: tuple[int, ...]
+    codes: Going
 
     def split(self, stretch: Stretch, count: int, limit: int) -> Iterator[Stretch]:
         """Pieces of even size."""

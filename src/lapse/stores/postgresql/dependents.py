@@ -205,6 +205,23 @@ class Dependents:
             kept = staying("NOT " + has_only(self.table, self.own, going))
             yield _remark(self.own[0], kept, "lapsed rows stay, since rows of {} belong to them that do not lapse")
 
+    def kept_by(self, connection: Connection, judge: Judge, which: Fragment) -> Iterator[str]:
+        """What keeps the rows ``r`` that *which* admits, beside what *judge* says about them: a phrase for each."""
+        leaf = escaped(self.table.sql)
+
+        def any_row(condition: Fragment | str) -> bool:
+            asked = "SELECT EXISTS (SELECT 1 " + _rows(leaf, "(" + which + ") AND " + condition) + ")"
+            return bool(connection.query(asked)[0][0])
+
+        for path in self.keeping:
+            if any_row(self._keeps(path)):
+                yield _keeper(path[-1], "rows of {} refer to it")
+        for dependent in self.taken:
+            if any_row("(" + any_of(_held(dependent, judge)) + ")"):
+                yield _keeper(dependent.path[-1], "held rows of {} belong to it")
+        if self.own and any_row("NOT " + has_only(self.table, self.own, judge.lapsed(judge.selection.lapsed_codes()))):
+            yield _keeper(self.own[0], "rows of {} belong to it that do not lapse")
+
 
 def dependents_of(connection: Connection, table: Table, *, apart: Sequence[str] = ()) -> Dependents:
     """What depends on *table*. The tables *apart* have rules of their own: their rows keep what they belong to."""
@@ -319,6 +336,10 @@ def _can_tell(hold: HeldScope, table: Table) -> bool:
     """Whether a hold names columns, and the child has them all."""
     fields = hold.match.fields
     return bool(fields) and all(table.find(field_path(field).column) is not None for field in fields)
+
+
+def _keeper(key: ForeignKey, text: str) -> str:
+    return f"{text.format(key.child.shown)} (foreign key {key.name}, ON DELETE {key.action.value})"
 
 
 def _remark(key: ForeignKey, rows: int, text: str) -> str | None:

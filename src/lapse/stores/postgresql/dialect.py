@@ -11,10 +11,13 @@ import re
 from uuid import UUID
 
 from lapse.errors import UnsupportedError
-from lapse.model.match import Glob
+from lapse.model.match import Glob, Range
+from lapse.model.ranges import MOST
+from lapse.sqlcore.conditions import between, closed
 from lapse.sqlcore.fields import FieldPath, field_path
 from lapse.sqlcore.fragments import Fragment, placeholders
 from lapse.stores.postgresql.catalog import INTEGERS, Table, TableColumn
+from lapse.stores.postgresql.keys import named
 
 _TEXTS = ("text", "character varying", "character", "name")
 _WHOLE = re.compile(r"numeric\([0-9]+,(0|-[0-9]+)\)")
@@ -23,6 +26,13 @@ _JSON_TESTS_SINCE = 160_000
 _ODD_ESCAPE = r"\\u(?:0000|[dD][89a-fA-F])"
 _HIGH, _LOW = r"\\u[dD][89abAB][0-9a-fA-F]{2}", r"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _LONE_SURROGATE = f"{_HIGH}(?!{_LOW})|(?<!{_HIGH}){_LOW}"
+_DECIMAL = "'^(0|-?[1-9][0-9]{0,17})$'"
+_JSON_NUMBER = (
+    "CASE WHEN v.v #>> '{{}}' ~ '^(0|-?[1-9][0-9]{{0,17}})$' THEN (v.v #>> '{{}}')::bigint "
+    # What is longer lies beyond the ends of every range.
+    "WHEN {kind} = 'number' AND v.v #>> '{{}}' ~ '^-?[0-9]+$' THEN CASE WHEN v.v #>> '{{}}' = '-0' THEN 0 "
+    f"WHEN left(v.v #>> '{{{{}}}}', 1) = '-' THEN -{MOST + 1} ELSE {MOST + 1} END END"
+)
 _JSON_TEXT = (
     "CASE {kind} WHEN 'string' THEN v.v #>> '{{}}' WHEN 'boolean' THEN v.v::text "
     # JSON's -0 is the integer 0.
@@ -62,6 +72,19 @@ class PostgresDialect:
             return Fragment("FALSE")
         return "(" + text + Fragment(' COLLATE "C" LIKE %s)', (_pattern(glob),))
 
+    def within(self, field: str, numbers: Range) -> Fragment:
+        """Whether the field is one of *numbers*."""
+        path = field_path(field)
+        if path.keys:
+            return between(self._json(path, _JSON_NUMBER), numbers, "%s")
+        column = self._table.find(path.column)
+        if column is not None and column.base in INTEGERS:
+            return between(column.sql, numbers, "%s")
+        if column is not None and _WHOLE.fullmatch(column.type):
+            return between(f"nullif({column.sql}, 'NaN')", numbers, "%s")
+        text = self.text(field)
+        return between("(CASE WHEN " + text + f" ~ {_DECIMAL} THEN " + text + "::bigint END)", closed(numbers), "%s")
+
     def blank(self, field: str) -> Fragment:
         """Whether the field has no value."""
         path = field_path(field)
@@ -73,6 +96,10 @@ class PostgresDialect:
         if is_text(column) or column.kind == "e":
             return "(" + Fragment(f"{column.sql} IS NULL OR ") + self.text(field) + " = '')"
         return Fragment(f"({column.sql} IS NULL)")
+
+    def named(self, field: str, keys: tuple[str, ...]) -> Fragment:
+        """Whether a row has one of *keys*."""
+        return named(self._table, field, keys)
 
     def text(self, field: str) -> Fragment:
         """The text a field is compared by, NULL where it has none (`lapse.model.match.text_of`).

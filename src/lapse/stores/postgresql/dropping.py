@@ -27,6 +27,7 @@ from lapse.stores.postgresql.catalog import Table
 from lapse.stores.postgresql.connection import Connection
 from lapse.stores.postgresql.counting import Counts
 from lapse.stores.postgresql.encoding import COPY_OPTIONS, read, read_plain
+from lapse.stores.postgresql.holding import check_holds
 from lapse.stores.postgresql.leasing import fence
 from lapse.stores.postgresql.naming import escaped
 from lapse.stores.postgresql.partitions import inventory
@@ -53,7 +54,7 @@ class PartitionTake:
         self._piece = piece
         self._table = table
         self._leaf = leaf
-        self._codes = frozenset(piece.selection.lapsed_codes(piece.destination))
+        self._codes = piece.selection.lapsed_codes(piece.destination)
         self._content: ContentDigest | None = None
         self._tallies: tuple[Tally, ...] | None = None
         self._disposal: Disposal | None = None
@@ -169,6 +170,7 @@ class PartitionTake:
             return disposal
         self._stop_writers()
         self._compare()
+        check_holds(self._connection, self._piece.selection, self._table, (), f"partition {self._leaf.sql}")
         if self._ground.filing is not None:
             self._ground.filing.note(escaped(self._leaf.sql), Fragment("TRUE"))
         self._drop()

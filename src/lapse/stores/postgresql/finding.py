@@ -1,4 +1,4 @@
-"""Looking up records by their key, each with what is decided about it."""
+"""Looking records up, by key or by value, each with what is decided about it."""
 
 # ruff: noqa: S608 - names are quoted, values are bound
 
@@ -7,32 +7,53 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lapse.instant import Nanos
+from lapse.model.match import Match
 from lapse.model.policy import Dataset
-from lapse.ports import Found
-from lapse.sqlcore.fields import field_path
+from lapse.ports import Found, Matched
+from lapse.sqlcore.fields import field_path, shown_fields
 from lapse.sqlcore.fragments import Fragment, joined
+from lapse.sqlcore.rules import compile_match
 from lapse.stores.postgresql.catalog import INTEGERS, Table
 from lapse.stores.postgresql.connection import Connection
 from lapse.stores.postgresql.judging import Judge
 from lapse.stores.postgresql.naming import column, escaped
 
 
-def find(connection: Connection, judge: Judge, *, dataset: Dataset, key: str) -> Iterator[Found]:
+def find(connection: Connection, judge: Judge, *, key: str) -> Iterator[Found]:
     """The rows that *key* names: by the dataset's key column, else the primary key, else the place."""
-    names = key_columns(judge.table, dataset)
-    fields = [_shown(judge, field) for field in dataset.fields]
-    found = connection.query(
-        "SELECT "
-        + joined(", ", [judge.code, Fragment(judge.instant), Fragment(_text(names)), *fields])
-        + f" FROM {escaped(judge.table.sql)} AS r WHERE "
-        + _named(judge.table, names, key)
+    yield from _found(connection, judge, where=named(judge.table, judge.selection.dataset, key))
+
+
+def search(connection: Connection, judge: Judge, *, match: Match, limit: int) -> Matched:
+    """The rows that *match* matches: counted by outcome, and the first *limit* of them in the order of their key."""
+    table = judge.table
+    for field in match.fields:
+        table.column(field_path(field).column)  # raises where the table has none
+    where = compile_match(match, judge.dialect)
+    order = ", ".join(column(name) for name in key_columns(table, judge.selection.dataset)) or "r.ctid"
+    return Matched(
+        tallies=judge.tallies(connection, where, size="0", from_=f"{escaped(table.sql)} AS r"),
+        first=tuple(_found(connection, judge, where=where, ending=f" ORDER BY {order} LIMIT {limit}")),
     )
+
+
+def named(table: Table, dataset: Dataset, key: str) -> Fragment:
+    """The condition that *key* names a row ``r``."""
+    return _named(table, key_columns(table, dataset), key)
+
+
+def _found(connection: Connection, judge: Judge, *, where: Fragment, ending: str = "") -> Iterator[Found]:
+    table, selection = judge.table, judge.selection
+    fields = shown_fields(selection, lambda name: table.find(name) is not None)
+    key = Fragment(_text(key_columns(table, selection.dataset)))
+    shown = joined(", ", [judge.code, Fragment(judge.instant), key, *(_shown(judge, field) for field in fields)])
+    found = connection.query("SELECT " + shown + f" FROM {escaped(table.sql)} AS r WHERE " + where + ending)
     for code, instant, name, *values in found:
         yield Found(
             key=str(name),
             code=int(code),
             instant=None if instant is None else Nanos(int(instant)),
-            values=dict(zip(dataset.fields, values, strict=True)),
+            values=dict(zip(fields, values, strict=True)),
         )
 
 

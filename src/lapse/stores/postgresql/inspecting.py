@@ -17,6 +17,7 @@ from lapse.model.policy import DOUBT_BEFORE_DEFAULT, TimeFormat
 from lapse.model.selection import SKEW
 from lapse.model.timetext import number_instant, parse_time_text
 from lapse.ports import Sketch
+from lapse.sqlcore.holdstable import HOLDS_TABLE
 from lapse.sqlcore.markers import FILES_TABLE, MARKER_TABLE
 from lapse.sqlcore.numeric_times import NUMERIC, plausible
 from lapse.sqlcore.roles import ACTORS, TENANTS, TIMES, TYPES, is_passing, rank
@@ -64,7 +65,7 @@ def _tables(connection: Connection) -> list[int]:
         "AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%%' AND c.relname <> ALL(%s) "
         "AND has_schema_privilege(n.oid, 'USAGE') AND NOT EXISTS (SELECT FROM pg_depend d "
         "WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e') ORDER BY n.nspname, c.relname",
-        ([MARKER_TABLE, FILES_TABLE],),
+        ([MARKER_TABLE, FILES_TABLE, HOLDS_TABLE],),
     )
     return [int(oid) for (oid,) in found]
 

@@ -4,22 +4,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 
 from lapse.instant import Nanos
+from lapse.model.bounds import Going
 from lapse.model.plan import CHECKSUM_MODULUS, Tally
 from lapse.model.policy import TimeFormat
 from lapse.model.selection import Bound, Selection
 from lapse.sqlcore.fields import widened
 from lapse.sqlcore.fragments import Fragment, joined
+from lapse.sqlcore.lookups import RuleLookups, lookups_of
+from lapse.sqlcore.newest import Members
 from lapse.sqlcore.rules import RuleCompiler
+from lapse.sqlcore.thresholds import Thresholds, spelled
+from lapse.stores.postgresql.besides import SideSession
 from lapse.stores.postgresql.catalog import INTEGERS, Table
 from lapse.stores.postgresql.connection import Connection
 from lapse.stores.postgresql.dialect import PostgresDialect
 from lapse.stores.postgresql.formats import read_format as read_format
 from lapse.stores.postgresql.naming import column as column_sql
+from lapse.stores.postgresql.naming import escaped
 from lapse.stores.postgresql.timecolumns import check_zoned, record_time
 from lapse.stores.postgresql.times import OrderedTime, RecordTime
 
@@ -33,12 +40,26 @@ class Judge:
         selection: The decision.
         time_format: How the time column is written; for numbers not AUTO.
         version: The server's, such as 160004. 0 stands for the oldest.
+        sides: Where very many rules are looked up. None tries each of them.
+        newest: What tells the newest of each group from the others. None tells none.
     """
 
     table: Table
     selection: Selection
     time_format: TimeFormat
     version: int = 0
+    sides: SideSession | None = None
+    newest: Thresholds | None = None
+
+    @cached_property
+    def lookups(self) -> RuleLookups | None:
+        """Where rules are looked up, made when first asked for. None where each is tried."""
+        return None if self.sides is None else lookups_of(self._known, self.sides)
+
+    def prepared(self) -> Judge:
+        """The same; what rules are looked up in is there from now on, if it can be."""
+        _ = self.lookups
+        return self
 
     @property
     def dialect(self) -> PostgresDialect:
@@ -61,11 +82,11 @@ class Judge:
         tenant = self.selection.dataset.tenant
         return Fragment("NULL::text") if tenant is None else self.dialect.text(tenant)
 
-    def lapsed(self, codes: Sequence[int]) -> Fragment:
+    def lapsed(self, codes: Collection[int]) -> Fragment:
         """Whether a row's code is one of *codes*; true, or else false or NULL."""
-        return self._time.once(self._lapsed(tuple(codes)))
+        return self._time.once(self._lapsed(codes))
 
-    def bound(self, codes: Sequence[int]) -> Fragment | None:
+    def bound(self, codes: Collection[int]) -> Fragment | None:
         """What rows with one of *codes*, all of lapsed ones, must fulfil: a range of the time column itself.
 
         None if there is no such condition.
@@ -93,8 +114,20 @@ class Judge:
         """Whether the record time is *first* or later."""
         return self._time.once(self._time.compare(">=", first))
 
+    def members(self, where: Fragment) -> Members:
+        """The records of which the newest stay, of those that *where* admits by the alias ``r``."""
+        source = f" FROM {escaped(self.table.sql)} AS r{self._time.lateral} WHERE "
+        return Members(
+            selection=self._known,
+            compiler=self._compiler,
+            lookups=self.lookups,
+            instant=self._time.nanos(self._time.raw),
+            spell=spelled,
+            rows=lambda columns: "SELECT " + columns + source + where,
+        )
+
     def tallies(
-        self, connection: Connection, where: Fragment, codes: Sequence[int] | None = None, *, size: str, from_: str
+        self, connection: Connection, where: Fragment, codes: Collection[int] | None = None, *, size: str, from_: str
     ) -> tuple[Tally, ...]:
         """Counts of the rows by code and tenant, ordered by both.
 
@@ -105,7 +138,7 @@ class Judge:
             size: SQL expression of a row's bytes.
             from_: What gives the rows the alias ``r``.
         """
-        wanted = where if codes is None else "(" + where + ") AND (" + self._lapsed(tuple(codes)) + ")"
+        wanted = where if codes is None else "(" + where + ") AND (" + self._lapsed(codes) + ")"
         found = [tally for _, tally in self.buckets(connection, wanted, bucket="NULL::bigint", size=size, from_=from_)]
         return tuple(sorted(found, key=lambda tally: (tally.code, tally.tenant is not None, tally.tenant or "")))
 
@@ -158,24 +191,31 @@ class Judge:
 
     @cached_property
     def _compiler(self) -> RuleCompiler:
-        return RuleCompiler(self.dialect, self._time)
+        newest = None if self.newest is None else self.newest.seen_at(self._time.nanos(self._time.raw))
+        return RuleCompiler(self.dialect, self._time, newest=newest)
 
     @cached_property
     def _code(self) -> Fragment:
         """The code, for rows with `RecordTime.lateral`."""
-        return self._compiler.selection(self._known)
+        return self._compiler.selection(self._known, self.lookups)
 
-    def _lapsed(self, codes: tuple[int, ...]) -> Fragment:
+    def _lapsed(self, codes: Collection[int]) -> Fragment:
         cutoffs = self._cutoffs(codes)
-        if cutoffs == ():
+        if cutoffs is not None and not cutoffs:
             return Fragment("FALSE")
-        if codes == (self._known.lapsed_code(0),) and self._known.sources[0].last is None:
-            first = self._known.rules[0]
-            if first.cutoff is not None:
-                return self._lapsed_first(first, first.cutoff)
-        listed = self._code + f" IN ({', '.join(map(str, codes)) or 'NULL'})"
+        if isinstance(codes, Going) and self.lookups is not None:
+            listed = self._compiler.going(self._known, self.lookups, codes)
+        elif self._is_first_alone(codes) and (cutoff := self._known.rules.cutoff(0)) is not None:
+            return self._lapsed_first(self._known.rules[0], cutoff)
+        else:
+            listed = self._code + f" IN ({', '.join(map(str, codes)) or 'NULL'})"
         # What is too young for every rule need not be judged.
         return listed if cutoffs is None else self._time.compare("<", max(cutoffs)) + " AND " + listed
+
+    def _is_first_alone(self, codes: Collection[int]) -> bool:
+        """Whether *codes* are those of what lapsed under the first rule, of which nothing stays for being new."""
+        known = self._known
+        return tuple(islice(codes, 2)) == (known.lapsed_code(0),) and known.sources[0].last is None
 
     def _lapsed_first(self, rule: Bound, cutoff: Nanos) -> Fragment:
         """The same for the first rule, which no other comes before: ranges instead of a CASE."""
@@ -195,9 +235,10 @@ class Judge:
         parts += ["(" + reason + ") IS NOT TRUE" for reason in kept]
         return joined(" AND ", parts)
 
-    def _cutoffs(self, codes: Sequence[int]) -> tuple[Nanos, ...] | None:
+    def _cutoffs(self, codes: Collection[int]) -> frozenset[Nanos] | None:
         """Cutoffs of the rules under which rows with *codes* lapsed. None if other codes are among them."""
-        rules = {self.selection.lapsed_code(index): bound for index, bound in enumerate(self.selection.rules)}
-        if any(code not in rules for code in codes):
-            return None
-        return tuple(bound.cutoff for code in codes if (bound := rules[code]).cutoff is not None)
+        if isinstance(codes, Going):
+            return codes.cutoffs
+        lapsed, rules = self.selection.lapsed_codes(), self.selection.rules
+        found = [rules.cutoff(lapsed.rule_of(code)) for code in codes if code in lapsed]
+        return None if len(found) < len(codes) else frozenset(each for each in found if each is not None)

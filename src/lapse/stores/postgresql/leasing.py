@@ -31,6 +31,14 @@ _IS_HELD = (
 """Whether one of some sessions has a lock; two datasets of a process share the one that the first of them took."""
 
 
+_HOLDERS = (
+    "SELECT l.pid, host(a.client_addr) FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid "
+    "WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted AND l.mode = 'ExclusiveLock' "
+    "AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+    "AND (l.classid::bigint << 32 | l.objid::bigint) = %s LIMIT 1"
+)
+
+
 def lock_number(table: Table, what: str) -> int:
     """The number of an advisory lock on *table*, the same for everybody: 64 bits of a digest of its name."""
     digest = hashlib.sha256(f"lapse:{what}:{table.schema}.{table.name}".encode()).digest()
@@ -63,6 +71,15 @@ def lease(connection: Connection, table: Table, *, address: str, dataset: str) -
         # A session that has ended, noticed or not, has no locks any more; what the run did is told all the same.
         with contextlib.suppress(StoreError):
             connection.run("SELECT pg_advisory_unlock(%s)", (number,))
+
+
+def lease_holder(connection: Connection, table: Table) -> str | None:
+    """The session that has the lease, for people. None if none has. Takes no lock."""
+    found = connection.rows(_HOLDERS, (lock_number(table, "run"),))
+    if not found:
+        return None
+    pid, host = found[0]
+    return f"session {pid} of the server" + ("" if host is None else f", from {host}")
 
 
 def _await_zombies(connection: Connection, table: Table, dataset: str) -> None:

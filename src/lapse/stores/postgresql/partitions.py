@@ -19,7 +19,7 @@ from lapse.stores.postgresql.catalog import Table
 from lapse.stores.postgresql.connection import Connection
 from lapse.stores.postgresql.places import Leaf, Stretch
 from lapse.stores.postgresql.preflight import members, references
-from lapse.stores.postgresql.slicing import Cell
+from lapse.stores.postgresql.slicing import Cell, Lapsed
 
 _UPPER = re.compile(r"^FOR VALUES FROM \(.*\) TO \('(?P<upper>[^']+)'\)$", re.DOTALL)
 _DEFAULT = "DEFAULT"
@@ -195,28 +195,21 @@ def _uppers(connection: Connection, kind: str, children: Iterable[_Child]) -> di
 
 
 def lapsed_whole(
-    partitions: Iterable[Partition], cells: Iterable[Cell[Stretch]], selection: Selection, destination: Destination
+    partitions: Iterable[Partition], cells: Iterable[Cell[Stretch]], destination: Destination
 ) -> tuple[Partition, ...]:
     """Those of *partitions* in which every row goes to *destination*, and no later row of their range could stay."""
     rows: Counter[int] = Counter()
-    going: dict[int, Counter[int]] = defaultdict(Counter)
-    codes = frozenset(selection.lapsed_codes(destination))
+    going: dict[int, Lapsed] = {}
     for cell in cells:
-        rows[cell.range.leaf] += cell.rows
-        going[cell.range.leaf].update({code: count for code, count in cell.counts.items() if code in codes and count})
+        leaf, found = cell.range.leaf, cell.going.get(destination)
+        rows[leaf] += cell.rows
+        if found is not None:
+            going[leaf] = going[leaf] + found if leaf in going else found
     return tuple(
-        partition
-        for partition in partitions
-        if (found := going.get(partition.leaf.oid))
-        and found.total() == rows[partition.leaf.oid]
-        and all(_has_passed(selection, code, partition.upper) for code in found)
+        each
+        for each in partitions
+        if (lapsed := going.get(each.leaf.oid)) and lapsed.rows == rows[each.leaf.oid] and each.upper <= lapsed.cutoff
     )
-
-
-def _has_passed(selection: Selection, code: int, upper: Nanos) -> bool:
-    rule = selection.outcomes[code].rule
-    cutoff = None if rule is None else selection.rules[rule].cutoff
-    return cutoff is not None and upper <= cutoff
 
 
 def partition_remarks(found: Inventory, cells: Sequence[Cell[Stretch]], selection: Selection) -> Iterator[str]:
@@ -229,17 +222,13 @@ def partition_remarks(found: Inventory, cells: Sequence[Cell[Stretch]], selectio
     """
     lapsed: Counter[int] = Counter()
     for cell in cells:
-        lapsed[cell.range.leaf] += cell.count(selection.lapsed_codes())
+        lapsed[cell.range.leaf] += cell.count()
     if not lapsed.total():
         return
     if found.obstacle is not None:
         yield none_goes(found.obstacle)
         return
-    going = [
-        each.leaf
-        for goal in selection.destinations()
-        for each in lapsed_whole(found.partitions, cells, selection, goal)
-    ]
+    going = [each.leaf for goal in selection.destinations() for each in lapsed_whole(found.partitions, cells, goal)]
     staying: dict[str, list[str]] = defaultdict(list)
     mixed = [("not everything in it has lapsed", each.leaf) for each in found.partitions if each.leaf not in going]
     for reason, leaf in (*mixed, *((fixed.reason, fixed.leaf) for fixed in found.fixed)):

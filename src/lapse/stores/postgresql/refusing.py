@@ -8,6 +8,7 @@ from lapse import clock
 from lapse.errors import GuardError, StoreError, UnsupportedError
 from lapse.instant import Nanos, rfc3339
 from lapse.model.selection import SKEW
+from lapse.sqlcore.holdstable import HOLDS_TABLE
 from lapse.sqlcore.identifiers import quote
 from lapse.sqlcore.markers import FILES_TABLE, MARKER_TABLE
 from lapse.stores.postgresql.catalog import Table
@@ -80,7 +81,7 @@ def refusal(connection: Connection, table: Table, oids: list[int], keys: Sequenc
 
 
 def _reasons(connection: Connection, table: Table, oids: list[int], keys: Sequence[ForeignKey]) -> Iterator[str]:
-    if table.name in (MARKER_TABLE, FILES_TABLE) or table.schema in _SYSTEM:
+    if table.name in (MARKER_TABLE, FILES_TABLE, HOLDS_TABLE) or table.schema in _SYSTEM:
         yield f"{table.shown} is not a table of records"
     if (other := no_table(table)) is not None:
         yield other

@@ -51,7 +51,7 @@ def ruler_for(scene: Scene, selection: Selection) -> Ruler | None:
     """A ruler for the times of what lapsed, where it lies scattered by the server's statistics. None elsewhere."""
     if not is_served(scene, selection) or _correlation(scene) >= _IN_ORDER:
         return None
-    ends = [bound.cutoff for bound in selection.rules if bound.cutoff is not None]
+    ends = selection.lapsed_codes().cutoffs
     earliest = scene.earliest(selection)
     if not ends or earliest is None:
         return None

@@ -12,6 +12,9 @@ from lapse.instant import Nanos
 from lapse.model.policy import Dataset, TimeFormat
 from lapse.model.selection import Selection
 from lapse.sqlcore.fragments import Fragment
+from lapse.sqlcore.newest import Finder
+from lapse.sqlcore.thresholds import Thresholds
+from lapse.stores.postgresql.besides import SideSession
 from lapse.stores.postgresql.borrowing import with_borrowed
 from lapse.stores.postgresql.catalog import Table, find_table
 from lapse.stores.postgresql.connection import Connection
@@ -23,6 +26,7 @@ from lapse.stores.postgresql.identifying import server_of
 from lapse.stores.postgresql.judging import Judge, read_format
 from lapse.stores.postgresql.marking import Marking
 from lapse.stores.postgresql.naming import column, escaped
+from lapse.stores.postgresql.newest import find_thresholds
 from lapse.stores.postgresql.places import Leaf, leaves
 from lapse.stores.postgresql.refusing import no_table
 
@@ -39,12 +43,16 @@ class Scene:
         self._read_only = read_only
         self._opened: Connection | None = None
         self._format: TimeFormat | None = None
+        self._judge: Judge | None = None
+        self._newest = Finder(self._find_newest)
 
     def close(self) -> None:
         """End the session."""
         if self._opened is not None:
             self._opened.close()
-        self._opened = None
+        self._opened = self._judge = None
+        self.__dict__.pop("sides", None)
+        self._newest.forget()
 
     @property
     def connection(self) -> Connection:
@@ -52,6 +60,11 @@ class Scene:
         if self._opened is None:
             self._opened = Connection(self.dataset.store, shown=self.dataset.shown, read_only=self._read_only)
         return self._opened
+
+    @cached_property
+    def sides(self) -> SideSession:
+        """Where the session's side tables are."""
+        return SideSession(self.connection)
 
     @cached_property
     def table(self) -> Table:
@@ -142,15 +155,40 @@ class Scene:
         return max(1, size // max(1, rows))
 
     def judge(self, selection: Selection) -> Judge:
-        """What decides about its rows."""
+        """What decides about its rows; the last one is remembered, as very many rules take their time."""
+        if self._judge is not None and self._judge.selection is selection:
+            return self._judge
+        judge = self._judge_of(selection, self._newest.of(selection)).prepared()
+        if not self.connection.in_transaction:  # where one is open no side table can be made
+            self._judge = judge
+        return judge
+
+    def see_newest(self, selection: Selection, mark: Mark | None, *, anew: bool) -> None:
+        """Find out from when on the newest of each group stay, where that is not known already or wanted *anew*."""
+        if anew:
+            self._judge = None
+            self._newest.forget()
+        self._newest.of(selection, mark)
+
+    def _find_newest(self, selection: Selection, mark: Mark | None) -> Thresholds | None:
+        judge, where = self._judge_of(selection, None), self.below(self.highest(mark))
+        return find_thresholds(self.connection, judge, where, name=self._newest.name)
+
+    def _judge_of(self, selection: Selection, newest: Thresholds | None) -> Judge:
         if self._format is None:
             time = self.table.column(self.dataset.time)
             table, found = (self.table, time) if time.loan is None else (time.loan.lender, time.loan.column)
             self._format = read_format(
                 self.connection, table, found, self.dataset.time_format, latest=selection.doubt_after
             )
-        version = self.connection.version
-        return Judge(table=self.table, selection=selection, time_format=self._format, version=version)
+        return Judge(
+            table=self.table,
+            selection=selection,
+            time_format=self._format,
+            version=self.connection.version,
+            sides=self.sides,
+            newest=newest,
+        )
 
     def earliest(self, selection: Selection) -> Nanos | None:
         """The first record time that is not doubtful for its age, by the index on the time. None without one."""

@@ -13,12 +13,14 @@ from lapse.errors import BusyError, ChangedError, StoreError, StoreMissingError
 from lapse.model.disposal import Disposal, Facts
 from lapse.model.facts import DatabaseFacts, SmallTable
 from lapse.model.files import PendingFile
+from lapse.model.match import Match
 from lapse.model.plan import Identity, Tally
 from lapse.model.policy import Dataset
+from lapse.model.posted import PostedHold
 from lapse.model.reclaim import Prediction, Progress, Space
 from lapse.model.selection import Selection
-from lapse.ports import Budget, Burden, Found, Part, RestoreCount, Sketch, Slice
-from lapse.stores.postgresql import reclaiming
+from lapse.ports import Budget, Burden, Found, Matched, Part, RestoreCount, Sketch, Slice
+from lapse.stores.postgresql import holding, reclaiming
 from lapse.stores.postgresql.burdening import Seen, burden
 from lapse.stores.postgresql.catalog import Table
 from lapse.stores.postgresql.connection import Connection
@@ -27,10 +29,10 @@ from lapse.stores.postgresql.dependents import TooManyError
 from lapse.stores.postgresql.describing import LentSession, describe, transaction
 from lapse.stores.postgresql.dropping import PartitionTake
 from lapse.stores.postgresql.failures import still_referred_to
-from lapse.stores.postgresql.finding import find
+from lapse.stores.postgresql.finding import find, key_columns, named, search
 from lapse.stores.postgresql.identifying import identify
 from lapse.stores.postgresql.inspecting import sketches, without_secrets
-from lapse.stores.postgresql.leasing import fence, lease
+from lapse.stores.postgresql.leasing import fence, lease, lease_holder
 from lapse.stores.postgresql.pieces import OfPlaces, OfTimes, Piece, Whole, highest_of, leaf_of, rows_of, unpack
 from lapse.stores.postgresql.restoring import restore
 from lapse.stores.postgresql.scene import Mark, Scene
@@ -73,7 +75,24 @@ class PostgresStore:
 
     def find(self, selection: Selection, key: str) -> Iterator[Found]:
         """The rows whose key has the text *key*; parts of a composite key stand between commas."""
-        yield from find(self._scene.connection, self._scene.judge(selection), dataset=self._dataset, key=key)
+        yield from find(self._scene.connection, self._scene.judge(selection), key=key)
+
+    def search(self, selection: Selection, match: Match, *, limit: int) -> Matched:
+        """The rows with some values, counted by outcome, and the first of them in the order of their key."""
+        return search(self._scene.connection, self._scene.judge(selection), match=match, limit=limit)
+
+    def key_fields(self) -> tuple[str, ...]:
+        """The key column, else the primary key."""
+        return key_columns(self._scene.table, self._dataset)
+
+    def keepers(self, selection: Selection, key: str) -> tuple[str, ...]:
+        """Rows of other tables that keep the rows of a key."""
+        scene, judge = self._scene, self._scene.judge(selection)
+        return tuple(scene.dependents.kept_by(scene.connection, judge, named(scene.table, self._dataset, key)))
+
+    def lease_holder(self) -> str | None:
+        """Which session has the advisory lock on the table."""
+        return lease_holder(self._scene.connection, self._scene.table)
 
     def remarks(self, selection: Selection) -> tuple[str, ...]:
         """Which partitions go whole, and what removing the lapsed rows does to tables that refer to them."""
@@ -191,6 +210,26 @@ class PostgresStore:
             return
         with lease(scene.connection, table, address=dataset.store, dataset=dataset.name):
             yield
+
+    # Holds
+
+    def posted_holds(self) -> tuple[PostedHold, ...]:
+        """The holds that lie in the database for the runs of every host."""
+        return holding.posted_holds(self._scene.connection, self._scene.table)
+
+    def post_hold(self, hold: PostedHold) -> None:
+        """Put a hold there."""
+        self._require_writing()
+        holding.post_hold(self._scene.connection, self._scene.table, hold)
+
+    def withdraw_hold(self, matter: str) -> None:
+        """Remove the holds of a matter."""
+        self._require_writing()
+        holding.withdraw_hold(self._scene.connection, self._scene.table, matter)
+
+    def unnamed(self) -> str | None:
+        """Why no row has a key of its own."""
+        return None if self.key_fields() else f"table {self._scene.table.shown} has no primary key"
 
     # After
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from lapse import clock
 from lapse.errors import BusyError
 from lapse.model.plan import Tally
+from lapse.model.selection import Destination
 from lapse.ports import Breaks
 from lapse.sqlcore.fragments import Fragment
 from lapse.sqlcore.tallying import Running
@@ -23,7 +24,7 @@ from lapse.stores.postgresql.judging import Judge
 from lapse.stores.postgresql.naming import escaped
 from lapse.stores.postgresql.places import Leaf, Stretch, within
 from lapse.stores.postgresql.rulers import Ruler
-from lapse.stores.postgresql.slicing import Cell
+from lapse.stores.postgresql.slicing import Cell, Lapsed
 
 _ROWS = 5_000  # so that a slice of few rows need not be cut out of one, which reads it twice
 _SECONDS = 0.2
@@ -41,13 +42,17 @@ class Survey:
         tallies: All rows by outcome and tenant.
         cells: Every stretch in order; those that were taken since lose their counts.
         ruler: What divided the times of the lapsed rows. None if nothing did.
-        divisions: Lapsed rows by division and code.
+        divisions: Lapsed rows by division and where they go.
     """
 
     tallies: tuple[Tally, ...]
     cells: list[Cell[Stretch]]
     ruler: Ruler | None
-    divisions: Mapping[tuple[int, int], int]
+    divisions: Mapping[tuple[int, Destination], int]
+
+    def rows_of(self, leaf: int) -> int:
+        """All rows that were counted in a partition."""
+        return sum(cell.rows for cell in self.cells if cell.range.leaf == leaf)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,19 +79,28 @@ class Surveyor:
 
     def count(self) -> Survey:
         """All rows by outcome and tenant, and where the lapsed ones lie."""
-        lapsed = frozenset(self.judge.selection.lapsed_codes())
         running = Running()
         cells: list[Cell[Stretch]] = []
-        divisions: Counter[tuple[int, int]] = Counter()
+        divisions: Counter[tuple[int, Destination]] = Counter()
         for leaf in self.leaves:
             for stretch, found in self._stretches(leaf):
-                going = [(number, tally) for number, tally in found if tally.code in lapsed]
-                cells.append(_cell(stretch, found, going))
-                for number, tally in going:
-                    if number is not None:
-                        divisions[number, tally.code] += tally.records
+                cells.append(self._cell(stretch, found, divisions))
                 running.add(tally for _, tally in found)
         return Survey(tallies=running.merged(), cells=cells, ruler=self.ruler, divisions=divisions)
+
+    def _cell(self, stretch: Stretch, found: Found, divisions: Counter[tuple[int, Destination]]) -> Cell[Stretch]:
+        """What is remembered of a stretch; its lapsed rows are added to *divisions*, too."""
+        rows, going, ending_of = 0, dict[Destination, Lapsed](), self.judge.selection.ending
+        for number, tally in found:
+            rows += tally.records
+            ending = ending_of(tally.code)
+            if ending is None or ending.cutoff is None:
+                continue
+            lapsed, goal = Lapsed(tally.records, ending.cutoff), ending.destination
+            going[goal] = going[goal] + lapsed if goal in going else lapsed
+            if number is not None:
+                divisions[number, goal] += tally.records
+        return Cell(range=stretch, rows=rows, going=going)
 
     def _stretches(self, leaf: Leaf) -> Iterator[tuple[Stretch, Found]]:
         """Each stretch with its tallies; the next one is as long as the last ones allow."""
@@ -114,10 +128,3 @@ class Surveyor:
         number = "NULL::bigint" if self.ruler is None else self.ruler.number(self.judge.instant)
         table = f"{escaped(leaf.sql)} AS r"
         return list(self.judge.buckets(self.connection, where, bucket=number, size=self.size, from_=table))
-
-
-def _cell(stretch: Stretch, found: Found, going: Found) -> Cell[Stretch]:
-    counts: Counter[int] = Counter()
-    for _, tally in going:
-        counts[tally.code] += tally.records
-    return Cell(range=stretch, rows=sum(tally.records for _, tally in found), counts=dict(counts))

@@ -22,6 +22,7 @@ from lapse.stores.postgresql.counting import Counts
 from lapse.stores.postgresql.dependents import Dependent, Dependents
 from lapse.stores.postgresql.encoding import COPY_OPTIONS, Decoded, Shape, read, read_plain
 from lapse.stores.postgresql.filing import Filing
+from lapse.stores.postgresql.holding import check_holds
 from lapse.stores.postgresql.judging import Judge
 from lapse.stores.postgresql.marking import Marking
 from lapse.stores.postgresql.places import within
@@ -238,9 +239,12 @@ class PostgresTake:
         disposal = self._decided(proof)
         if not disposal.records:
             return disposal
-        if self._ground.marked:
-            self._ground.marking.add(disposal)
-        self._ground.connection.commit()
+        ground = self._ground
+        along = [dependent.table for dependent in ground.dependents.taken]
+        check_holds(ground.connection, self._piece.selection, ground.judge.table, along, f"slice {self._piece.name}")
+        if ground.marked:
+            ground.marking.add(disposal)
+        ground.connection.commit()
         self.removed = disposal.records
         return disposal
 

@@ -12,14 +12,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from lapse.instant import Nanos
-from lapse.model.selection import Selection
+from lapse.model.selection import Destination, Selection
 from lapse.sqlcore.fragments import Fragment
 from lapse.sqlcore.rules import MAX_INT64
 from lapse.stores.postgresql.naming import escaped
 from lapse.stores.postgresql.places import Stretch, within
 from lapse.stores.postgresql.rulers import Ruler, is_served, ruler
 from lapse.stores.postgresql.scene import Scene
-from lapse.stores.postgresql.slicing import Cell
+from lapse.stores.postgresql.slicing import Cell, Lapsed
 from lapse.stores.postgresql.surveying import Survey
 
 _SCATTERED = 1.15
@@ -49,10 +49,10 @@ class Span:
         return Span(self.first, other.last)
 
 
-def is_worth_it(scene: Scene, survey: Survey, selection: Selection, codes: tuple[int, ...]) -> bool:
-    """Whether the rows with *codes* lie scattered, and an index finds them by their time."""
-    read = [cell for cell in survey.cells if cell.count(codes)]
-    going = sum(cell.count(codes) for cell in read)
+def is_worth_it(scene: Scene, survey: Survey, selection: Selection, destination: Destination) -> bool:
+    """Whether the rows that go to *destination* lie scattered, and an index finds them by their time."""
+    read = [cell for cell in survey.cells if cell.count(destination)]
+    going = sum(cell.count(destination) for cell in read)
     scattered = sum(cell.rows for cell in read) > _SCATTERED * going
     return going > 0 and scattered and is_served(scene, selection)
 
@@ -60,10 +60,11 @@ def is_worth_it(scene: Scene, survey: Survey, selection: Selection, codes: tuple
 class TimeCutter:
     """Cuts a table by the times of its lapsed rows."""
 
-    def __init__(self, scene: Scene, selection: Selection, codes: tuple[int, ...]) -> None:
+    def __init__(self, scene: Scene, selection: Selection, destination: Destination) -> None:
         self._scene = scene
         self._judge = scene.judge(selection)
-        self._codes = codes
+        self._goal = destination
+        self._codes = selection.lapsed_codes(destination)
         self._leaf = escaped(scene.leaves[0].sql)
 
     def cells(self, survey: Survey) -> Iterator[Cell[Span]]:
@@ -73,9 +74,9 @@ class TimeCutter:
             known = self._ruler(survey)
             counts = self._count(survey, known)
         for number in range(known.divisions):
-            found = {code: counts.get((number, code), 0) for code in self._codes}
+            rows = counts.get((number, self._goal), 0)
             last = known.begin(number + 1) if number + 1 < known.divisions else Nanos(MAX_INT64)
-            yield Cell(range=Span(known.begin(number), last), rows=sum(found.values()), counts=found)
+            yield Cell(range=Span(known.begin(number), last), rows=rows, going={self._goal: Lapsed(rows, last)})
 
     def _ruler(self, survey: Survey) -> Ruler:
         going = [tally for tally in survey.tallies if tally.code in self._codes]
@@ -83,20 +84,20 @@ class TimeCutter:
         newest = max(tally.newest for tally in going if tally.newest is not None)
         return ruler(oldest, Nanos(newest + 1), sum(tally.records for tally in going))
 
-    def _count(self, survey: Survey, known: Ruler) -> Mapping[tuple[int, int], int]:
-        counts: Counter[tuple[int, int]] = Counter()
+    def _count(self, survey: Survey, known: Ruler) -> Mapping[tuple[int, Destination], int]:
+        counts: Counter[tuple[int, Destination]] = Counter()
         for cell in survey.cells:
-            if cell.count(self._codes):
+            if cell.count(self._goal):
                 counts.update(self._counted(cell.range, known))
         return counts
 
-    def _counted(self, stretch: Stretch, known: Ruler) -> dict[tuple[int, int], int]:
+    def _counted(self, stretch: Stretch, known: Ruler) -> dict[tuple[int, Destination], int]:
         where = "(" + within(self._scene.connection, stretch) + ") AND (" + self._judge.lapsed(self._codes) + ")"
+        number = known.number(self._judge.instant)
         found = self._scene.connection.query(
-            f"SELECT {known.number(self._judge.instant)}, " + self._judge.code + ", count(*) "
-            f"FROM {self._leaf} AS r WHERE " + where + " GROUP BY 1, 2"
+            f"SELECT {number}, count(*) FROM {self._leaf} AS r WHERE " + where + " GROUP BY 1"
         )
-        return {(int(number), int(code)): int(rows) for number, code, rows in found}
+        return {(int(number), self._goal): int(rows) for number, rows in found}
 
     def split(self, span: Span, count: int, limit: int) -> Iterator[Span]:
         """Pieces of even size. A time that more rows share than that is cut by their places."""

@@ -107,13 +107,14 @@ class TextTime:
         rest = f"CASE WHEN whole THEN -1 ELSE rpad(rtrim({digits}, 'Zz'), 9, '0')::int END"
         steps = (
             f"{wall} AS wall, length(s) = 10 AS whole, substr(s, 20) AS tail, {sign} AS sign",
-            f"{self._seconds} AS seconds, {rest} AS rest",
+            f"{self._seconds} AS seconds, {rest} AS rest, whole",
         )
         rows = ""
         for step in steps:
             rows = f" FROM (SELECT {step}{rows} OFFSET 0) AS steps"
         nanos = "(seconds * 1000000000 + rest)"
-        known = f"{nanos} >= {int(MIN)} AND {nanos} < {int(MAX + SECOND)}"
+        # The end of a day is far in the future, if it is beyond the calendar.
+        known = f"whole OR {nanos} >= {int(MIN)} AND {nanos} < {int(MAX + SECOND)}"
         return f"(SELECT CASE WHEN {known} THEN {clamp(nanos)} END{rows})"
 
     def _local(self, wall: str) -> str:

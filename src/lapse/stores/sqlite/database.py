@@ -193,6 +193,23 @@ class Database:
         self.held = clock.monotonic() - began
         self._checkpoint()
 
+    @contextmanager
+    def writing_beside(self) -> Iterator[None]:
+        """One transaction on temporary tables alone, which a connection for reading only may have, too."""
+        if self._read_only:
+            self.rows("PRAGMA query_only = OFF")  # the file itself was opened so that it cannot be written
+        try:
+            self.rows("BEGIN")
+            try:
+                yield
+            except BaseException:
+                self.rollback()
+                raise
+            self.rows("COMMIT")
+        finally:
+            if self._read_only:
+                self.rows("PRAGMA query_only = ON")
+
     def _checkpoint(self) -> None:
         """Move the write-ahead log into the file, which SQLite would do within the commit but needs no lock for."""
         if self._has_wal:

@@ -4,17 +4,26 @@
 
 from __future__ import annotations
 
-from lapse.model.match import Glob
-from lapse.model.selection import Selection
-from lapse.sqlcore.fields import field_path, fields_of, widened
+import json
+
+from lapse.model.bounds import Going
+from lapse.model.match import Glob, Range
+from lapse.model.selection import RECORD_KEY, Selection
+from lapse.sqlcore.conditions import between, closed
+from lapse.sqlcore.fields import field_path, fields_of, inner_numbers, widened
 from lapse.sqlcore.fragments import Fragment, joined, placeholders
 from lapse.sqlcore.identifiers import quote
-from lapse.sqlcore.rules import MAX_INT64, MIN_INT64, compile_rules
+from lapse.sqlcore.lookups import lookups_of
+from lapse.sqlcore.newest import Members
+from lapse.sqlcore.rules import MAX_INT64, MIN_INT64, RuleCompiler
+from lapse.sqlcore.sidetables import Session
+from lapse.sqlcore.thresholds import Thresholds, spelled
 from lapse.stores.sqlite.ranges import KeyRange, KeyWalk
-from lapse.stores.sqlite.schema import Table
+from lapse.stores.sqlite.schema import RowKey, Table
 from lapse.stores.sqlite.timecolumn import TimeReading
 
-_TENANT = "CASE typeof(w) WHEN 'text' THEN w WHEN 'integer' THEN CAST(w AS TEXT) END"
+_TEXT = "CASE typeof({0}) WHEN 'text' THEN {0} WHEN 'integer' THEN CAST({0} AS TEXT) END"
+_TENANT = _TEXT.format("w")
 
 
 class SqliteDialect:
@@ -22,8 +31,11 @@ class SqliteDialect:
 
     placeholder = "?"
 
-    def __init__(self, fields: tuple[str, ...]) -> None:
+    def __init__(self, fields: tuple[str, ...], *, numbers: tuple[str, ...] = (), key: RowKey | None = None) -> None:
+        """Compare *fields*; ``n0``, … are what `lapse_number` says of *numbers*, and ``k0``, … have the *key*."""
         self._names = {field: f"f{number}" for number, field in enumerate(fields)}
+        self._numbers = {field: f"n{number}" for number, field in enumerate(numbers)}
+        self._key = key
 
     def one_of(self, field: str, values: tuple[str, ...]) -> Fragment:
         """A text equals a text; an integer equals its decimal form. Collation and affinity play no part."""
@@ -46,6 +58,36 @@ class SqliteDialect:
         chosen = f"CASE WHEN instr({name}, char(0)) THEN " + slow + " ELSE " + fast + " END"
         return f"(typeof({name}) IN ('text', 'integer') AND " + chosen + ")"
 
+    def within(self, field: str, numbers: Range) -> Fragment:
+        """An integer, or a text that comes back the same from a short integer."""
+        if field in self._numbers:
+            return between(self._numbers[field], numbers, "?")
+        name = self._names[field]
+        number = f"CAST({name} AS INTEGER)"
+        integer = f"(typeof({name}) = 'integer' AND " + between(name, numbers, "?") + ")"
+        same = f" AND CAST({number} AS TEXT) = +{name} COLLATE BINARY)"
+        text = f"(typeof({name}) = 'text' AND " + between(number, closed(numbers), "?") + same
+        return "(" + integer + " OR " + text + ")"
+
+    def named(self, field: str, keys: tuple[str, ...]) -> Fragment:
+        """Whether a row has one of *keys*; true of all where only a rowid names rows that a rebuild changes.
+
+        They are bound as one value: SQLite limits how many there may be.
+        """
+        if field != RECORD_KEY:
+            names = [self._names[field]]
+        elif self._key is not None and self._key.lasting:
+            names = [f"k{number}" for number in range(len(self._key.columns))]
+        else:
+            return Fragment("TRUE")
+        text = " || ',' || ".join(_TEXT.format(name) for name in names)
+        listed = Fragment("(SELECT value FROM json_each(?))", (json.dumps(keys),))
+        return f"+({text}) COLLATE BINARY IN " + listed
+
+    def text(self, field: str) -> Fragment:
+        """A text, or the decimal form of an integer."""
+        return Fragment(_TEXT.format(self._names[field]))
+
     def blank(self, field: str) -> Fragment:
         """NULL or an empty text; an empty blob is a value."""
         name = self._names[field]
@@ -66,7 +108,26 @@ class Judge:
     (nanoseconds or NULL), ``k0``… (the key) and, where asked for, ``c0``… (the table's own columns).
     """
 
-    def __init__(self, table: Table, selection: Selection, reading: TimeReading, walk: KeyWalk) -> None:
+    def __init__(
+        self,
+        table: Table,
+        selection: Selection,
+        reading: TimeReading,
+        walk: KeyWalk,
+        *,
+        sides: Session | None = None,
+        newest: Thresholds | None = None,
+    ) -> None:
+        """Decide about the rows of *table*.
+
+        Arguments:
+            table: The table.
+            selection: What decides.
+            reading: How the time is read.
+            walk: Its key.
+            sides: Where very many rules are looked up. None tries each.
+            newest: What tells the newest of each group from the others. None tells none.
+        """
         self._table = table
         self._walk = walk
         self._keys = ", ".join(f"k{number}" for number in range(len(table.row_key().columns)))
@@ -77,30 +138,64 @@ class Judge:
         sources += [f"r.{quote(name)} AS k{number}" for number, name in enumerate(table.row_key().columns)]
         tenant = Fragment("NULL") if dataset.tenant is None else self._field(dataset.tenant)
         compared = [self._field(field) + f" AS f{number}" for number, field in enumerate(fields)]
+        numbers = inner_numbers(selection)
+        compared += [self._field(field, "lapse_number") + f" AS n{number}" for number, field in enumerate(numbers)]
         self._sources = joined(", ", [Fragment(", ".join(sources)), tenant + " AS w", *compared])
         self._all = "".join(f", r.{quote(column.name)} AS c{n}" for n, column in enumerate(table.columns))
-        self._code = compile_rules(selection, SqliteDialect(fields), instant="t")
+        self._selection = selection
+        dialect = SqliteDialect(fields, numbers=numbers, key=table.row_key())
+        self._compiler = RuleCompiler(dialect, "t", newest=None if newest is None else newest.seen_at("t"))
+        self._lookups = None if sides is None else lookups_of(selection, sides)
+        self._code = self._compiler.selection(selection, self._lookups)
 
     def _reference(self, column: str) -> str:
         return f"r.{quote(self._table.column(column).name)}"
 
-    def _field(self, field: str) -> Fragment:
-        """The value of a field."""
+    def _field(self, field: str, inside: str = "lapse_json") -> Fragment:
+        """The value of a field; what the function *inside* says of one that lies in a JSON text."""
         path = field_path(field)
         column = self._reference(path.column)
         if not path.keys:
             return Fragment(column)
         keys = placeholders(path.keys)
-        return f"CASE typeof({column}) WHEN 'text' THEN lapse_json(CAST({column} AS BLOB), " + keys + ") END"
+        return f"CASE typeof({column}) WHEN 'text' THEN {inside}(CAST({column} AS BLOB), " + keys + ") END"
 
-    def judged(self, keys: KeyRange, *, whole: bool = False, extra: Fragment | None = None) -> Fragment:
-        """A subquery of judged rows; *whole* adds the table's own columns, *extra* a condition on ``r``."""
-        # LIMIT -1 keeps SQLite from merging the subqueries, which would evaluate their expressions repeatedly.
+    def judged(
+        self, keys: KeyRange, *, whole: bool = False, extra: Fragment | None = None, going: Fragment | None = None
+    ) -> Fragment:
+        """A subquery of judged rows.
+
+        Arguments:
+            keys: Which rows.
+            whole: Whether it has the table's own columns, too.
+            extra: A further condition on the row ``r``.
+            going: What is to be the column ``goes``. None gives no such column.
+        """
         where = self._walk.within(keys) if extra is None else self._walk.within(keys) + " AND " + extra
-        inner = "SELECT " + self._sources + (self._all if whole else "") + f" FROM {self._table.quoted} AS r"
-        inner = inner + " WHERE " + where + f" ORDER BY {self._walk.order} LIMIT -1"
-        columns = f"t, {_TENANT} AS tenant, {self._keys}" + (f", {self._columns}" if whole else "")
-        return "(SELECT " + self._code + f" AS code, {columns} FROM (" + inner + ") LIMIT -1)"
+        inner = self._rows(where, whole=whole)
+        columns = Fragment(f"t, {_TENANT} AS tenant, {self._keys}" + (f", {self._columns}" if whole else ""))
+        if going is not None:
+            columns = columns + ", " + going + " AS goes"
+        return "(SELECT " + self._code + " AS code, " + columns + " FROM (" + inner + ") LIMIT -1)"
+
+    def _rows(self, where: Fragment, *, whole: bool = False) -> Fragment:
+        """The rows with the values that decide."""
+        # LIMIT -1 keeps SQLite from merging the subqueries, which would evaluate their expressions repeatedly.
+        chosen = "SELECT " + self._sources + (self._all if whole else "") + f" FROM {self._table.quoted} AS r"
+        return chosen + " WHERE " + where + f" ORDER BY {self._walk.order} LIMIT -1"
+
+    def members(self, keys: KeyRange) -> Members:
+        """The records of a range of which the newest stay."""
+        rows = self._rows(self._walk.within(keys))
+        return Members(
+            selection=self._selection,
+            compiler=self._compiler,
+            lookups=self._lookups,
+            instant="t",
+            spell=spelled,
+            # LIMIT -1 as in `judged`: of what is looked up, SQLite's merging even makes NULL where it is not.
+            rows=lambda columns: "SELECT " + columns + " FROM (" + rows + ") LIMIT -1",
+        )
 
     def groups(self, keys: KeyRange) -> Fragment:
         """Rows of code, tenant, count, earliest and latest time, and checksum, over a range of keys."""
@@ -115,13 +210,20 @@ class Judge:
         time = "coalesce(t % 2147483629, 0)"
         return f"(k0 % 2147483647) * 1009 + {time}" if self._table.row_key().integer else time
 
-    def lapsed(self, keys: KeyRange, codes: tuple[int, ...], *, whole: bool, rows: int = -1) -> Fragment:
+    def lapsed(self, keys: KeyRange, codes: Going, *, whole: bool, rows: int = -1) -> Fragment:
         """Lapsed rows in key order: the table's columns if *whole*, then code, tenant, time and key."""
         columns = f"{self._columns}, " if whole else ""
-        chosen = f"SELECT {columns}code, tenant, t, {self._keys} FROM " + self.judged(keys, whole=whole)
-        return chosen + " WHERE code IN (" + placeholders(codes) + f") LIMIT {rows}"
+        return (
+            f"SELECT {columns}code, tenant, t, {self._keys} FROM " + self._gone(keys, codes, whole) + f" LIMIT {rows}"
+        )
 
-    def nth_lapsed(self, keys: KeyRange, codes: tuple[int, ...], number: int) -> Fragment:
+    def nth_lapsed(self, keys: KeyRange, codes: Going, number: int) -> Fragment:
         """The key of lapsed row *number* of a range, from 1."""
-        lapsed = f"SELECT {self._keys} FROM " + self.judged(keys) + " WHERE code IN (" + placeholders(codes) + ")"
-        return lapsed + f" LIMIT 1 OFFSET {number - 1}"
+        return f"SELECT {self._keys} FROM " + self._gone(keys, codes, False) + f" LIMIT 1 OFFSET {number - 1}"
+
+    def _gone(self, keys: KeyRange, codes: Going, whole: bool) -> Fragment:
+        """A subquery of judged rows, and the condition that their code is one of *codes*."""
+        if self._lookups is None:
+            return self.judged(keys, whole=whole) + " WHERE code IN (" + placeholders(codes) + ")"
+        goes = self._compiler.going(self._selection, self._lookups, codes)
+        return self.judged(keys, whole=whole, going=goes) + " WHERE goes"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from lapse.model.plan import Tally, merge
+from lapse.model.selection import Destination
 from lapse.stores.sqlite.ranges import Key, KeyRange
 
 Limit = Callable[[], int]
@@ -25,20 +26,20 @@ class Cell:
     Attributes:
         keys: Where it lies.
         rows: All its rows.
-        lapsed: Lapsed rows by code.
+        lapsed: Lapsed rows by where they go.
         tallies: Tallies of the lapsed rows. None if there were too many to remember.
         version: Version of the file it was counted in.
     """
 
     keys: KeyRange
     rows: int
-    lapsed: dict[int, int]
+    lapsed: Mapping[Destination, int]
     tallies: tuple[Tally, ...] | None
     version: int
 
-    def count(self, codes: tuple[int, ...]) -> int:
-        """Rows with one of *codes*."""
-        return sum(self.lapsed.get(code, 0) for code in codes)
+    def count(self, goal: Destination) -> int:
+        """Lapsed rows that go there."""
+        return self.lapsed.get(goal, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,21 +65,21 @@ class Cut:
     known: Known | None
 
 
-def cut(cells: Iterable[Cell], codes: tuple[int, ...], *, limit: Limit, split: Split) -> Iterator[Cut]:
+def cut(cells: Iterable[Cell], goal: Destination, *, limit: Limit, split: Split) -> Iterator[Cut]:
     """Ranges that together have every lapsed row of *cells* once.
 
     Arguments:
         cells: Stretches in key order.
-        codes: The codes that count.
+        goal: Where the rows go that count.
         limit: The most lapsed rows of a range, asked before each.
         split: Finds where to cut a stretch that alone has more.
     """
     pending: list[Cell] = []
     have = 0
     for cell in cells:
-        count = cell.count(codes)
+        count = cell.count(goal)
         if pending and (have + count > limit() or len(pending) >= _WIDEST):
-            yield _joined(pending, codes)
+            yield _joined(pending, goal)
             pending, have = [], 0
         if count > limit():
             yield from _split(cell, count, limit=limit, split=split)
@@ -86,7 +87,7 @@ def cut(cells: Iterable[Cell], codes: tuple[int, ...], *, limit: Limit, split: S
             pending.append(cell)
             have += count
     if pending:
-        yield _joined(pending, codes)
+        yield _joined(pending, goal)
 
 
 def _split(cell: Cell, count: int, *, limit: Limit, split: Split) -> Iterator[Cut]:
@@ -98,12 +99,12 @@ def _split(cell: Cell, count: int, *, limit: Limit, split: Split) -> Iterator[Cu
         yield Cut(rest, None)
 
 
-def _joined(cells: list[Cell], codes: tuple[int, ...]) -> Cut:
-    while not cells[-1].count(codes):
+def _joined(cells: list[Cell], goal: Destination) -> Cut:
+    while not cells[-1].count(goal):
         cells.pop()
     keys = KeyRange(cells[0].keys.after, cells[-1].keys.until)
     rows, versions = sum(cell.rows for cell in cells), {cell.version for cell in cells}
-    if len(versions) > 1 or any(cell.tallies is None or cell.count(codes) < cell.rows for cell in cells):
+    if len(versions) > 1 or any(cell.tallies is None or cell.count(goal) < cell.rows for cell in cells):
         return Cut(keys, None)
     tallies = merge(tally for cell in cells for tally in cell.tallies or ())
     return Cut(keys, Known(rows=rows, tallies=tallies, version=versions.pop()))

@@ -6,31 +6,38 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import ClassVar
 
 from lapse.errors import StoreError, UnsupportedError
 from lapse.instant import Nanos
+from lapse.model.bounds import Going
 from lapse.model.disposal import Disposal, Facts
+from lapse.model.match import Match
 from lapse.model.plan import Identity, Tally
 from lapse.model.policy import Dataset, TimeFormat
 from lapse.model.reclaim import Prediction, Progress, Space
 from lapse.model.selection import Selection
 from lapse.model.timetext import check_zone
-from lapse.ports import Budget, Found, Part, RestoreCount, Sketch, Slice
+from lapse.ports import Budget, Found, Matched, Part, RestoreCount, Sketch, Slice
 from lapse.sqlcore.markers import MARKER_TABLE, Markers
+from lapse.sqlcore.newest import Finder
 from lapse.sqlcore.tallying import Running
+from lapse.sqlcore.thresholds import Thresholds
 from lapse.state import lease
 from lapse.stores.sqlite import reclaiming
+from lapse.stores.sqlite.besides import SideSession
 from lapse.stores.sqlite.database import Database
-from lapse.stores.sqlite.finding import find
+from lapse.stores.sqlite.finding import find, key_columns, search
 from lapse.stores.sqlite.identifying import identify
 from lapse.stores.sqlite.judging import Judge
 from lapse.stores.sqlite.looking import read_times, reading_of, row_size, usual_layout
+from lapse.stores.sqlite.newest import find_thresholds
 from lapse.stores.sqlite.ranges import Bound, Key, KeyRange, KeyWalk
 from lapse.stores.sqlite.schema import Table, load_table
 from lapse.stores.sqlite.seeing import Ground
 from lapse.stores.sqlite.slicing import Cell, Known, Pace, cut
-from lapse.stores.sqlite.surveying import Surveyor
+from lapse.stores.sqlite.surveying import Surveyor, stretches
 from lapse.stores.sqlite.taking import SqliteTake
 from lapse.stores.sqlite.timecolumn import Layout, TimeReading
 
@@ -44,6 +51,15 @@ class _Surveyed:
     selection: Selection
     mark: Mark | None
     cells: list[Cell]
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """What decides, and what it was made of."""
+
+    selection: Selection
+    reading: TimeReading
+    judge: Judge
 
 
 class SqliteStore:
@@ -63,7 +79,10 @@ class SqliteStore:
             zone_required=dataset.zone_required,
         )
         self._pace = Pace()
+        self._sides = SideSession(self._database)
+        self._newest = Finder(self._find_newest)
         self._surveyed: _Surveyed | None = None
+        self._judged: _Judged | None = None
         self._known: dict[tuple[Bound, ...], Known] = {}
         self._readings: dict[Nanos, TimeReading] = {}
 
@@ -113,7 +132,18 @@ class SqliteStore:
         return self._readings[latest]
 
     def _judge(self, selection: Selection, reading: TimeReading | None = None) -> Judge:
-        return Judge(self._table, selection, reading or self._reading(selection.doubt_after), self._walk)
+        """What decides; the last one is remembered, as very many rules take their time."""
+        reading, known = reading or self._reading(selection.doubt_after), self._judged
+        if known is None or known.selection is not selection or known.reading != reading:
+            newest = self._newest.of(selection)
+            judge = Judge(self._table, selection, reading, self._walk, sides=self._sides, newest=newest)
+            known = self._judged = _Judged(selection, reading, judge)
+        return known.judge
+
+    def _find_newest(self, selection: Selection, mark: Mark | None) -> Thresholds:
+        reading = self._reading(selection.doubt_after)
+        judge = Judge(self._table, selection, reading, self._walk, sides=self._sides)
+        return find_thresholds(self._database, judge, stretches(self._walk, self._end(mark)))
 
     def _end(self, mark: Mark | None) -> Key | None:
         last = self._walk.last()
@@ -126,6 +156,9 @@ class SqliteStore:
 
     def survey(self, selection: Selection, mark: Mark | None = None) -> Iterator[Tally]:
         """Count every row, stretch by stretch in key order; sizes are estimated from a sample."""
+        self._judged = None
+        self._newest.forget()
+        self._newest.of(selection, mark)
         end, running, cells = self._end(mark), Running(), []
         surveyor = Surveyor(self._database, self._walk, self._judge(selection), selection)
         for counted in surveyor.count(end, self._row_size):
@@ -136,19 +169,36 @@ class SqliteStore:
 
     def find(self, selection: Selection, key: str) -> Iterator[Found]:
         """The rows of a key, compared as text; parts of a composite key stand between commas."""
-        yield from find(self._database, self._table, self._judge(selection), dataset=self._dataset, key=key)
+        yield from find(self._database, self._table, self._judge(selection), selection=selection, key=key)
+
+    def search(self, selection: Selection, match: Match, *, limit: int) -> Matched:
+        """The rows with some values, counted by outcome, and the first of them in key order."""
+        judge = self._judge(selection)
+        return search(self._database, self._table, judge, selection=selection, match=match, limit=limit)
+
+    def key_fields(self) -> tuple[str, ...]:
+        """The key column, else the primary key."""
+        return key_columns(self._table, self._dataset)
+
+    def unnamed(self) -> str | None:
+        """Why no row has a key that stays with it."""
+        key = self._table.row_key()
+        if self._dataset.key is not None or key.lasting:
+            return None
+        return f"table {self._table.name} has no INTEGER PRIMARY KEY, and VACUUM may renumber its rows"
 
     # Removing
 
     def slices(self, selection: Selection, facts: Facts, budget: Budget, mark: Mark | None = None) -> Iterator[Slice]:
         """Key ranges, destination by destination; smaller ones as soon as commits turn out to be slow."""
+        self._newest.of(selection, mark)
         reading, number = self._reading(selection.doubt_after), 0
         most = max(1, min(budget.rows, budget.size // self._row_size))
         for destination in selection.destinations():
             codes = selection.lapsed_codes(destination)
             ranges = cut(
                 self._cells(selection, mark),
-                codes,
+                destination,
                 limit=lambda: self._pace.limit(most),
                 split=lambda keys, count, codes=codes: self._nth_lapsed(selection, keys, codes, count),  # type: ignore[misc]
             )
@@ -173,7 +223,7 @@ class SqliteStore:
         surveyor = Surveyor(self._database, self._walk, self._judge(selection), selection)
         yield from (counted.cell for counted in surveyor.count(self._end(mark), self._row_size))
 
-    def _nth_lapsed(self, selection: Selection, keys: KeyRange, codes: tuple[int, ...], count: int) -> Key | None:
+    def _nth_lapsed(self, selection: Selection, keys: KeyRange, codes: Going, count: int) -> Key | None:
         query = self._judge(selection).nth_lapsed(keys, codes, count)
         found = self._database.row(query.sql, query.values)
         return None if found is None else tuple(found)
@@ -197,8 +247,16 @@ class SqliteStore:
 
     def lease(self) -> AbstractContextManager[None]:
         """A lock on a file beside the database: one for all its tables."""
+        return lease.hold(self._lock, what=f"dataset {self._dataset.name}")
+
+    def lease_holder(self) -> str | None:
+        """Who has the lock on the file beside the database."""
+        return lease.holder(self._lock)
+
+    @property
+    def _lock(self) -> Path:
         path = self._database.path
-        return lease.hold(path.with_name(path.name + ".lapse-lock"), what=f"dataset {self._dataset.name}")
+        return path.with_name(path.name + ".lapse-lock")
 
     # After
 

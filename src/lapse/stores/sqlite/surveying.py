@@ -8,7 +8,7 @@ from typing import Any
 
 from lapse.instant import Nanos
 from lapse.model.plan import CHECKSUM_MODULUS, Tally
-from lapse.model.selection import Selection
+from lapse.model.selection import Destination, Selection
 from lapse.stores.sqlite.database import Database
 from lapse.stores.sqlite.judging import Judge
 from lapse.stores.sqlite.ranges import Key, KeyRange, KeyWalk
@@ -35,11 +35,11 @@ class Surveyor:
         self._database = database
         self._walk = walk
         self._judge = judge
-        self._lapsed = frozenset(selection.lapsed_codes())
+        self._ending = selection.ending
 
     def count(self, end: Key | None, row_size: int) -> Iterator[Counted]:
         """Every row up to *end*, stretch by stretch."""
-        for keys in self._stretches(end):
+        for keys in stretches(self._walk, end):
             query = self._judge.groups(keys)
             with self._database.reading(), self._database.replacing_invalid_text():
                 groups = self._database.rows(query.sql, query.values)
@@ -48,10 +48,13 @@ class Surveyor:
             yield Counted(self._cell(keys, tallies, version), tallies)
 
     def _cell(self, keys: KeyRange, tallies: list[Tally], version: int) -> Cell:
-        lapsed: dict[int, int] = {}
-        gone = [tally for tally in tallies if tally.code in self._lapsed]
-        for tally in gone:
-            lapsed[tally.code] = lapsed.get(tally.code, 0) + tally.records
+        lapsed: dict[Destination, int] = {}
+        gone: list[Tally] = []
+        for tally in tallies:
+            ending = self._ending(tally.code)
+            if ending is not None:
+                gone.append(tally)
+                lapsed[ending.destination] = lapsed.get(ending.destination, 0) + tally.records
         return Cell(
             keys=keys,
             rows=sum(tally.records for tally in tallies),
@@ -60,19 +63,20 @@ class Surveyor:
             version=version,
         )
 
-    def _stretches(self, end: Key | None) -> Iterator[KeyRange]:
-        """Ranges that grow with the table, so that a bounded number of them covers it."""
-        if end is None:
+
+def stretches(walk: KeyWalk, end: Key | None) -> Iterator[KeyRange]:
+    """Ranges that grow with the table, so that a bounded number of them covers it."""
+    if end is None:
+        return
+    after: Key | None = None
+    rows, walked = _CELL, 0
+    while True:
+        until = walk.step(KeyRange(after, end), rows)
+        yield KeyRange(after, end if until is None else until)
+        if until is None or until == end:
             return
-        after: Key | None = None
-        rows, walked = _CELL, 0
-        while True:
-            until = self._walk.step(KeyRange(after, end), rows)
-            yield KeyRange(after, end if until is None else until)
-            if until is None or until == end:
-                return
-            after, walked = until, walked + rows
-            rows = max(_CELL, min(_LARGEST_CELL, walked // (_CELLS // 10)))
+        after, walked = until, walked + rows
+        rows = max(_CELL, min(_LARGEST_CELL, walked // (_CELLS // 10)))
 
 
 def _tally(row: Any, row_size: int) -> Tally:

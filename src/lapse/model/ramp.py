@@ -1,0 +1,125 @@
+"""Ramps: new rules begin with one small slice, which is checked, and slices double from there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from lapse.canonical import Digest, Json, sha256
+from lapse.instant import Nanos
+from lapse.model.policy import Rule
+
+_NAMED = 3
+STEADY = 1 << 30
+"""Steps of a rule whose ramp is over."""
+
+
+def rule_digests(rules: Iterable[Rule]) -> tuple[Digest, ...]:
+    """A hash for each rule in its place: of the rule itself and of all before it.
+
+    The first rule that matches decides. So where one was changed or taken out, those behind it decide about records
+    that they never decided about before, and are as new as it is.
+    """
+    import msgspec  # writes what a rule says in canonical form, too, and very many rules much faster
+
+    found: list[Digest] = []
+    last = b""
+    for rule in rules:
+        found.append(sha256(last + msgspec.json.encode(rule.facts(), order="sorted")))
+        last = found[-1].encode()
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class RuleDigests(Mapping[str, str]):
+    """The hash of each rule in its place by its index in decimal, as disposals name them; made when first asked for."""
+
+    sources: tuple[Rule, ...]
+
+    @cached_property
+    def _digests(self) -> tuple[Digest, ...]:
+        return rule_digests(self.sources)
+
+    def __getitem__(self, index: str) -> str:
+        if not index.isdecimal() or int(index) >= len(self.sources):
+            raise KeyError(index)
+        return self._digests[int(index)]
+
+    def __iter__(self) -> Iterator[str]:
+        return map(str, range(len(self.sources)))
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ramp:
+    """How the removal from a dataset with new rules begins.
+
+    Attributes:
+        first: Records of the first slice, the canary. Step 1 has so many, and each later one twice as many.
+        rules: Indices of the new rules under which records have lapsed, ascending.
+        alone: Whether nothing has lapsed under any other rule.
+        begun: Steps that an earlier run has proven before it ended; 0 begins with the canary.
+    """
+
+    first: int
+    rules: tuple[int, ...]
+    alone: bool
+    begun: int = 0
+
+    def rows(self, step: int) -> int:
+        """Records of a slice at *step*, from 1."""
+        return self.first << (step - 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Canary:
+    """The first slice under new rules. It was checked before the next one.
+
+    Attributes:
+        records: How many.
+        rules: Names of the new rules under which they went.
+        oldest: Earliest record time. None if none had one.
+        newest: Latest record time. None if none had one.
+        last: Whether nothing was left to be removed after it.
+    """
+
+    records: int
+    rules: tuple[str, ...]
+    oldest: Nanos | None
+    newest: Nanos | None
+    last: bool
+
+    def __str__(self) -> str:
+        number = "1 record" if self.records == 1 else f"{self.records:,} records"
+        then = "" if self.last else "; slices double from here"
+        return f"canary of {number} under {named_rules(self.rules)} verified{then}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Climb:
+    """How far a run got with a ramp, for the ledger.
+
+    Attributes:
+        steps: Steps that are proven of the rules under which its slices went.
+        done: Whether the ramp is over.
+    """
+
+    steps: int
+    done: bool
+
+    def facts(self) -> Json:
+        """The same as JSON."""
+        return {"steps": self.steps, "done": self.done}
+
+
+def named_rules(names: Sequence[str]) -> str:
+    """New rules for people: by their names, or only how many if they are more than a few."""
+    return "new " + ", ".join(names) if len(names) <= _NAMED else f"{len(names):,} new rules"
+
+
+def store_of(fingerprint: str) -> str:
+    """The store and table that a fingerprint names, without the columns that the policy happens to use."""
+    return fingerprint.rpartition(":")[0]

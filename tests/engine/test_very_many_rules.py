@@ -1,0 +1,110 @@
+"""Nothing of a run is proportional to its rules for each slice, and its record names those that counted."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lapse.cli.page import Table
+from lapse.cli.views.planned import planned_blocks
+from lapse.instant import Nanos, rfc3339
+from lapse.model.disposal import Facts, Method, Owner, Waiver
+from lapse.model.match import Condition, Match
+from lapse.model.period import FOREVER, Period, parse_period
+from lapse.model.plan import DatasetPlan, Fingerprint, Group, Identity, Tally
+from lapse.model.policy import Dataset, Rule
+from lapse.model.selection import Selection, Verdict, select
+
+NOW = Nanos(1_795_300_000_000_000_000)
+PERIODS = (FOREVER, parse_period("1 day"), parse_period("30 days"))
+
+kinds = st.tuples(st.sampled_from(PERIODS), st.sampled_from([(), ("cold",), ("vault", "cold"), ("cold", "vault")]))
+
+
+def selected(*found: tuple[Period, tuple[str, ...]]) -> Selection:
+    """A rule for each period and archives, each about a tenant of its own."""
+    rules = tuple(
+        Rule(index=n, match=Match((Condition("tenant", (f"t{n}",)),)), keep=keep, archives=names, waived=not names)
+        for n, (keep, names) in enumerate(found)
+    )
+    dataset = Dataset(name="log", store="", shown="log", time="at", tenant="tenant", rules=rules, require=("tenant",))
+    return select(dataset, floors=(), holds=(), now=NOW, real_now=NOW)
+
+
+@given(st.lists(kinds, max_size=8))
+def test_codes_of_lapsed_records_answer_as_a_list_of_them(found: list[tuple[Period, tuple[str, ...]]]) -> None:
+    """For each destination and for all: which are meant, in order, and by which cutoffs."""
+    selection = selected(*found)
+    outcomes = list(selection.outcomes)
+
+    for goal in (None, *selection.destinations()):
+        meant = [each.code for each in outcomes if each.verdict is Verdict.LAPSED and goal in (None, each.destination)]
+        codes = selection.lapsed_codes(goal)
+        cutoffs = {
+            selection.rules.cutoff(rule) for code in meant if (rule := selection.outcomes.rule_of(code)) is not None
+        }
+
+        assert (list(codes), len(codes)) == (meant, len(meant))
+        assert [code for code in range(-2, len(outcomes) + 2) if code in codes] == meant
+        assert codes.mask() == bytes(code in meant for code in range(len(outcomes)))
+        assert codes.cutoffs == cutoffs - {None}
+    for outcome in outcomes:
+        ending = selection.ending(outcome.code)
+        assert (None if ending is None else ending.destination) == outcome.destination
+
+
+def test_a_disposal_names_the_rules_that_counted() -> None:
+    """Of a thousand rules that say `archive: none` the two under which records went, also in its waiver."""
+    selection = selected(*[(PERIODS[1], ())] * 1000)
+    facts = Facts(
+        owner=Owner(ledger="l", run="r"), fingerprint="f", policy="p", now=NOW, rules_digest="d",
+        rules=selection.rule_texts, cutoffs=selection.cutoff_texts,
+    )  # fmt: skip
+    tallies = tuple(Tally(code=selection.lapsed_code(rule), tenant=f"t{rule}", records=3, size=9) for rule in (7, 999))
+
+    gone = facts.disposal(
+        slice_name="1", dataset="log", method=Method.ROW_DELETE, at=NOW, rule_of=selection.outcomes.rule_of,
+        tallies=tallies, proof=Waiver(slice="1"),
+    )  # fmt: skip
+
+    cutoff = selection.rules.cutoff(7)
+    assert cutoff is not None
+    assert gone.rules == {"7": str(selection.sources[7]), "999": str(selection.sources[999])}
+    assert gone.cutoffs == dict.fromkeys(("7", "999"), rfc3339(cutoff))
+    assert gone.waiver == tuple(gone.rules.values())
+
+
+def _planned(count: int) -> DatasetPlan:
+    selection = selected(*[(PERIODS[1], ())] * count)
+    groups = tuple(
+        Group(
+            outcome=selection.outcomes[selection.lapsed_code(rule)],
+            tally=Tally(code=0, tenant=f"t{rule}", records=rule + 1, size=1),
+        )
+        for rule in range(count)
+    )
+    identity = Identity(fingerprint=Fingerprint(text="sqlite:a:b:c", parts=("a", "b", "c")))
+    return DatasetPlan(
+        dataset="log", store="log", identity=identity, cutoffs=(NOW,) * count, groups=groups, segments=0,
+        rules=selection.sources,
+    )  # fmt: skip
+
+
+def test_a_plan_shows_the_largest_groups_and_what_the_others_come_to() -> None:
+    """A page that a person can read: twenty of a thousand, in their order, and one line for the rest."""
+    blocks = list(planned_blocks(_planned(1000)))
+
+    (table,) = (block for block in blocks if isinstance(block, Table))
+    rows = [row.cells for row in table.rows]
+    assert [row[2] for row in rows] == [*(f"t{rule}" for rule in range(980, 1000)), ""]
+    assert rows[-1][1] == "… and 980 more groups, of 980 more rules"
+    assert rows[-1][3] == f"{sum(range(1, 981)):,}"
+    assert len(blocks) < 30
+
+
+def test_a_plan_of_few_groups_shows_them_all() -> None:
+    """One more than the limit is shown, too: a line that says so would be as long."""
+    blocks = list(planned_blocks(_planned(21)))
+
+    (table,) = (block for block in blocks if isinstance(block, Table))
+    assert [row.cells[2] for row in table.rows] == [f"t{rule}" for rule in range(21)]

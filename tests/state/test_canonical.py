@@ -1,0 +1,32 @@
+"""Canonical JSON is that of RFC 8785, to the byte, however it is made."""
+
+from __future__ import annotations
+
+import pytest
+import rfc8785
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lapse.canonical import Json, canonical
+
+numbers = st.integers(-(2**53) + 1, 2**53 - 1) | st.floats(allow_nan=False, allow_infinity=False)
+plain = st.none() | st.booleans() | numbers | st.text()
+values = st.recursive(plain, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4))
+
+
+@given(values)
+def test_every_value_is_spelled_as_the_standard_says(value: Json) -> None:
+    """Texts, numbers, lists and mappings of all kinds: the same bytes as the reference gives."""
+    assert canonical(value) == rfc8785.dumps(value)
+
+
+def test_keys_are_in_the_order_of_their_code_units() -> None:
+    """A letter outside the first plane comes before U+FB33, which is greater by its number."""
+    assert canonical({"\ufb33": 1, "\U0001f600": 2, "a": 3}) == '{"a":3,"\U0001f600":2,"\ufb33":1}'.encode()
+
+
+@pytest.mark.parametrize("value", [2**53, -(2**53), float("nan"), float("inf"), "\ud800", {"\udfff": 1}, [2**60]])
+def test_what_cannot_be_written_exactly_is_refused(value: Json) -> None:
+    """By the reference itself, so that the error is its own."""
+    with pytest.raises(ValueError):
+        canonical(value)
