@@ -64,8 +64,9 @@ class Ground:
         dataset: str = "",
         top: str = "",
     ) -> None:
-        """Write the policy: *dataset* are further lines of the dataset, *top* of the policy."""
-        more = "".join(f"    {line}\n" for line in dataset.splitlines()) + top
+        """Write the policy: *dataset* are further lines of the dataset, *top* of the policy. No ramp without guards."""
+        guards = "" if "guards:" in top else "guards: {ramp: off}\n"
+        more = "".join(f"    {line}\n" for line in dataset.splitlines()) + top + guards
         text = _POLICY.format(
             folder=self.folder, store=store or self.url, table=table, keep=keep, archive=archive, more=more
         )
