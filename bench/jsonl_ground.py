@@ -24,6 +24,7 @@ KEY = '"timestamp"'
 
 _POLICY = """\
 version: 1
+guards: {{ramp: off}}  # as every night but the first
 {archives}
 datasets:
   trail:

@@ -68,6 +68,7 @@ FROM (SELECT seq AS i, seq DIV 8 AS k, IF(seq <= {lapsed},
 """
 _POLICY = """\
 version: 1
+guards: {{ramp: off}}  # as every night but the first
 {archives}
 datasets:
   bench:
