@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from lapse.policyfile.effective_values import EffectiveValue, effective
     from lapse.policyfile.holdfiles import load_holds, remove_hold, write_hold
     from lapse.policyfile.loading import load
-    from lapse.policyfile.models import json_schema
+    from lapse.policyfile.schema import json_schema
 
 __all__ = ["EffectiveValue", "effective", "json_schema", "load", "load_holds", "remove_hold", "write_hold"]
 
 _HOMES = {
     "EffectiveValue": "effective_values",
     "effective": "effective_values",
-    "json_schema": "models",
+    "json_schema": "schema",
     "load": "loading",
     "load_holds": "holdfiles",
     "remove_hold": "holdfiles",

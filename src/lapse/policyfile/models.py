@@ -9,8 +9,6 @@ from functools import cache
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, Tag
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
-from pydantic_core import core_schema
 
 from lapse.instant import rfc3339
 from lapse.model.policy import DOUBT_BEFORE_DEFAULT
@@ -379,24 +377,6 @@ def _wanted_at(steps: list[str]) -> type[BaseModel] | None:
 def keys_of(shape: type[BaseModel]) -> tuple[str, ...]:
     """The keys of a model as a policy spells them."""
     return tuple(info.alias or name for name, info in shape.model_fields.items())
-
-
-class _WithoutNull(GenerateJsonSchema):
-    """A key that may be left out still may not be null."""
-
-    def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
-        return self.generate_inner(schema["schema"])
-
-    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
-        if schema.get("default", ...) is None:
-            return self.generate_inner(schema["schema"])
-        return super().default_schema(schema)
-
-
-def json_schema() -> dict[str, Any]:
-    """The JSON Schema (2020-12) of a policy file, for editors."""
-    schema = PolicyShape.model_json_schema(by_alias=True, schema_generator=_WithoutNull)
-    return {"$schema": GenerateJsonSchema.schema_dialect, **schema}
 
 
 def default_texts(shape: type[BaseModel]) -> dict[str, str]:

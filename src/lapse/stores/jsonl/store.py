@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from lapse.canonical import digest_of, sha256
 from lapse.errors import ChangedError, LapseError, StateError, StoreError
 from lapse.instant import Nanos
 from lapse.model.disposal import Disposal, Facts
 from lapse.model.growth import Footprint
 from lapse.model.match import Match
 from lapse.model.newest import KnownNewest, Newest
-from lapse.model.plan import Fingerprint, Identity, Mark, Tally
+from lapse.model.plan import Identity, Mark, Tally
 from lapse.model.policy import Dataset
 from lapse.model.rotation import Turn
 from lapse.model.selection import Destination, Selection
@@ -35,12 +34,12 @@ from lapse.stores.jsonl.files import LogFile, LogSet
 from lapse.stores.jsonl.finding import find, search
 from lapse.stores.jsonl.footprint import footprint
 from lapse.stores.jsonl.gathering import newest_of
-from lapse.stores.jsonl.inplace import InPlace
+from lapse.stores.jsonl.identifying import fingerprint
 from lapse.stores.jsonl.judging import Judge
+from lapse.stores.jsonl.locating import followed
 from lapse.stores.jsonl.memory import Memory, meaning_of
 from lapse.stores.jsonl.names import LOCK
 from lapse.stores.jsonl.noting import notes
-from lapse.stores.jsonl.quiet import is_written
 from lapse.stores.jsonl.recovering import Unfinished, markers, not_finished, prune, settle
 from lapse.stores.jsonl.redo import Journalled
 from lapse.stores.jsonl.restoring import restore
@@ -51,6 +50,7 @@ from lapse.stores.jsonl.surveying import survey
 from lapse.stores.jsonl.taking import JsonlTake
 from lapse.stores.jsonl.task import task_of
 from lapse.stores.jsonl.witnessing import is_untouched, place_of
+from lapse.stores.jsonl.writers import written_last
 
 Marks = Mapping[str, tuple[int, ...]]
 
@@ -112,7 +112,7 @@ class JsonlStore:
         """
         files = self._logs.files()
         return Identity(
-            fingerprint=_fingerprint(self._logs, self._dataset),
+            fingerprint=fingerprint(self._logs, self._dataset, scheme=self.scheme),
             mark=Mark(kind="files", values={str(file.path): (file.size, file.inode) for file in files}),
             notes=(*unfinished(self._logs), *notes(self._logs, files, self._dataset)),
         )
@@ -152,7 +152,7 @@ class JsonlStore:
         files = self._logs.files()
         staying = self._logs.staying(files)
         number = itertools.count(1)
-        for file in _written_last(file for file in files if self._unfinished.of(file.path, file.inode) is None):
+        for file in written_last(file for file in files if self._unfinished.of(file.path, file.inode) is None):
             removable = file.path not in staying
             extent = self._below(file, mark)
             if extent is None:
@@ -185,7 +185,7 @@ class JsonlStore:
         while True:
             self._limited.discard(extent.path)
             done = self._done.get(extent.path, [])
-            yield _followed(extent, done[known:]), done[-1].slice if done else ""
+            yield followed(extent, done[known:]), done[-1].slice if done else ""
             if extent.path not in self._limited:
                 return
 
@@ -311,7 +311,7 @@ class JsonlStore:
             return Extent(path=file.path, inode=file.inode, size=file.size)
         size, inode = mark.get(str(file.path), (0, 0))
         marked = Extent(path=file.path, inode=inode, size=size)
-        extent = _followed(marked, self._done.get(file.path, []))
+        extent = followed(marked, self._done.get(file.path, []))
         return extent if extent.inode == file.inode and extent.size <= file.size else None
 
     def _destinations(self, file: LogFile, extent: Extent, judge: Judge) -> Iterator[Destination]:
@@ -353,7 +353,7 @@ class JsonlStore:
 
     def _follow(self, piece: Slice, before: Extent, redo: Journalled, *, limited: bool, partial: bool) -> None:
         """Let the index follow a commit; where it cannot, the file is read again next time."""
-        after = _followed(before, [redo])
+        after = followed(before, [redo])
         if self._memory is None or after.path != before.path or not after.size:
             return
         gone = frozenset(piece.selection.lapsed_codes(piece.destination))
@@ -375,7 +375,7 @@ class JsonlStore:
         for redo in commits:
             if redo.pending(extent.path.parent):
                 raise not_finished(extent.path, redo)
-        extent = _followed(extent, [redo for redo in commits if redo.slice > str(after)])
+        extent = followed(extent, [redo for redo in commits if redo.slice > str(after)])
         if inode_of(extent.path) != extent.inode:
             raise _moved(extent.path)
         return extent
@@ -387,38 +387,5 @@ class JsonlStore:
         return [marker.redo for marker in markers(self._logs) if marker.log == extent.path]
 
 
-def _followed(extent: Extent, commits: Iterable[Journalled]) -> Extent:
-    """The same lines after some commits, in order; those made to another file change nothing."""
-    for redo in commits:
-        if extent.inode != redo.inode:
-            continue
-        if isinstance(redo, InPlace):
-            extent = replace(extent, size=max(0, extent.size - redo.layout.cut))
-        elif redo.replacement is not None:
-            size = redo.kept + max(0, extent.size - redo.judged)
-            extent = Extent(path=extent.path, inode=redo.replacement.inode, size=size)
-    return extent
-
-
 def _moved(path: Path) -> ChangedError:
     return ChangedError(f"{path} was replaced or moved since it was looked at", hint="Run again.")
-
-
-def _written_last(files: Iterable[LogFile]) -> Iterator[LogFile]:
-    """The same files; those that somebody has open for writing come last, so that they hold up no other."""
-    written = []
-    for file in files:
-        if is_written(file.path):
-            written.append(file)
-        else:
-            yield file
-    yield from written
-
-
-def _fingerprint(logs: LogSet, dataset: Dataset) -> Fingerprint:
-    parts = (
-        sha256(logs.pattern.encode())[:12],
-        Path(logs.pattern).name,
-        digest_of(sorted(dataset.fields))[:12],
-    )
-    return Fingerprint(text=":".join((JsonlStore.scheme, *parts)), parts=parts)

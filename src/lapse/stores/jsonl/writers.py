@@ -10,13 +10,14 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from lapse.errors import StoreError, UnsupportedError
 from lapse.stores.jsonl.disk import open_log
-from lapse.stores.jsonl.quiet import Writers, write_lease
+from lapse.stores.jsonl.files import LogFile
+from lapse.stores.jsonl.quiet import Writers, is_written, write_lease
 
 NO_WRITERS = "none"
 APPEND_ONLY = "append-only"
@@ -222,3 +223,14 @@ def _maps(process: Path, wanted: os.stat_result) -> bool:
 
 def _listed(pids: tuple[int, ...]) -> str:
     return ", ".join(map(str, pids))
+
+
+def written_last(files: Iterable[LogFile]) -> Iterator[LogFile]:
+    """The same files; those that somebody has open for writing come last, so that they hold up no other."""
+    written = []
+    for file in files:
+        if is_written(file.path):
+            written.append(file)
+        else:
+            yield file
+    yield from written
