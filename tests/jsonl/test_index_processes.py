@@ -67,6 +67,44 @@ def test_what_a_child_did_not_finish_the_parent_does() -> None:
     assert out.splitlines() == ["True", "True", "no task can be done", "no child is left"]
 
 
+def test_what_children_yield_comes_in_order_whatever_becomes_of_them() -> None:
+    """Of each task everything once; an error that is no accident is met by the parent, who may also stop early."""
+    out = _python("""
+        import os, signal
+        from lapse.errors import StoreError
+        from lapse.stores.jsonl.workers import streamed
+        parent, right = os.getpid(), [(task, n) for task in range(9) for n in range(task)]
+        def told(accident):
+            def work(task):
+                for n in range(task):
+                    if os.getpid() != parent and (task, n) == (5, 3):
+                        accident()
+                    yield task, n
+            return work
+        def failing():
+            raise StoreError("a child fails")
+        for accident in (lambda: None, lambda: os.kill(os.getpid(), signal.SIGKILL), failing):
+            for workers in (0, 1, 2, 20):
+                assert list(streamed(9, told(accident), workers=workers)) == right, workers
+        assert list(streamed(0, told(failing), workers=2)) == []
+        print(len({pid for pid in streamed(8, lambda task: iter([os.getpid()]), workers=2)} - {parent}))
+        def broken(task):
+            yield task
+            raise StoreError("no task can be done")
+        try:
+            list(streamed(9, broken, workers=2))
+        except StoreError as error:
+            print(error)
+        print(next(streamed(9, lambda task: iter(range(10**6)), workers=2)))
+        try:
+            os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            print("no child is left")
+    """)
+
+    assert out.splitlines() == ["2", "no task can be done", "0", "no child is left"]
+
+
 _SURVEY = """
     import os, resource, sys
     from pathlib import Path
@@ -131,13 +169,28 @@ def test_lines_of_megabytes_take_little_memory(tmp_path: Path, size: int) -> Non
     assert peak < 80
 
 
-def test_one_worker_works_in_this_process() -> None:
+def test_one_worker_is_a_child_whose_memory_goes_with_it() -> None:
+    """What the work imports is not imported here."""
+    out = _python("""
+        import os, sys
+        from lapse.stores.jsonl.workers import spread
+        def work(task):
+            import wave
+            return os.getpid()
+        found = spread(3, work, workers=1)
+        print(len(set(found)), os.getpid() in found, "wave" in sys.modules)
+    """)
+
+    assert out.split() == ["1", "False", "False"]
+
+
+def test_without_workers_this_process_works() -> None:
     """Nothing is forked, an error comes as it is, and Ctrl-C does what it did before."""
     before = signal.getsignal(signal.SIGINT)
 
-    assert spread(3, lambda task: (task, os.getpid()), workers=1) == [(task, os.getpid()) for task in range(3)]
+    assert spread(3, lambda task: (task, os.getpid()), workers=0) == [(task, os.getpid()) for task in range(3)]
     with pytest.raises(StoreError, match="no"):
-        spread(1, _fail, workers=1)
+        spread(1, _fail, workers=0)
     assert signal.getsignal(signal.SIGINT) is before
 
 

@@ -27,6 +27,7 @@ from lapse.model.period import parse_period
 from lapse.model.policy import Hold, Rule
 from lapse.model.selection import Selection, select
 from lapse.ports import Budget
+from lapse.stages.planning import plan_dataset
 from lapse.stores.jsonl import quiet, rewriting
 from lapse.stores.jsonl.fields import Doubtful
 from lapse.stores.jsonl.quiet import Writers
@@ -98,6 +99,19 @@ def test_a_survey_names_the_first_doubtful_line_of_each_kind(tmp_path: Path) -> 
         (Doubtful.BLANK, 2, "a.jsonl", 2),
         (Doubtful.MALFORMED, 2, "a.jsonl", 4),
     ]
+
+
+def test_a_plan_says_where_the_first_doubtful_line_of_each_kind_is(tmp_path: Path) -> None:
+    """Kind, count, file and line number, so that somebody can go and look."""
+    log = _write(tmp_path / "a.jsonl", line() + b"oops\n" + line() + b"oops\n" + line()[:-1])
+    selection = selected(log)
+
+    plan = plan_dataset(opened(selection), selection, budget=Budget())
+
+    assert plan.identity.notes[-2:] == (
+        f"kept in doubt: 1 × last line without a line end, first {log}:5",
+        f"kept in doubt: 2 × not JSON, first {log}:2",
+    )
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, zstd.compress], ids=["gzip", "zstd"])

@@ -24,7 +24,7 @@ from lapse.stores.jsonl import codec, judged
 from lapse.stores.jsonl.bulk import Bulk
 from lapse.stores.jsonl.bulktimes import number_instants, text_instants
 from lapse.stores.jsonl.bytescan import is_utf8, line_ends
-from lapse.stores.jsonl.judged import JudgedBlock, judged_blocks
+from lapse.stores.jsonl.judged import JudgedBlock, Judges, judged_blocks
 from lapse.stores.jsonl.judging import Judge
 from lapse.stores.jsonl.lines import lines
 from lapse.stores.jsonl.pieces import pieces
@@ -259,9 +259,10 @@ def test_a_file_is_judged_alike_however_it_is_cut_and_packed(
     descriptor = os.open(log, os.O_RDONLY)
     facts = os.fstat(descriptor)
     extent = Extent(path=log, inode=facts.st_ino, size=facts.st_size)
-    found = list(judged_blocks(descriptor, extent, judge))
+    judges = Judges(judge, size=extent.size)
+    found = list(judged_blocks(descriptor, extent, judges))
     start = found[len(found) // 2].start if found else 0
-    rest = list(judged_blocks(descriptor, extent, judge, start=start))
+    rest = list(judged_blocks(descriptor, extent, judges, start=start))
     os.close(descriptor)
 
     assert b"".join(block.data for block in found) == whole

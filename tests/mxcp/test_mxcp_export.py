@@ -69,6 +69,17 @@ def test_nothing_is_removed_or_written_beside_the_log(full: Site) -> None:
     assert not full.state.exists()
 
 
+def test_the_name_of_a_file_is_never_anything_else(full: Site) -> None:
+    """DuckDB would take this one for a database that is gone with the process; and no name at all as well."""
+    result = full.call("log", "--export-duckdb", ":memory:")
+    nothing = full.call("log", "--export-duckdb", "")
+
+    assert (result.exit_code, result.stdout) == (0, "Exported 4 records to :memory:\n")
+    assert len(rows(full.folder / ":memory:", "record_id")) == 4
+    assert (nothing.exit_code, nothing.stdout) == (2, "")
+    assert "names no file" in nothing.stderr
+
+
 @pytest.mark.parametrize(("span", "count"), [("30d", 2), ("21D", 2), ("100d", 3), ("720h", 2), ("5m", 0), ("9s", 0)])
 def test_the_last_days_can_be_chosen(full: Site, span: str, count: int) -> None:
     """Seconds, minutes, hours and days; a record without a time is in no span."""

@@ -13,6 +13,7 @@ _STDOUT, _STDERR = 1, 2
 def prepare() -> None:
     """Prepare the process. What a terminal's character set lacks is written as an escape, not as an error."""
     _keep_memory_low()
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # there are none, and to look for them takes a while
     _occupy_standard_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

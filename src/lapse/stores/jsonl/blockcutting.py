@@ -34,9 +34,9 @@ class BlockCutter:
             end = int(judgement.ends[last - 1])
             sums = list(judgement.sums(first, last))
             self._builder.add(
+                judgement.data[start:end],
                 sums,
                 [(number - first, kind) for number, kind in doubts if first <= number < last],
-                size=end - start,
                 lines=last - first if shape is Shape.WHOLE else judgement.records,
             )
             for item in sums:

@@ -7,6 +7,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 import msgspec
+import stringzilla as sz
 
 from lapse.instant import Nanos
 from lapse.model.plan import CHECKSUM_MODULUS
@@ -48,6 +49,7 @@ class BlockSum(msgspec.Struct, array_like=True):
         lines: How many there are.
         groups: All of them, by their values. None if there are too many different ones.
         doubts: Lines that could not be judged: the name of the kind, how many, and the first of them, from 0.
+        hashed: The hash of all their bytes, by which they are recognised. None if they were not read as one block.
     """
 
     start: int
@@ -55,6 +57,7 @@ class BlockSum(msgspec.Struct, array_like=True):
     lines: int
     groups: list[GroupSum] | None
     doubts: list[tuple[str, int, int]]
+    hashed: int | None = None
 
     @property
     def end(self) -> int:
@@ -128,18 +131,24 @@ class BlockBuilder:
         self._lines = 0
         self._groups: dict[tuple[object, ...], GroupSum] | None = {}
         self._doubts: dict[str, tuple[int, int]] = {}
+        self._hasher: sz.Hasher | None = sz.Hasher()
 
-    def add(self, sums: Iterable[Sum], doubts: Iterable[tuple[int, Doubtful]], *, size: int, lines: int) -> None:
+    def add(
+        self, data: bytes | memoryview, sums: Iterable[Sum], doubts: Iterable[tuple[int, Doubtful]], *, lines: int
+    ) -> None:
         """Take in the next lines."""
+        if self._hasher is not None:
+            self._hasher.update(data)
         for item in sums:
             self._merge(_remembered(item))
         for number, kind in doubts:
             self._doubt(kind.name, 1, self._lines + number)
-        self.size += size
+        self.size += len(data)
         self._lines += lines
 
     def join(self, block: BlockSum) -> None:
         """Take in the next lines, added up."""
+        self._hasher = None
         for group in block.groups if block.groups is not None else (None,):
             self._merge(group)
         for kind, count, first in block.doubts:
@@ -151,7 +160,8 @@ class BlockBuilder:
         """The block."""
         groups = None if self._groups is None else list(self._groups.values())
         doubts = [(kind, count, first) for kind, (count, first) in self._doubts.items()]
-        return BlockSum(self._start, self.size, self._lines, groups, doubts)
+        hashed = None if self._hasher is None else self._hasher.digest()
+        return BlockSum(self._start, self.size, self._lines, groups, doubts, hashed)
 
     def _merge(self, group: GroupSum | None) -> None:
         """Add a group to those that are there; None is one that cannot be remembered."""

@@ -15,7 +15,7 @@ from lapse.stores.jsonl.fileindex import SMALLEST, block_size
 from lapse.stores.jsonl.inplace import BLANK
 from lapse.stores.jsonl.judged import Judges
 from lapse.stores.jsonl.lines import Shape
-from lapse.stores.jsonl.parts import FilePart
+from lapse.stores.jsonl.parts import FilePart, share
 from lapse.stores.jsonl.pieces import Piece, file_pieces, pieces
 from lapse.stores.jsonl.scanning import Counts, Extent, opened
 from lapse.stores.jsonl.trouble import translated
@@ -70,6 +70,7 @@ class Scan:
         """What was found in all of them."""
         if self._batch is not None:
             self._batch.flush()
+        share(self._parts)
         return Scanned(self._counts, self._parts)
 
     def _read(self, part: FilePart, descriptor: int, extent: Extent, bounds: range) -> None:

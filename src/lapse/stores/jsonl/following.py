@@ -48,7 +48,9 @@ def replace_and_follow(folder: Path, redo: Redo, settings: Reopen) -> None:
     with ThreadPoolExecutor(1) as aside:
         with held(folder, redo) as new:
             put_in_place(folder, redo)
-            told = aside.submit(reopen, settings)  # a command may wait for the writer, which waits for us
+            old = redo.path(folder, Kind.ASIDE)
+            # A command may wait for the writer, which waits for us.
+            told = aside.submit(reopen, settings, folder / redo.log, old)
             redo = new.move_late()
         told.result()
     _finish(folder, redo)

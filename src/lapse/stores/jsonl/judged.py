@@ -14,14 +14,14 @@ from lapse.stores.jsonl.codec import Encoding, Head, blocks, encoding_of
 from lapse.stores.jsonl.judgement import Judgement, Singly
 from lapse.stores.jsonl.judging import Judge
 from lapse.stores.jsonl.lines import Line, Shape, lines
-from lapse.stores.jsonl.pieces import Piece, pieces, plain_blocks
+from lapse.stores.jsonl.pieces import Piece, file_pieces, pieces
 from lapse.stores.jsonl.scanning import Counts, Extent
 from lapse.stores.jsonl.trouble import translated
 
 if TYPE_CHECKING:
     from lapse.stores.jsonl.bulk import Bulk
 
-_WORTH_IT = 2 * 1024 * 1024
+_WORTH_IT = 8 * 1024 * 1024
 _MOST_AT_ONCE = 4 * 1024 * 1024
 
 
@@ -71,12 +71,17 @@ class Judges:
         """A judge for files of about *size* bytes together."""
         self.judge = judge
         self._size = size
+        self._judged = 0
 
-    @cached_property
+    @property
     def bulk(self) -> Bulk | None:
         """What judges many lines at once. None where that is not worth it, or cannot be done."""
-        if self._size < _WORTH_IT or not self.judge.reader.plain:
+        if max(self._size, self._judged) < _WORTH_IT or not self.judge.reader.plain:
             return None
+        return self._bulk
+
+    @cached_property
+    def _bulk(self) -> Bulk:
         with _one_thread():
             from lapse.stores.jsonl.bulk import Bulk  # numpy takes longer to load than a small file to read
 
@@ -84,6 +89,7 @@ class Judges:
 
     def judgements(self, piece: Piece) -> Iterator[Judgement]:
         """What becomes of the lines of a piece."""
+        self._judged += len(piece.data)
         if piece.shape is Shape.WHOLE and len(piece.data) <= _MOST_AT_ONCE and self.bulk is not None:
             yield from self.bulk.judge(piece.data)
             return
@@ -99,39 +105,47 @@ def _lines(data: bytes, shape: Shape) -> Iterator[Line]:
 
 
 def judged_blocks(
-    descriptor: int, extent: Extent, judge: Judge, *, start: int = 0, head: Head | None = None
+    descriptor: int, extent: Extent, judges: Judges, *, start: int = 0, head: Head | None = None
 ) -> Iterator[JudgedBlock]:
     """Judge the lines of an open file.
 
     Arguments:
         descriptor: The file, open for reading.
         extent: Which part of it.
-        judge: What decides.
+        judges: What decides.
         start: Offset in the content where a line begins; the lines before it are left out.
-        head: What to read the file through, if its bytes are to be digested. None reads them without that.
+        head: What digests the bytes that are read. None if nothing does.
 
     Raises:
         StoreError: If it cannot be read.
     """
-    judges = Judges(judge, size=extent.size)
-    with content(descriptor, extent, start=start, head=head) as found:
-        for piece in pieces(found):
+    with _pieces(descriptor, extent, start=start, head=head) as found:
+        for piece in found:
             for judgement in judges.judgements(piece):
                 yield JudgedBlock(start, bytes(judgement.data), judgement)
                 start += len(judgement.data)
 
 
 @contextmanager
-def content(descriptor: int, extent: Extent, *, start: int, head: Head | None) -> Iterator[Iterator[bytes]]:
-    """The content of an open file from offset *start* on, decompressed, in blocks."""
+def _pieces(descriptor: int, extent: Extent, *, start: int, head: Head | None) -> Iterator[Iterator[Piece]]:
+    """The pieces of an open file from offset *start* of its content on."""
     with translated("read it", extent.path):
         encoding = encoding_of(descriptor)
-    if head is None and encoding is Encoding.PLAIN:
-        yield plain_blocks(descriptor, extent.path, start, extent.size)
+    if encoding is Encoding.PLAIN:
+        yield _plain(file_pieces(descriptor, extent.path, start, extent.size), head)
         return
     stream = Head(descriptor, extent.size) if head is None else head
     with blocks(stream, encoding, extent.path) as found:
-        yield _from(found, start)
+        yield pieces(_from(found, start))
+
+
+def _plain(found: Iterator[Piece], head: Head | None) -> Iterator[Piece]:
+    """The same pieces, each of which stays valid."""
+    for piece in found:
+        whole = Piece(bytes(piece.data), piece.shape)
+        if head is not None:
+            head.take(whole.data)
+        yield whole
 
 
 def _from(found: Iterator[bytes], start: int) -> Iterator[bytes]:

@@ -6,23 +6,26 @@ not copied: whether it is depends on the commit. A compressed file is written an
 
 from __future__ import annotations
 
-import re
+import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from lapse.canonical import Digest
 from lapse.model.selection import Destination
 from lapse.ports import LineBlock
+from lapse.stores.jsonl.blocksums import BlockSum
 from lapse.stores.jsonl.codec import Encoding, Head, blocks, encoding_of
+from lapse.stores.jsonl.deciding import Timeline
 from lapse.stores.jsonl.disk import blanks_at_head
 from lapse.stores.jsonl.inplace import BLANK
-from lapse.stores.jsonl.judged import JudgedBlock, judged_blocks
+from lapse.stores.jsonl.judged import Judges
 from lapse.stores.jsonl.judging import Judge
+from lapse.stores.jsonl.parting import Parted, Parting
+from lapse.stores.jsonl.recognising import of_one_fate, recognised
 from lapse.stores.jsonl.rewriting import Rewrite
 from lapse.stores.jsonl.scanning import Counts, Extent
 from lapse.stores.jsonl.trouble import translated
-
-_GOING = re.compile(rb"\x01+")
 
 
 class Lift:
@@ -41,8 +44,25 @@ class Lift:
     """
 
     def __init__(
-        self, descriptor: int, extent: Extent, judge: Judge, destination: Destination, *, working: Path
+        self,
+        descriptor: int,
+        extent: Extent,
+        judge: Judge,
+        destination: Destination,
+        *,
+        working: Path,
+        known: Sequence[BlockSum] = (),
     ) -> None:
+        """Nothing is read yet but the first bytes.
+
+        Arguments:
+            descriptor: The file, open for reading.
+            extent: Its judged beginning.
+            judge: What decides.
+            destination: Where the lapsed lines go.
+            working: Where the kept ones are written to.
+            known: What is remembered of the file's blocks.
+        """
         selection = judge.selection
         self._descriptor = descriptor
         self._extent = extent
@@ -50,6 +70,7 @@ class Lift:
         self._going = frozenset(selection.lapsed_codes(destination))
         self._table = selection.lapsed_codes(destination).mask()
         self._path = working
+        self._known = known
         with translated("read it", extent.path):
             self.encoding = encoding_of(descriptor)
         self._head: Head | None = None
@@ -86,7 +107,7 @@ class Lift:
         return len(first) - len(first.lstrip(BLANK))
 
     def lapsed(
-        self, *, expected: int, limit: int | None, digested: bool, most: int | None = None
+        self, *, expected: int, limit: int | None, digested: bool, most: int | None = None, wanted: bool = True
     ) -> Iterator[LineBlock]:
         """The lapsed lines, in order.
 
@@ -96,32 +117,42 @@ class Lift:
             limit: Bytes after which a plain file is not read on, as long as no line stays. None reads on.
             digested: Whether what is read is digested, for `read`.
             most: Lapsed lines to take at most; what comes behind them stays. None takes all.
+            wanted: Whether somebody looks at the lines. If not, they are counted only, and the blocks hold no data.
         """
         self._head = Head(self._descriptor, self._extent.size) if digested else None
-        for block in judged_blocks(self._descriptor, self._extent, self._judge, start=self._begin, head=self._head):
+        for block in self._blocks(most):
             if self.partial:  # a compressed file, which is written anew to its end
-                self._keep(block, block.start + len(block.data))
+                self._keep(block, block.end)
                 continue
-            found = self._sort(block, most)
+            found = self._sort(block, wanted=wanted)
             if found is not None:
                 yield found
             self.partial = most is not None and self.records >= most
-            if self.partial and self.plain:
+            self.limited = limit is not None and self.size >= limit and self._copied == block.end and not self.kept
+            if self.plain and (self.partial or self.limited or 0 < expected <= self.size):
                 break
-            if self.plain and 0 < expected <= self.size:
-                break
-            if (
-                limit is not None
-                and self.plain
-                and self.size >= limit
-                and self._copied == block.start + len(block.data)
-            ):
-                self.limited = not self.kept
-                if self.limited:
-                    break
         if self.working is not None:
             self.working.end_content()
         self.done = True
+
+    def _blocks(self, most: int | None) -> Iterator[Parted]:
+        """The blocks of the file; those that are recognised are not judged."""
+        descriptor, extent, head, start = self._descriptor, self._extent, self._head, self._begin
+        if head is not None and self.plain:
+            with translated("read it", extent.path):
+                head.take(os.pread(descriptor, start, 0))
+        known = self._known if self.plain and most is None else ()
+        one_fate = of_one_fate(known, Timeline(self._judge), going=self._going)
+        judges = Judges(self._judge, size=extent.size - sum(each.block.size for each in one_fate))
+        parting = Parting(judges, self._going, self._table)
+        for block in recognised(descriptor, extent, one_fate):
+            if start < block.start:
+                yield from parting.parted(descriptor, replace(extent, size=block.start), start=start, head=head)
+            if head is not None:
+                head.take(block.data)
+            yield block
+            start = block.end
+        yield from parting.parted(descriptor, extent, start=start, head=head, most=most)
 
     def read(self) -> tuple[int, Digest] | None:
         """How many bytes were read to judge by, all of a compressed file, and their SHA-256. None if not digested."""
@@ -139,39 +170,24 @@ class Lift:
             self.working = Rewrite(self._path, self.encoding)
         return self.working
 
-    def _sort(self, block: JudgedBlock, most: int | None) -> LineBlock | None:
-        """Part a block: its lapsed lines, up to *most* in all, are given back, the others kept."""
-        mask = self._mask(block.codes)
-        if most is not None:
-            mask = _up_to(mask, most - self.records)
-        gone: list[bytes] = []
-        records = 0
-        for run in _GOING.finditer(mask):
-            first, last = run.span()
-            start, end = int(block.ends[first - 1]) if first else 0, int(block.ends[last - 1])
-            self._keep(block, block.start + start)
-            gone.append(block.data[start:end])
-            records += last - first
-            self.end = self._copied = block.start + end
+    def _sort(self, block: Parted, *, wanted: bool) -> LineBlock | None:
+        """Part a block: its lapsed lines are given back, the others kept."""
+        for run in block.going:
+            self._keep(block, block.start + run.start)
+            self._copied = self.end = block.start + run.end
         if not self.plain:
-            self._keep(block, block.start + len(block.data))
-        if not gone:
+            self._keep(block, block.end)
+        if not block.going:
             return None
-        block.tally(self.counts, self._going, last=len(mask))
+        for item in block.sums:
+            self.counts.add_sum(item)
+        records = sum(run.records for run in block.going)
         self.records += records
-        found = LineBlock(b"".join(gone), records)
-        self.size += len(found.data)
-        return found
+        self.size += sum(run.end - run.start for run in block.going)
+        gone = [block.data[run.start : run.end] for run in block.going] if wanted else ()
+        return LineBlock(b"".join(gone), records)
 
-    def _mask(self, codes: Sequence[int]) -> bytes:
-        """For each line, 1 if it goes and 0 if it stays."""
-        if isinstance(codes, list):
-            return bytes(map(self._table.__getitem__, codes))
-        import numpy as np  # whoever judges many lines at once has loaded it
-
-        return bytes(np.frombuffer(self._table, np.uint8)[np.asarray(codes)])
-
-    def _keep(self, block: JudgedBlock, upto: int) -> None:
+    def _keep(self, block: Parted, upto: int) -> None:
         """Put what stays before offset *upto* of the content into the working file."""
         if upto <= self._copied:
             return
@@ -180,16 +196,6 @@ class Lift:
             new.copy(self._descriptor, self._copied, block.start)
             self.kept += block.start - self._copied
             self._copied = block.start
-        new.keep(block.data[self._copied - block.start : upto - block.start])
+        new.keep(bytes(block.data[self._copied - block.start : upto - block.start]))
         self.kept += upto - self._copied
         self._copied = upto
-
-
-def _up_to(mask: bytes, number: int) -> bytes:
-    """The beginning of *mask* that ends with the 1 of that *number*, from 1; all of it if there are fewer."""
-    end = 0
-    for _ in range(number):
-        end = mask.find(1, end) + 1
-        if not end:
-            return mask
-    return mask[:end]

@@ -10,7 +10,7 @@ import stringzilla as sz
 
 from lapse.canonical import digest_of
 from lapse.state.file_index import FileIndex, FileKey, Notes
-from lapse.stores.jsonl.blocksums import Block
+from lapse.stores.jsonl.blocksums import Block, BlockSum
 from lapse.stores.jsonl.codec import Encoding, encoding_of
 from lapse.stores.jsonl.deciding import Timeline
 from lapse.stores.jsonl.fileindex import FileSums, begins_a_line, decode, describe, encode, is_same, left
@@ -21,7 +21,7 @@ from lapse.stores.jsonl.trouble import translated
 FULL_AFTER = 30
 """Runs that rely on the index before one reads every file again."""
 
-_VERSION = 1
+_VERSION = 2
 _MOST_BLANKS = 1024 * 1024
 
 
@@ -87,6 +87,12 @@ class Memory:
                 self._files[key] = encode(describe(descriptor, sums, end=sums[-1].end if plain else extent.size))
             if plain:
                 self._blocks[key] = blocks
+
+    def blocks_of(self, extent: Extent, judge: Judge) -> Sequence[BlockSum]:
+        """The blocks of a plain file as it was surveyed last, or has become since; none if *judge* cannot use them."""
+        if meaning_of(judge) != self.meaning:
+            return ()
+        return [block.sums for key, blocks in self._blocks.items() if key.inode == extent.inode for block in blocks]
 
     def follow(self, before: Extent, after: Extent, gone: AbstractSet[int], *, upto: int | None) -> None:
         """See that a removal has changed a plain file: its lines of these outcomes are *gone*.

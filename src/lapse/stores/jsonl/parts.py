@@ -59,6 +59,16 @@ class FilePart:
         self.doubts[kind] = (before + count, first)
 
 
+def share(parts: Iterable[FilePart]) -> None:
+    """Let complete parts have what is equal in them in common: of very many files each has little of its own then."""
+    sizes: dict[tuple[tuple[int, int], ...], dict[int, int]] = {}
+    doubts: dict[Doubtful, tuple[int, int]] = {}
+    blocks: list[Block] = []
+    for part in parts:
+        part.sizes = sizes.setdefault(tuple(part.sizes.items()), part.sizes)
+        part.doubts, part.blocks = part.doubts or doubts, part.blocks or blocks
+
+
 @dataclass(frozen=True, slots=True)
 class Survey:
     """What was found in some files.
@@ -82,9 +92,14 @@ def put_together(extents: Iterable[Extent], counts: Counts, parts: Iterable[File
     sizes: list[Mapping[int, int]] = [_NOTHING] * len(paths)
     lines = [0] * len(paths)
     for part in sorted(parts, key=lambda part: (part.file, part.begin)):
-        before = sizes[part.file]
-        sizes[part.file] = {code: before.get(code, 0) + part.sizes.get(code, 0) for code in {**before, **part.sizes}}
+        sizes[part.file] = _added(sizes[part.file], part.sizes)
         for kind, (count, first) in part.doubts.items():
             doubts.add(kind, paths[part.file], lines[part.file] + first + 1, count=count)
         lines[part.file] += part.lines
     return Survey(counts, doubts, tuple(sizes))
+
+
+def _added(one: Mapping[int, int], other: Mapping[int, int]) -> Mapping[int, int]:
+    if not one:
+        return other
+    return {code: one.get(code, 0) + other.get(code, 0) for code in {**one, **other}}

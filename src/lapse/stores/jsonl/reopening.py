@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lapse.errors import StoreError
 from lapse.model.reopening import Reopen
+from lapse.state.processes import has_open, is_younger
 
 _LONGEST = 60
 """Seconds that a command may take."""
@@ -15,16 +16,27 @@ _SHOWN = 300
 """Characters of what a failed command said that are shown."""
 
 
-def reopen(settings: Reopen) -> None:
+def reopen(settings: Reopen, log: Path, old: Path) -> None:
     """Tell the writer, and return once it was told; it may take a moment until it has done so.
 
+    Arguments:
+        settings: How it is told.
+        log: The log that it is to open.
+        old: The file that it has open still.
+
     Raises:
-        StoreError: If it could not be told.
+        StoreError: If it could not be told, or must not: the process that is named is another one by now.
     """
     if settings.pid_file is None:
         _run(settings.command)
         return
     process = _process(settings.pid_file)
+    if is_younger(process, settings.pid_file) and not any(has_open(process, file) for file in (old, log)):
+        raise StoreError(
+            f"{settings.pid_file} names process {process}, which began after that was written and does not have"
+            f" {log.name} open: it is another one by now, and was not sent SIG{settings.signal}",
+            hint="Its writer was not told to open the log anew. Start it, or correct `pid file:`.",
+        )
     try:
         os.kill(process, signal.Signals[f"SIG{settings.signal}"])
     except OSError as error:

@@ -249,7 +249,7 @@ def _tell(folder: Path, journal: RotationJournal, dataset: Dataset) -> RotationJ
     """Tell the writers that keep the rotated file open, if it is known how, and wait until they let go of it."""
     rotated = folder / str(journal.rotated)
     if dataset.reopen is not None and _is_open(rotated):
-        reopen(dataset.reopen)
+        reopen(dataset.reopen, folder / journal.log, rotated)
         deadline = clock.monotonic() + _PATIENCE
         while _is_open(rotated) and clock.monotonic() < deadline:
             clock.sleep(_PAUSE)

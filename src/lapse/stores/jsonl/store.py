@@ -119,8 +119,7 @@ class JsonlStore:
 
     def survey(self, selection: Selection, mark: Marks | None = None) -> Iterator[Tally]:
         """Count every line by outcome and tenant, each file read once."""
-        found = [(file, self._below(file, mark)) for file in self._logs.files()]
-        looked_at = [(file, extent) for file, extent in found if extent is not None]
+        looked_at = [(file, extent) for file in self._logs.files() if (extent := self._below(file, mark)) is not None]
         extents, memory = [extent for _, extent in looked_at], self._memory_for(Judge(selection))
         if memory is not None and mark is not None:
             memory.read_all()  # a sealed plan is held against the lines themselves
@@ -131,14 +130,19 @@ class JsonlStore:
         surveyed = survey(extents, judge, memory)
         if memory is not None:
             memory.keep_only(extents)
-        for (file, extent), sizes in zip(looked_at, surveyed.sizes, strict=True):
-            self._note(file, extent, selection, sizes)
+        if not self._read_only:  # else nothing is removed, and there may be very many files
+            for (file, extent), sizes in zip(looked_at, surveyed.sizes, strict=True):
+                self._note(file, extent, selection, sizes)
         self._doubts = surveyed.doubts.all()
         yield from surveyed.counts.tallies()
 
     def doubts(self) -> tuple[Doubt, ...]:
         """What the last survey could not judge, by kind, with the place of the first."""
         return self._doubts
+
+    def remarks(self, selection: Selection) -> tuple[str, ...]:
+        """The same, for the plan."""
+        return tuple(f"kept in doubt: {doubt}" for doubt in self._doubts)
 
     def slices(self, selection: Selection, facts: Facts, budget: Budget, mark: Marks | None = None) -> Iterator[Slice]:
         """One slice for each file and destination with lapsed lines; files that somebody writes to come last.
@@ -200,8 +204,9 @@ class JsonlStore:
         self._check_writable("take")
         extent = self._now(piece)
         with opened(extent) as descriptor:
-            task = task_of(piece, self._logs.relative(extent.path))
-            taken = JsonlTake(piece, extent, task, descriptor=descriptor, newest=self._newest(piece.selection))
+            task, judge = task_of(piece, self._logs.relative(extent.path)), self._judge(piece.selection)
+            known = () if self._memory is None else self._memory.blocks_of(extent, judge)
+            taken = JsonlTake(piece, extent, task, descriptor=descriptor, judge=judge, known=known)
             try:
                 yield taken
             finally:
@@ -349,7 +354,7 @@ class JsonlStore:
         if self._below(file, None) != extent or self._done.get(file.path):
             return 0  # it is no longer what was surveyed
         codes = frozenset(judge.selection.lapsed_codes(destination))
-        return expected_bytes(extent, judge, self._seen[file.path].sizes, codes)
+        return expected_bytes(self._seen[file.path].sizes, codes)
 
     def _follow(self, piece: Slice, before: Extent, redo: Journalled, *, limited: bool, partial: bool) -> None:
         """Let the index follow a commit; where it cannot, the file is read again next time."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +13,11 @@ from lapse import clock
 from lapse.errors import ChangedError, CommitUnknownError, ProofError, StoreError
 from lapse.instant import SECOND
 from lapse.model.disposal import Disposal, Method, Proof, Waiver
-from lapse.model.newest import Newest
 from lapse.model.plan import Tally
 from lapse.ports import LineBlock, Part, Slice
 from lapse.segments.content import ContentDigest
 from lapse.segments.overlapping import Behind
+from lapse.stores.jsonl.blocksums import BlockSum
 from lapse.stores.jsonl.choosing import Ground, is_better_in_place
 from lapse.stores.jsonl.codec import Head
 from lapse.stores.jsonl.collapsing import roll_forward
@@ -48,7 +48,7 @@ _LATELY = 600 * SECOND
 _LOCK_PATIENCE = 2.0
 """Seconds to wait for those who lock the file while they write a line."""
 
-HEAD_LIMIT = 256 * 1024 * 1024
+HEAD_LIMIT = 1024 * 1024 * 1024
 """Bytes of lapsed lines at the head of a file that one slice takes, where the next one can go on from there."""
 
 
@@ -60,7 +60,7 @@ class JsonlTake:
     """
 
     def __init__(
-        self, piece: Slice, extent: Extent, task: Task, *, descriptor: int, newest: Newest | None = None
+        self, piece: Slice, extent: Extent, task: Task, *, descriptor: int, judge: Judge, known: Sequence[BlockSum] = ()
     ) -> None:
         self._piece = piece
         self._extent = extent
@@ -72,8 +72,8 @@ class JsonlTake:
         self._facts = os.fstat(descriptor)
         self._content = ContentDigest()
         self._records = 0
-        judge = Judge(piece.selection, newest)
-        self._lift = Lift(descriptor, extent, judge, piece.destination, working=self._own(Kind.TEMPORARY))
+        working = self._own(Kind.TEMPORARY)
+        self._lift = Lift(descriptor, extent, judge, piece.destination, working=working, known=known)
         self._ground = self._look_around()
         self.redo: Journalled | None = None
         """The journal of the commit. None before it."""
@@ -142,13 +142,13 @@ class JsonlTake:
             content = self._content if self._piece.destination.archives else None
             yield Part(table=self._task.table, columns=(), odd_column=None, batches=rest, content=content)
 
-    def _removed(self) -> Iterator[LineBlock]:
+    def _removed(self, *, wanted: bool = True) -> Iterator[LineBlock]:
         limit = HEAD_LIMIT if self._ground.obstacle is None else None
         archived = bool(self._piece.destination.archives)
         digested = archived or not self._still
         with Behind(self._content.update) as digesting:
             for block in self._lift.lapsed(
-                expected=self._task.expected, limit=limit, digested=digested, most=self._task.most
+                expected=self._task.expected, limit=limit, digested=digested, most=self._task.most, wanted=wanted
             ):
                 self._records += block.records
                 if archived:
@@ -173,9 +173,8 @@ class JsonlTake:
             CommitUnknownError: If the commit was begun but not brought to its end.
         """
         if not self._lift.done and isinstance(proof, Waiver):
-            for part in self.parts():
-                for _ in part.batches:
-                    pass
+            for _ in self._removed(wanted=False):
+                pass
         if not self._lift.done:
             raise ProofError(f"{self._extent.path}: a commit was asked for before all of its lines were read")
         check_proof(proof, self._piece, self._content)

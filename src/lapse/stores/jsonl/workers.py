@@ -12,10 +12,12 @@ import ctypes
 import os
 import pickle
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
+from itertools import count, islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from lapse.errors import LapseError
 
@@ -45,15 +47,16 @@ def spread(tasks: int, work: Callable[[int], T], *, workers: int) -> list[T]:
     Arguments:
         tasks: How many there are, at most `MOST_TASKS`.
         work: Does one of them. What it gives back is pickled.
-        workers: How many processes should do it, this one among them.
+        workers: How many children should do it. This process waits for them: what the work needs of memory, and what
+            it imports, goes with them. 0 lets this process do it.
     """
-    if workers < 2 or tasks < 2 or not _is_alone():
+    if not workers or not tasks or not _is_alone():
         return [work(task) for task in range(tasks)]
     queue = _queue(tasks)
     children: list[_Child] = []
     try:
-        children += [_fork(queue, work) for _ in range(workers - 1)]
-        done = dict(_do(queue, work))
+        children += [_fork(lambda writing: _send(writing, queue, work)) for _ in range(min(workers, tasks))]
+        done: dict[int, T] = {}
         for child in children:
             done.update(_answers(child))
     finally:
@@ -61,6 +64,52 @@ def spread(tasks: int, work: Callable[[int], T], *, workers: int) -> list[T]:
         for child in children:
             _end(child)
     return [done[task] if task in done else work(task) for task in range(tasks)]
+
+
+def streamed(tasks: int, work: Callable[[int], Iterator[T]], *, workers: int) -> Iterator[T]:
+    """Everything that *work* yields for the tasks 0, 1, 2, …, in that order; children are ahead as far as pipes hold.
+
+    Arguments:
+        tasks: How many there are.
+        work: Does one of them. What it yields is pickled.
+        workers: How many children take turns. 0 lets this process do it.
+    """
+    workers = min(workers, tasks)
+    children: list[_Child] = []
+    try:
+        if workers and _is_alone():
+            turns = [range(first, tasks, workers) for first in range(workers)]
+            children += [_fork(partial(_stream, tasks=turn, work=work)) for turn in turns]
+        streams = [os.fdopen(child.answers, "rb", closefd=False) for child in children]
+        for task in range(tasks):
+            numbers = count()
+            for item in _items(streams[task % len(streams)]) if streams else ():
+                if item is None:
+                    break
+                yield item
+                next(numbers)
+            else:  # there are no children, or this one has not brought it to its end
+                yield from islice(work(task), next(numbers), None)
+    finally:
+        for child in children:
+            _end(child)
+
+
+def _stream(writing: int, *, tasks: Iterable[int], work: Callable[[int], Iterator[object]]) -> None:
+    with contextlib.suppress(LapseError):  # the parent goes on from there
+        for task in tasks:
+            for item in work(task):
+                _write(writing, pickle.dumps(item))
+            _write(writing, pickle.dumps(None))
+
+
+def _items(stream: BinaryIO) -> Iterator[Any]:
+    """What a child has sent, until it ends."""
+    while True:
+        try:
+            yield pickle.load(stream)  # noqa: S301 - of our own child
+        except (pickle.UnpicklingError, EOFError):
+            return
 
 
 def _is_alone() -> bool:
@@ -82,7 +131,7 @@ def _do(queue: int, work: Callable[[int], T]) -> Iterator[tuple[int, T]]:
         yield task, work(task)
 
 
-def _fork(queue: int, work: Callable[[int], object]) -> _Child:
+def _fork(send: Callable[[int], None]) -> _Child:
     reading, writing = os.pipe()
     parent = os.getpid()
     process = os.fork()
@@ -91,7 +140,7 @@ def _fork(queue: int, work: Callable[[int], object]) -> _Child:
         return _Child(process, reading)
     try:
         _end_with(parent)
-        _send(writing, queue, work)
+        send(writing)
     finally:
         os._exit(0)  # nothing of the parent's is ended here, neither its buffers nor its locks
 
@@ -108,7 +157,11 @@ def _send(writing: int, queue: int, work: Callable[[int], object]) -> None:
     done: dict[int, object] = {}
     with contextlib.suppress(LapseError):  # the parent does that task again
         done.update(_do(queue, work))
-    view = memoryview(pickle.dumps(done))
+    _write(writing, pickle.dumps(done))
+
+
+def _write(writing: int, data: bytes) -> None:
+    view = memoryview(data)
     while view:
         view = view[os.write(writing, view) :]
 

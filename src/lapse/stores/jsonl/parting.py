@@ -1,0 +1,167 @@
+"""Judged lines in, those that go told apart from those that stay; of long files by children, while they are read."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import stringzilla as sz
+
+from lapse.errors import ChangedError
+from lapse.stores.jsonl.codec import Encoding, Head, encoding_of
+from lapse.stores.jsonl.disk import line_end
+from lapse.stores.jsonl.judged import JudgedBlock, Judges, judged_blocks
+from lapse.stores.jsonl.scanning import Extent
+from lapse.stores.jsonl.summing import Sum
+from lapse.stores.jsonl.trouble import translated
+from lapse.stores.jsonl.workers import processors, streamed
+
+_GOING = re.compile(rb"\x01+")
+_FOR_ONE = 64 * 1024 * 1024
+_TASK = 8 * 1024 * 1024
+
+
+class Run(NamedTuple):
+    """Lines that follow on each other.
+
+    Attributes:
+        start: Where the first begins.
+        end: Where the last ends.
+        records: How many they are.
+    """
+
+    start: int
+    end: int
+    records: int
+
+
+@dataclass(frozen=True, slots=True)
+class Parted:
+    """Lines of a file, in order.
+
+    Attributes:
+        start: Offset of the first byte in the content of the file.
+        data: The lines, byte for byte; valid until the next ones are asked for.
+        going: Those that go, as places in `data`; all others stay.
+        sums: Those that go, added up.
+    """
+
+    start: int
+    data: bytes | memoryview
+    going: Sequence[Run]
+    sums: Sequence[Sum]
+
+    @property
+    def end(self) -> int:
+        """Offset behind the last byte."""
+        return self.start + len(self.data)
+
+
+class _Told(NamedTuple):
+    """What a child says of some lines; their hash is that of the bytes that it has judged."""
+
+    size: int
+    hashed: int
+    going: Sequence[Run]
+    sums: Sequence[Sum]
+
+
+class Parting:
+    """Tells lines that go from lines that stay."""
+
+    def __init__(self, judges: Judges, going: AbstractSet[int], table: bytes) -> None:
+        """A parting by *judges*, of lines whose outcomes are among *going*; *table* has a 1 at each of these."""
+        self._judges = judges
+        self._going = going
+        self._table = table
+
+    def parted(
+        self, descriptor: int, extent: Extent, *, start: int, head: Head | None, most: int | None = None
+    ) -> Iterator[Parted]:
+        """The lines of an open file from offset *start* of its content on, where a line begins.
+
+        Arguments:
+            descriptor: The file, open for reading.
+            extent: Which part of it.
+            start: The offset.
+            head: What digests the bytes that are read. None if nothing does.
+            most: Lines that may go at most. None lets all go.
+
+        Raises:
+            StoreError: If it cannot be read.
+            ChangedError: If it changes meanwhile.
+        """
+        with translated("read it", extent.path):
+            plain = encoding_of(descriptor) is Encoding.PLAIN
+        if plain and most is None and extent.size - start >= _FOR_ONE:
+            yield from self._by_children(descriptor, extent, start, head)
+            return
+        for block in judged_blocks(descriptor, extent, self._judges, start=start, head=head):
+            found = self._part(block, most)
+            if most is not None:
+                most -= sum(run.records for run in found.going)
+            yield found
+
+    def _by_children(self, descriptor: int, extent: Extent, start: int, head: Head | None) -> Iterator[Parted]:
+        with translated("read it", extent.path):
+            tasks = list(_tasks(descriptor, start, extent.size))
+
+        def work(number: int) -> Iterator[_Told]:
+            task = tasks[number]
+            part = replace(extent, size=task.stop)
+            for block in judged_blocks(descriptor, part, self._judges, start=task.start):
+                found = self._part(block, None)
+                yield _Told(len(block.data), sz.hash(block.data), found.going, found.sums)
+
+        for told in streamed(len(tasks), work, workers=processors()):
+            with translated("read it", extent.path):
+                data = os.pread(descriptor, told.size, start)
+            if sz.hash(data) != told.hashed:
+                raise ChangedError(f"{extent.path} was changed while its lines were read", hint="Run again.")
+            if head is not None:
+                head.take(data)
+            yield Parted(start, data, told.going, told.sums)
+            start += told.size
+
+    def _part(self, block: JudgedBlock, most: int | None) -> Parted:
+        mask = self._mask(block.codes)
+        if most is not None:
+            mask = _up_to(mask, most)
+        going = [_run(block, *found.span()) for found in _GOING.finditer(mask)]
+        sums = block.judgement.sums(0, len(mask)) if going else ()
+        return Parted(block.start, block.data, going, [item for item in sums if item.code in self._going])
+
+    def _mask(self, codes: Sequence[int]) -> bytes:
+        """For each line, 1 if it goes and 0 if it stays."""
+        if isinstance(codes, list):
+            return bytes(map(self._table.__getitem__, codes))
+        import numpy as np  # whoever judges many lines at once has loaded it
+
+        return bytes(np.frombuffer(self._table, np.uint8)[np.asarray(codes)])
+
+
+def _run(block: JudgedBlock, first: int, last: int) -> Run:
+    """The lines of a block from number *first* to before *last*."""
+    return Run(int(block.ends[first - 1]) if first else 0, int(block.ends[last - 1]), last - first)
+
+
+def _tasks(descriptor: int, start: int, end: int) -> Iterator[range]:
+    """Bytes of a plain file in pieces of whole lines. OSErrors are raised."""
+    while start < end:
+        until = line_end(descriptor, start + _TASK, end)
+        yield range(start, until)
+        start = until
+
+
+def _up_to(mask: bytes, number: int) -> bytes:
+    """The beginning of *mask* that ends with the 1 of that *number*, from 1; all of it if there are fewer."""
+    end = 0
+    for _ in range(number):
+        end = mask.find(1, end) + 1
+        if not end:
+            return mask
+    return mask[:end]
