@@ -8,13 +8,14 @@ from hashlib import sha256
 from itertools import chain
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lapse.ports import LineBlock
 from lapse.segments import leaf_hashes
-from lapse.segments.hashing import CHUNK, chunks, digests, line_chunks
+from lapse.segments.hashing import CHUNK, array_chunks, digests, line_chunks
 from lapse.segments.records import split_lines
 
 SALT = bytes(range(32))
@@ -61,12 +62,16 @@ def test_a_block_of_lines_is_cut_into_chunks_of_bounded_length(line: bytes) -> N
     assert 0 < min(sizes) <= max(sizes) <= 4096
 
 
-def test_rows_are_hashed_in_chunks_too() -> None:
-    """All of them, in order."""
-    rows = [str(number).encode() for number in range(CHUNK * 2 + 1)]
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary()], ids=str)
+@pytest.mark.parametrize("start", [0, 1])
+def test_rows_are_hashed_in_chunks_too(kind: pa.DataType, start: int) -> None:
+    """All of them, in order, where they lie; a slice of an array begins where its offset says."""
+    rows = [str(number).encode() * (number % 3) for number in range(start + CHUNK * 2 + 1)]
 
-    assert list(chain.from_iterable(chunks(rows))) == rows
-    assert [len(chunk) for chunk in chunks(rows)] == [CHUNK, CHUNK, 1]
+    found = list(array_chunks(pa.array(rows, kind)[start:]))
+
+    assert [entry for chunk in found for entry in digests(chunk)] == [sha256(row).digest() for row in rows[start:]]
+    assert [len(chunk) for chunk in found] == [CHUNK, CHUNK, 1]
 
 
 SEALED = """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import stringzilla
@@ -14,7 +14,7 @@ _PIECE = 256 * 1024
 
 
 def digests(entries: Any, prefix: bytes = b"") -> list[bytes]:
-    """SHA-256 over *prefix* and the entry, for each of *entries*: a list of bytes, or what `line_chunks` yields.
+    """SHA-256 over *prefix* and the entry, for each of *entries*: a list of bytes, or what the functions below yield.
 
     Other threads can work meanwhile.
     """
@@ -27,10 +27,11 @@ def digests(entries: Any, prefix: bytes = b"") -> list[bytes]:
     return found
 
 
-def chunks(entries: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
-    """The entries in chunks that may be hashed at once."""
+def array_chunks(array: Any) -> Iterator[Any]:
+    """The binaries of an Arrow array, none of them null, in chunks that may be hashed at once."""
+    entries = array.to_pylist() if array.offset else stringzilla.Strs(array)  # which would overlook the offset
     for start in range(0, len(entries), CHUNK):
-        yield entries[start : start + CHUNK]
+        yield entries[start : min(start + CHUNK, len(entries))]
 
 
 def line_chunks(data: bytes) -> Iterator[Any]:

@@ -87,13 +87,18 @@ class ParquetWriter:
 
 def _writer(file: BinaryIO, first: pa.RecordBatch) -> Any:
     encodings = _encodings(first.slice(0, _SAMPLE))
+    repeating = [field.name for field in first.schema if field.name not in encodings]
     return pq.ParquetWriter(
         file,
         first.schema,
         version="2.6",
         compression="zstd",
-        use_dictionary=[name for name in first.schema.names if name not in encodings],
+        use_dictionary=repeating,
         column_encoding=encodings,
+        # Of texts that repeat, extremes cost much and say little: they are in nearly every group.
+        write_statistics=[
+            field.name for field in first.schema if field.name in encodings or not _holds_bytes(field.type)
+        ],
     )
 
 
@@ -109,9 +114,13 @@ def _encodings(sample: pa.RecordBatch) -> dict[str, str]:
 def _delta_encoding(kind: Any) -> str | None:
     if pa.types.is_integer(kind) or pa.types.is_temporal(kind):
         return "DELTA_BINARY_PACKED"
-    if any(test(kind) for test in _BYTES):
+    if _holds_bytes(kind):
         return "DELTA_LENGTH_BYTE_ARRAY"
     return None
+
+
+def _holds_bytes(kind: Any) -> bool:
+    return any(test(kind) for test in _BYTES)
 
 
 def read(file: BinaryIO) -> Iterator[pa.RecordBatch]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
-from lapse.ports import Batch, LineBlock
-from lapse.segments.hashing import chunks, digests, line_chunks
+from lapse.ports import Batch, LineBlock, RowBatch
+from lapse.segments.hashing import array_chunks, digests, line_chunks
 from lapse.segments.merkle import LEAF
 
 
@@ -19,7 +20,8 @@ def record_bytes(batch: Batch) -> list[bytes]:
         return split_lines(batch.data)
     from lapse.segments.rows import row_bytes
 
-    return row_bytes(batch)
+    rows: list[bytes] = row_bytes(batch).to_pylist()
+    return rows
 
 
 def leaf_hashes(batch: Batch, salt: bytes) -> Iterator[list[bytes]]:
@@ -30,9 +32,14 @@ def leaf_hashes(batch: Batch, salt: bytes) -> Iterator[list[bytes]]:
     Raises:
         StoreError: If a column's type may not stand in a segment.
     """
-    found = line_chunks(batch.data) if isinstance(batch, LineBlock) else chunks(record_bytes(batch))
-    for entries in found:
+    for entries in line_chunks(batch.data) if isinstance(batch, LineBlock) else _row_chunks(batch):
         yield digests(entries, LEAF + salt)
+
+
+def _row_chunks(batch: RowBatch) -> Iterator[Any]:
+    from lapse.segments.rows import row_bytes
+
+    return array_chunks(row_bytes(batch))
 
 
 def split_lines(data: bytes) -> list[bytes]:

@@ -53,8 +53,8 @@ def plain(batch: pa.RecordBatch) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
 
 
-def row_bytes(batch: pa.RecordBatch) -> list[bytes]:
-    """Each row as the MessagePack array of its cells, in column order.
+def row_bytes(batch: pa.RecordBatch) -> Any:
+    """Each row as the MessagePack array of its cells, in column order, as `packed_rows` has them.
 
     Raises:
         StoreError: If a column's type may not stand in a segment, or a text is no UTF-8.

@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 from psycopg import pq
 
-from lapse.errors import CommitUnknownError, StoreError
+from lapse.errors import CommitUnknownError, PolicyError, StoreError
 from lapse.sqlcore.fragments import Fragment
 from lapse.stores.postgresql.ahead import ahead
 from lapse.stores.postgresql.failures import first_line, translated
@@ -69,7 +69,7 @@ class Connection:
         self._copying: Generator[Block] | None = None
         with translated(shown):
             self._con: Any = psycopg.connect(
-                conninfo(address),
+                conninfo(address, shown),
                 autocommit=True,
                 cursor_factory=psycopg.ClientCursor,
                 application_name="lapse",
@@ -254,7 +254,18 @@ class Connection:
         return str(psycopg.sql.Literal(value).as_string(self._con))
 
 
-def conninfo(address: str) -> str:
-    """The address as libpq reads it: a driver suffix such as ``postgresql+psycopg2`` cut."""
+def conninfo(address: str, shown: str) -> str:
+    """The address as libpq reads it: a driver suffix such as ``postgresql+psycopg2`` cut.
+
+    Raises:
+        PolicyError: If it cannot read it. What it says of that may quote the password, so it is not passed on.
+    """
     scheme, separator, rest = address.partition("://")
-    return scheme.partition("+")[0] + separator + rest
+    text = scheme.partition("+")[0] + separator + rest
+    try:
+        psycopg.conninfo.conninfo_to_dict(text)
+    except psycopg.ProgrammingError as error:
+        said = f": {first_line(error)}" if shown == address else ""
+        hint = "In a password write `%25` for `%`, `%40` for `@`, `%2F` for `/`; options are those of libpq."
+        raise PolicyError(f"{shown}: PostgreSQL's library cannot read this address{said}", hint=hint) from None
+    return text

@@ -124,7 +124,8 @@ class CsvReader:
         )
         if table.num_rows != block.rows:
             raise StoreError(f"the server sent {block.rows} rows, which read as {table.num_rows}", hint=_REPORT)
-        return [column.combine_chunks() for column in table.columns]
+        # One piece, since it was one block; to combine it would copy it.
+        return [column.chunk(0) if column.num_chunks == 1 else column.combine_chunks() for column in table.columns]
 
     def _array(self, number: int, column: Any, odd: dict[int, dict[str, str]]) -> Any:
         each = self._fields[number]
@@ -167,7 +168,8 @@ def _cast(texts: Any, kind: Any) -> Any:
     if not pa.types.is_time64(kind):
         return texts.cast(kind)
     # Arrow casts no text to a time of day; on the day that is zero a timestamp is one.
-    moments = pc.binary_join_element_wise("1970-01-01", texts, " ").cast(pa.timestamp(kind.unit))
+    day, blank = pa.scalar("1970-01-01", texts.type), pa.scalar(" ", texts.type)
+    moments = pc.binary_join_element_wise(day, texts, blank).cast(pa.timestamp(kind.unit))
     return moments.view(pa.int64()).view(kind)
 
 

@@ -30,7 +30,10 @@ from lapse.stores.postgresql.timecuts import TimeCutter, is_worth_it
 _UNREAD = 1_000_000
 """Rows of a slice that goes without a copy, at most."""
 
-_FREE = Budget().rows
+_COPIED, _COPIED_SIZE = 250_000, 64 * 1024 * 1024
+"""Rows and bytes of a slice with a copy, at most: each is synced more than ten times, however few rows it has."""
+
+_FREE = Budget()
 """A smaller budget is somebody's wish."""
 
 
@@ -128,9 +131,7 @@ class Cutter:
         highest = self._scene.highest(mark)
 
         weight = self._weight(selection, destination, survey)
-        most = min(budget.rows, max(1, budget.size // self._scene.row_size))
-        if not destination.archives and budget.whole and budget.rows >= _FREE and not budget.canary:
-            most = _UNREAD  # nothing is read, so only the time of a transaction counts
+        most = self._most(destination, budget)
 
         # A canary takes the oldest rows, where they are known to lie scattered.
         by_time = is_worth_it(self._scene, survey, selection, destination) or (
@@ -153,6 +154,14 @@ class Cutter:
                 continue
             for stretch in cut(cells, destination, limit=limit, split=places.split):
                 yield pack(OfPlaces(highest, stretch))
+
+    def _most(self, destination: Destination, budget: Budget) -> int:
+        """Rows of a slice at most. Where nobody wishes anything else, the time of a transaction is what counts."""
+        free = budget.whole and budget.rows >= _FREE.rows and budget.size >= _FREE.size and not budget.canary
+        if free and not destination.archives:
+            return _UNREAD
+        rows, size = (_COPIED, _COPIED_SIZE) if free else (budget.rows, budget.size)
+        return min(rows, max(1, size // self._scene.row_size))
 
     def kind(self, destination: Destination, *, by_place: bool) -> Kind:
         """What slices for that destination are now: those by places can rest inside, if they lock nothing before."""

@@ -11,7 +11,10 @@ at most each time.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from functools import cached_property
+from hashlib import sha256
+from typing import TYPE_CHECKING
 
 from lapse import clock
 from lapse.canonical import Json
@@ -24,15 +27,19 @@ from lapse.sqlcore.fragments import Fragment
 from lapse.sqlcore.partitions import ROWS_STAY
 from lapse.sqlcore.proving import check_proof
 from lapse.stores.postgresql.catalog import Table
-from lapse.stores.postgresql.connection import Connection
+from lapse.stores.postgresql.connection import Block, Connection
 from lapse.stores.postgresql.counting import Counts
-from lapse.stores.postgresql.encoding import COPY_OPTIONS, read, read_plain
+from lapse.stores.postgresql.deciding import Decision, decision
+from lapse.stores.postgresql.encoding import COPY_OPTIONS, read
 from lapse.stores.postgresql.holding import check_holds
 from lapse.stores.postgresql.leasing import fence
 from lapse.stores.postgresql.naming import escaped
 from lapse.stores.postgresql.partitions import inventory
 from lapse.stores.postgresql.places import Leaf, Stretch, within
 from lapse.stores.postgresql.taking import Ground
+
+if TYPE_CHECKING:
+    from hashlib import _Hash as Hash
 
 _TRIES = 5
 _PATIENCE = 0.5
@@ -56,6 +63,7 @@ class PartitionTake:
         self._leaf = leaf
         self._codes = piece.selection.lapsed_codes(piece.destination)
         self._content: ContentDigest | None = None
+        self._sent = sha256()
         self._tallies: tuple[Tally, ...] | None = None
         self._disposal: Disposal | None = None
         self._stopped = False
@@ -110,17 +118,22 @@ class PartitionTake:
 
     def _rows(self, counts: Counts) -> Iterator[RowBatch]:
         """Every row with what is decided of it, in the order of their places."""
-        judge, shape = self._ground.judge, self._ground.shape
-        columns = f"{shape.select}, " + judge.code + " AS lapse_code, " + judge.tenant
-        columns += f" AS lapse_tenant, {judge.instant} AS lapse_instant"
-        for query in self._queries(columns):
-            for decoded in read(self._connection.copy_out(query, COPY_OPTIONS), shape):
+        shape, sent = self._ground.shape, self._decision.sent
+        for blocks in self._copies():
+            for decoded in read(_hashed(blocks, self._sent), shape, sent):
                 counts.add(decoded.codes, decoded.tenants, decoded.instants)
                 yield decoded.rows
 
-    def _queries(self, columns: Fragment) -> Iterator[Fragment]:
+    @cached_property
+    def _decision(self) -> Decision:
+        return decision(self._ground.judge, self._ground.shape)
+
+    def _copies(self) -> Iterator[Iterator[Block]]:
+        """What the server sends of every row, stretch by stretch: the same bytes for the same rows."""
+        columns = self._ground.shape.select + self._decision.select
         for where in self._stretches():
-            yield "SELECT " + columns + f" FROM {escaped(self._leaf.sql)} AS r WHERE " + where
+            query = "SELECT " + columns + f" FROM {escaped(self._leaf.sql)} AS r WHERE " + where
+            yield self._connection.copy_out(query, COPY_OPTIONS)
 
     def _stretches(self) -> Iterator[Fragment]:
         """Conditions that each meet some rows, and together all that the snapshot shows."""
@@ -148,7 +161,7 @@ class PartitionTake:
     def _counted(self) -> Iterator[Tally]:
         size, from_ = str(self._ground.row_size), f"{escaped(self._leaf.sql)} AS r"
         for where in self._stretches():
-            yield from self._ground.judge.tallies(self._connection, where, size=size, from_=from_)
+            yield from self._ground.judge.tallies(self._connection, where, size=size, from_=from_, checksums=False)
 
     def pledge(self, proof: Proof) -> Mapping[str, Json] | None:
         """The transaction's number and the disposal, where this role may leave no marker."""
@@ -223,11 +236,11 @@ class PartitionTake:
         """
         if self._content is None:
             return  # counted under the lock
-        again, shape = ContentDigest(), self._ground.shape
-        for query in self._queries(Fragment(shape.select)):
-            for rows in read_plain(self._connection.copy_out(query, COPY_OPTIONS), shape):
-                again.update(rows)
-        if (again.records, again.digest()) != (self._content.records, self._content.digest()):
+        again = sha256()
+        for blocks in self._copies():
+            for _ in _hashed(blocks, again):
+                pass
+        if again.digest() != self._sent.digest():
             raise ChangedError(f"partition {self._leaf.sql} changed while it was archived", hint=ROWS_STAY)
 
     def _drop(self) -> None:
@@ -284,6 +297,17 @@ class PartitionTake:
                 clock.sleep(0.2 * (number + 1) * random.uniform(0.5, 1.5))  # noqa: S311 - spreads load
             else:
                 return
+
+
+def _hashed(blocks: Iterator[Block], hasher: Hash) -> Generator[Block]:
+    """The same *blocks*, their bytes taken in by *hasher*."""
+    try:
+        for block in blocks:
+            hasher.update(block.data)
+            yield block
+    finally:
+        if isinstance(blocks, Generator):
+            blocks.close()
 
 
 def _is_awaited(connection: Connection, leaf: Leaf) -> bool:

@@ -20,10 +20,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from lapse.instant import Nanos
 from lapse.model.manifest import Column
 from lapse.ports import RowBatch
 from lapse.sqlcore.identifiers import quote
+from lapse.sqlcore.rules import MIN_INT64, clamped
 from lapse.stores.postgresql import csvreading
 from lapse.stores.postgresql.catalog import TableColumn
 from lapse.stores.postgresql.connection import Block
@@ -73,11 +76,27 @@ _DECIMAL_DIGITS = 38
 _DECIMAL_FITS = r"^-?\d"
 _FIXED = frozenset(_NATIVE) - {"text", "character varying", "character", "bpchar", "bytea"}
 _MEASURED = frozenset(("text", "character varying", "character", "bpchar", "bytea"))
-_OWN = (
-    Field(name="code", arrow=pa.int32()),
-    Field(name="tenant", arrow=pa.string()),
-    Field(name="instant", arrow=pa.int64()),
-)
+_CODE = Field(name="code", arrow=pa.int32())
+_TENANT = Field(name="tenant", arrow=pa.string())
+_INSTANT = Field(name="instant", arrow=pa.int64())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """What is sent behind a row's columns of what was decided of it. The code always comes first.
+
+    Attributes:
+        tenant: Whether the tenant follows. Else no row has one.
+        timestamp: The column whose timestamps are the record times. None: these are sent, last of all.
+    """
+
+    tenant: bool = True
+    timestamp: str | None = None
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """What is sent."""
+        return (_CODE, *((_TENANT,) if self.tenant else ()), *((_INSTANT,) if self.timestamp is None else ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +107,7 @@ class Decoded:
         rows: The shape's columns, the odd column last.
         codes: Their outcomes, int32.
         tenants: Strings; null without one.
-        instants: Record times as they were asked for, int64; null without one.
+        instants: Record times, nanoseconds clamped to int64; null without one.
     """
 
     rows: RowBatch
@@ -117,9 +136,13 @@ class Shape:
         self.select = _doubled(", ".join(_out(column, alias) for column in columns))
         self.size = _doubled(_size(columns, alias))
 
+    def is_timestamp(self, name: str) -> bool:
+        """Whether a column of that name travels as a timestamp."""
+        return any(each.name == name and pa.types.is_timestamp(each.arrow) for each in self.fields)
 
-def read(sent: Iterator[Block], shape: Shape) -> Iterator[Decoded]:
-    """The rows that COPY sends for a shape's columns followed by code, tenant and instant; bounded batches.
+
+def read(sent: Iterator[Block], shape: Shape, decided: Decided = Decided()) -> Iterator[Decoded]:
+    """The rows that COPY sends for a shape's columns followed by what was *decided*; bounded batches.
 
     What *sent* raises comes out as it is.
 
@@ -127,9 +150,21 @@ def read(sent: Iterator[Block], shape: Shape) -> Iterator[Decoded]:
         StoreError: If a value cannot be read; with the column's name.
     """
     width = len(shape.fields)
-    for decoded in CsvReader((*shape.fields, *_OWN)).read(sent):
+    for decoded in CsvReader((*shape.fields, *decided.fields)).read(sent):
         rows = with_odd(decoded, shape.names, shape.odd_column)
-        yield Decoded(rows, *decoded.arrays[width:])
+        code, *found = decoded.arrays[width:]
+        tenants = found.pop(0) if decided.tenant else pa.nulls(rows.num_rows, pa.string())
+        instants = found[0] if decided.timestamp is None else _nanos(rows.column(decided.timestamp))
+        yield Decoded(rows, code, tenants, instants)
+
+
+def _nanos(timestamps: Any) -> Any:
+    """Timestamps of lapsed rows as nanoseconds, clamped; one that Arrow cannot hold is before Christ."""
+    micros = pc.fill_null(timestamps.view(pa.int64()), pa.scalar(MIN_INT64 // 1000, pa.int64()))
+    try:
+        return pc.multiply_checked(micros, pa.scalar(1000, pa.int64()))
+    except pa.ArrowInvalid:  # centuries away
+        return pa.array([clamped(Nanos(moment * 1000)) for moment in micros.to_pylist()], pa.int64())
 
 
 def read_plain(sent: Iterator[Block], shape: Shape) -> Iterator[RowBatch]:

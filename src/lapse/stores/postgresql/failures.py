@@ -54,6 +54,9 @@ def translate(error: psycopg.Error, shown: str) -> LapseError:
         return StoreError(f"{shown}: {text}", hint="Make room on the server, then run again.")
     if isinstance(error, errors.ReadOnlySqlTransaction):
         return StoreError(f"{shown}: {text}", hint="This session or server is for reading only.")
+    if isinstance(error, psycopg.OperationalError) and "FATAL:" in text:
+        hint = "The server answers: check user, password and database, or wait until it is ready."
+        return StoreError(f"{shown}: {text}", hint=hint)
     if isinstance(error, psycopg.OperationalError):
         return StoreError(f"{shown}: {text}", hint="Check that the server runs and can be reached, then run again.")
     return StoreError(f"{shown}: {text}", hint=_NOTHING)

@@ -224,4 +224,5 @@ def _extent(connection: Connection, table: Table) -> str:
         "FROM unnest(%s::oid[]) u(oid)",
         (members(connection, table),),
     )
-    return f"{-(-size // page):,} pages ({size / _MEGABYTE:,.1f} MB)"
+    pages = -(-size // page)
+    return f"{pages:,} {'page' if pages == 1 else 'pages'} ({size / _MEGABYTE:,.1f} MB)"

@@ -18,7 +18,7 @@ from lapse.model.plan import Tally
 from lapse.model.selection import Destination
 from lapse.ports import Breaks
 from lapse.sqlcore.fragments import Fragment
-from lapse.sqlcore.tallying import Running
+from lapse.sqlcore.tallying import Row, Running
 from lapse.stores.postgresql.connection import Connection
 from lapse.stores.postgresql.judging import Judge
 from lapse.stores.postgresql.naming import escaped
@@ -30,7 +30,7 @@ _ROWS = 5_000  # so that a slice of few rows need not be cut out of one, which r
 _SECONDS = 0.2
 
 
-Found = list[tuple[int | None, Tally]]
+Found = list[tuple[int | None, Row]]
 """Counts of a stretch by division of the ruler, which is None without one, and by code and tenant."""
 
 
@@ -85,21 +85,21 @@ class Surveyor:
         for leaf in self.leaves:
             for stretch, found in self._stretches(leaf):
                 cells.append(self._cell(stretch, found, divisions))
-                running.add(tally for _, tally in found)
+                running.add_rows(row for _, row in found)
         return Survey(tallies=running.merged(), cells=cells, ruler=self.ruler, divisions=divisions)
 
     def _cell(self, stretch: Stretch, found: Found, divisions: Counter[tuple[int, Destination]]) -> Cell[Stretch]:
         """What is remembered of a stretch; its lapsed rows are added to *divisions*, too."""
         rows, going, ending_of = 0, dict[Destination, Lapsed](), self.judge.selection.ending
-        for number, tally in found:
-            rows += tally.records
-            ending = ending_of(tally.code)
+        for number, row in found:
+            rows += row.records
+            ending = ending_of(row.code)
             if ending is None or ending.cutoff is None:
                 continue
-            lapsed, goal = Lapsed(tally.records, ending.cutoff), ending.destination
+            lapsed, goal = Lapsed(row.records, ending.cutoff), ending.destination
             going[goal] = going[goal] + lapsed if goal in going else lapsed
             if number is not None:
-                divisions[number, goal] += tally.records
+                divisions[number, goal] += row.records
         return Cell(range=stretch, rows=rows, going=going)
 
     def _stretches(self, leaf: Leaf) -> Iterator[tuple[Stretch, Found]]:
@@ -119,12 +119,12 @@ class Surveyor:
             seconds = clock.monotonic() - began
             yield stretch, found
             self.breaks.rest(seconds)
-            rows = sum(tally.records for _, tally in found)
+            rows = sum(row.records for _, row in found)
             wished = min(2.0, _SECONDS / max(seconds, 0.001), _ROWS / max(rows, 1))
             pages, first = max(1, int((last - first) * wished)), last
 
     def _tallies(self, leaf: Leaf, stretch: Stretch) -> Found:
         where = "(" + within(self.connection, stretch) + ") AND (" + self.where + ")"
-        number = "NULL::bigint" if self.ruler is None else self.ruler.number(self.judge.instant)
+        number = None if self.ruler is None else self.ruler.number(self.judge.instant)
         table = f"{escaped(leaf.sql)} AS r"
         return list(self.judge.buckets(self.connection, where, bucket=number, size=self.size, from_=table))

@@ -19,6 +19,7 @@ from lapse.sqlcore.proving import NOTHING, check_proof
 from lapse.stores.postgresql.borrowing import locking
 from lapse.stores.postgresql.connection import Block, Connection
 from lapse.stores.postgresql.counting import Counts
+from lapse.stores.postgresql.deciding import decision
 from lapse.stores.postgresql.dependents import Dependent, Dependents
 from lapse.stores.postgresql.encoding import COPY_OPTIONS, Decoded, Shape, read, read_plain
 from lapse.stores.postgresql.filing import Filing
@@ -151,9 +152,10 @@ class PostgresTake:
 
     def _batches(self) -> Iterator[RowBatch]:
         shape = self._ground.shape
-        returning = f" RETURNING {shape.select}, " + self._decision
+        decided = decision(self._ground.judge, shape)
+        returning = f" RETURNING {shape.select}" + decided.select
         sent = self._sent(returning) if self._steps is None else self._sent_in_steps(returning, self._steps)
-        for decoded in read(sent, shape):
+        for decoded in read(sent, shape, decided.sent):
             yield self._counted(decoded)
 
     def _sent(self, returning: Fragment) -> Iterator[Block]:
@@ -169,13 +171,6 @@ class PostgresTake:
     @property
     def _delete(self) -> Fragment:
         return f"DELETE FROM {self._leaf} AS r WHERE (" + self.where + ")"
-
-    @property
-    def _decision(self) -> Fragment:
-        """What is decided of a row, as part of a select list."""
-        judge = self._ground.judge
-        named = judge.code + " AS lapse_code, " + judge.tenant
-        return named + f" AS lapse_tenant, {judge.instant} AS lapse_instant"
 
     def _counted(self, decoded: Decoded) -> RowBatch:
         self._counts.add(decoded.codes, decoded.tenants, decoded.instants)
@@ -200,7 +195,7 @@ class PostgresTake:
         if self._steps is not None:
             return merge(chain.from_iterable(self._removed_in_steps(self._steps)))
         size = str(ground.row_size)
-        tallies = judge.tallies(ground.connection, self.where, size=size, from_=f"{self._leaf} AS r")
+        tallies = judge.tallies(ground.connection, self.where, size=size, from_=f"{self._leaf} AS r", checksums=False)
         removed = ground.connection.change(self._delete)
         if removed != sum(tally.records for tally in tallies):
             raise ChangedError(f"{removed} rows of slice {self._piece.name} went, another number was counted")
@@ -208,9 +203,10 @@ class PostgresTake:
 
     def _removed_in_steps(self, steps: Steps) -> Iterator[Iterator[Tally]]:
         """Let the server count what it removes: no snapshot is held, that others' updates would make useless."""
-        ground = self._ground
+        ground, judge = self._ground, self._ground.judge
+        decided = judge.code + " AS lapse_code, " + judge.tenant + f" AS lapse_tenant, {judge.instant} AS lapse_instant"
         for stretch in steps.stretches():
-            delete = self._delete + " AND (" + within(ground.connection, stretch) + ") RETURNING " + self._decision
+            delete = self._delete + " AND (" + within(ground.connection, stretch) + ") RETURNING " + decided
             counted = (
                 "WITH gone AS (" + delete + ") SELECT lapse_code, lapse_tenant, count(*), min(lapse_instant), "
                 "max(lapse_instant) FROM gone GROUP BY 1, 2"

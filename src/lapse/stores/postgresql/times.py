@@ -84,6 +84,7 @@ class OrderedTime(ColumnTime):
         convert: Nanoseconds of a value that is a time, as a numeric that may leave 64 bits.
         quick: The same of a time in the years 1900 to 2100, as a bigint.
         hashed: A number made of it.
+        micros: Whether a value that is a time is a timestamp whose microseconds, as UTC, are the instant.
     """
 
     raw: str
@@ -92,6 +93,7 @@ class OrderedTime(ColumnTime):
     convert: Callable[[str], str]
     quick: Callable[[str], str]
     hashed: str
+    micros: bool = False
 
     def missing(self) -> Fragment:
         """Whether no time can be read; never NULL."""
@@ -198,6 +200,7 @@ def timestamp_time(raw: str, kind: str, *, hashed: str, shift: str = "") -> Orde
         # Exact although old servers give floating point numbers here.
         quick=lambda moment: f"((extract(epoch FROM {moment}) * 1000000)::bigint * 1000{shift})",
         hashed=hashed,
+        micros=not shift,
     )
 
 
