@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from json.encoder import encode_basestring
-from typing import NewType, TypeAlias
+from typing import Any, NewType, TypeAlias
 
 import rfc8785
 
@@ -15,6 +15,9 @@ Digest = NewType("Digest", str)
 
 _EXACT = 2**53 - 1
 """The largest integer that every reader of JSON has exactly."""
+
+_MANY = 32
+"""Members from which on it is worth it to look whether a mapping is plain."""
 
 
 def canonical(value: Json) -> bytes:
@@ -41,9 +44,23 @@ def _spelled(value: Json) -> str:
         return repr(value)
     if type(value) is list or type(value) is tuple:
         return f"[{','.join(map(_spelled, value))}]"
+    if type(value) is dict and len(value) >= _MANY and _is_plain(value):
+        import msgspec  # spells what is plain in the same way, and very many members much faster
+
+        return msgspec.json.encode(value, order="sorted").decode()
     if isinstance(value, Mapping) and all(type(key) is str for key in value):
         return f"{{{','.join([f'{encode_basestring(key)}:{_spelled(value[key])}' for key in _in_order(value)])}}}"
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray)):
+        return f"[{','.join(map(_spelled, value))}]"
     return rfc8785.dumps(value).decode()
+
+
+def _is_plain(value: dict[Any, Any]) -> bool:
+    """Whether all values are texts, or all are exact integers, and Python orders the keys as RFC 8785 does."""
+    if set(map(type, value)) != {str} or not all(map(str.isascii, value)):
+        return False
+    kinds = set(map(type, value.values()))
+    return kinds == {str} or (kinds == {int} and min(value.values()) >= -_EXACT and max(value.values()) <= _EXACT)
 
 
 def _in_order(keys: Mapping[str, Json]) -> list[str]:

@@ -235,13 +235,13 @@ class RuleTexts(Mapping[str, str]):
     """The text of each rule by its index in decimal, as disposals name them; each made once."""
 
     sources: tuple[Rule, ...]
-    _known: dict[int, str] = field(default_factory=dict, compare=False, repr=False)
+    _known: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def __getitem__(self, index: str) -> str:
-        number = _number(index, len(self))
-        if number not in self._known:
-            self._known[number] = str(self.sources[number])
-        return self._known[number]
+        found = self._known.get(index)
+        if found is None:
+            found = self._known[index] = str(self.sources[_number(index, len(self))])
+        return found
 
     def __iter__(self) -> Iterator[str]:
         return map(str, range(len(self)))

@@ -52,6 +52,7 @@ class CauseKind(Enum):
     MISSED = "missed runs"
     UNSCHEDULED = "not scheduled"
     NEVER_RUN = "never run"
+    DRIFT = "rules changed"
     EMPTY = "no records"
 
 

@@ -326,10 +326,14 @@ class Facts:
         """
         counts: dict[str, int] = {}
         tenants: dict[str, int] = {}
+        shares: list[Share] = []
         for tally in tallies:
-            rule = str(rule_of(tally.code))
+            index, tenant = rule_of(tally.code), tally.tenant or ""
+            rule = str(index)
             counts[rule] = counts.get(rule, 0) + tally.records
-            tenants[tally.tenant or ""] = tenants.get(tally.tenant or "", 0) + tally.records
+            tenants[tenant] = tenants.get(tenant, 0) + tally.records
+            if index is not None:
+                shares.append(Share(rule=index, tenant=tally.tenant, records=tally.records))
         oldest = min((t.oldest for t in tallies if t.oldest is not None), default=None)
         newest = max((t.newest for t in tallies if t.newest is not None), default=None)
         return Disposal(
@@ -353,11 +357,7 @@ class Facts:
             segments=() if isinstance(proof, Waiver) else tuple(s for verified in proof for s in verified.segments),
             waiver=self._waived(counts) if isinstance(proof, Waiver) else None,
             earlier=tuple(segment.path for segment in self.came_back if segment.meets(oldest, newest)),
-            rule_digests={rule: self.rule_digests[rule] for rule in counts if rule in self.rule_digests},
+            rule_digests={rule: self.rule_digests[rule] for rule in counts} if self.rule_digests else {},
             ramp=self.ramp,
-            shares=tuple(
-                Share(rule=index, tenant=t.tenant, records=t.records)
-                for t in tallies
-                if (index := rule_of(t.code)) is not None
-            ),
+            shares=tuple(shares),
         )

@@ -87,7 +87,7 @@ class Over:
     Attributes:
         guard: Which one.
         finding: The figures and the limit, for people; may name tenants.
-        remedy: What to do if the figures are right.
+        remedy: What the policy may raise if the figures are right. Empty if nothing.
         figures: The same for the ledger; numbers and limits only, never a tenant.
     """
 

@@ -143,6 +143,7 @@ class DatasetPlan:
     Attributes:
         dataset: Its name.
         store: Its address, secrets masked.
+        clock: Column or key of the record time, from which ages are counted. Empty where nobody says it.
         identity: What the store said of itself.
         cutoffs: For each rule, the first instant it keeps; None for ever. Index for index.
         rules: The rules, index for index. Empty where nobody says them.
@@ -160,6 +161,7 @@ class DatasetPlan:
     segments: int
     over: tuple[Over, ...] = ()
     rules: tuple[Rule, ...] = field(default=(), repr=False)
+    clock: str = ""
 
     def records(self, *verdicts: Verdict) -> int:
         """Records with one of the verdicts; of all without any named."""

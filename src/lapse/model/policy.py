@@ -21,6 +21,7 @@ from lapse.model.reopening import Reopen as Reopen
 from lapse.model.rotation import Rotation as Rotation
 from lapse.model.rule import Last as Last
 from lapse.model.rule import Rule as Rule
+from lapse.model.rule import RuleFacts
 from lapse.model.schedule import Schedule as Schedule
 
 DOUBT_BEFORE_DEFAULT = Nanos(631_152_000 * 1_000_000_000)
@@ -185,7 +186,7 @@ class Dataset:
             "zone": self.zone,
             "type": self.type,
             "tenant": self.tenant,
-            "rules": [rule.facts() for rule in self.rules],
+            "rules": RuleFacts(self.rules),
             "require": self.require,
             "doubt_before": None if self.doubt_before is None else rfc3339(self.doubt_before),
             # What is not said leaves the hash as it always was.
@@ -257,14 +258,14 @@ class Hold:
     origin: Origin | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        for begin, end, what in (
-            (self.since, self.until, "ends"),
-            (self.records_from, self.records_before, "holds records that end"),
+        for begin, end, first, last in (
+            (self.since, self.until, "since", "until"),
+            (self.records_from, self.records_before, "records from", "records before"),
         ):
             if begin is not None and end is not None and end <= begin:
                 raise PolicyError(
-                    f"hold {self.matter} {what} at {rfc3339(end)} but begins at {rfc3339(begin)}",
-                    hint="Leave `until` out while the hold is open.",
+                    f"hold {self.matter} covers nothing: `{last}` is {rfc3339(end)}, but `{first}` is {rfc3339(begin)}",
+                    hint=f"Leave `{last}` out, or name a later time.",
                     origin=self.origin,
                 )
         if self.keys and self.dataset is None:

@@ -38,13 +38,11 @@ class RuleDigests(Mapping[str, str]):
     sources: tuple[Rule, ...]
 
     @cached_property
-    def _digests(self) -> tuple[Digest, ...]:
-        return rule_digests(self.sources)
+    def _by_index(self) -> Mapping[str, Digest]:
+        return {str(index): digest for index, digest in enumerate(rule_digests(self.sources))}
 
     def __getitem__(self, index: str) -> str:
-        if not index.isdecimal() or int(index) >= len(self.sources):
-            raise KeyError(index)
-        return self._digests[int(index)]
+        return self._by_index[index]
 
     def __iter__(self) -> Iterator[str]:
         return map(str, range(len(self.sources)))
@@ -84,6 +82,7 @@ class Canary:
         oldest: Earliest record time. None if none had one.
         newest: Latest record time. None if none had one.
         last: Whether nothing was left to be removed after it.
+        doubles: Whether slices grow from there step by step; else the rest follows as in any other run.
     """
 
     records: int
@@ -91,10 +90,11 @@ class Canary:
     oldest: Nanos | None
     newest: Nanos | None
     last: bool
+    doubles: bool = True
 
     def __str__(self) -> str:
         number = "1 record" if self.records == 1 else f"{self.records:,} records"
-        then = "" if self.last else "; slices double from here"
+        then = "" if self.last else "; slices double from here" if self.doubles else "; the rest follows"
         return f"canary of {number} under {named_rules(self.rules)} verified{then}"
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import overload
 
 from lapse.canonical import Json
 from lapse.errors import Origin
@@ -92,3 +94,28 @@ class Rule:
             # What is not said leaves the hash as it always was.
             **({} if self.last is None else {"last": self.last.facts()}),
         }
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class RuleFacts(Sequence[Json]):
+    """A list of what each of some rules means, for a hash; made when asked for, as the rules may be very many."""
+
+    rules: Sequence[Rule]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]  # as a list has none
+
+    def __repr__(self) -> str:
+        return repr(list(self))
+
+    def __len__(self) -> int:
+        return len(self.rules)
+
+    @overload
+    def __getitem__(self, index: int) -> Json: ...
+    @overload
+    def __getitem__(self, index: slice) -> RuleFacts: ...
+    def __getitem__(self, index: int | slice) -> Json | RuleFacts:
+        return RuleFacts(self.rules[index]) if isinstance(index, slice) else self.rules[index].facts()

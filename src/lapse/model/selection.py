@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from lapse.canonical import Digest, digest_of
-from lapse.instant import SECOND, Nanos, rfc3339
+from lapse.instant import SECOND, Nanos, rfc3339, rfc3339_second
 from lapse.model.bounds import Bound as Bound
 from lapse.model.bounds import CutoffTexts, EndingOf, Going, Rules, RuleTexts, Rulings, bind
 from lapse.model.dispatch import Dispatch
@@ -22,6 +22,7 @@ from lapse.model.outcomes import Destination as Destination
 from lapse.model.outcomes import Outcome as Outcome
 from lapse.model.outcomes import Verdict as Verdict
 from lapse.model.policy import Dataset, Floor, Hold, Rule
+from lapse.model.rule import RuleFacts
 
 if TYPE_CHECKING:
     from lapse.model.posted import PostedHold
@@ -118,7 +119,7 @@ class Selection:
     @cached_property
     def outcomes(self) -> Outcomes:
         """Every outcome; its position is its code."""
-        doubts = ["no readable time", self._before_text(), f"time is later than {rfc3339(self.doubt_after)}"]
+        doubts = ["no readable time", self._before_text(), f"time is later than {rfc3339_second(self.doubt_after)}"]
         return Outcomes(
             doubts=(*doubts, *(f"no {name}" for name in self.dataset.require)),
             holds=tuple(hold.label for hold in self.holds),
@@ -210,7 +211,7 @@ class Selection:
     @property
     def rules_digest(self) -> Digest:
         """Hash of the dataset's rules, as ledger entries carry it."""
-        return digest_of([rule.facts() for rule in self.sources])
+        return digest_of(RuleFacts(self.sources))
 
 
 def select(

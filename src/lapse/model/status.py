@@ -8,6 +8,7 @@ from enum import Enum
 
 from lapse.errors import ExitCode
 from lapse.instant import SECOND, Nanos
+from lapse.model.drift import Drift, Terms
 from lapse.model.growth import Growth as Growth
 from lapse.model.report import Status
 
@@ -86,6 +87,7 @@ class PastRun:
         trouble: Why it is no success. None if it is one.
         hint: What to do about that. None if nothing can be said.
         measured: What is there afterwards, as far as the run knows. None if it did not get so far.
+        terms: What decided. None if it did not get so far.
     """
 
     run: str
@@ -99,6 +101,7 @@ class PastRun:
     trouble: str | None = None
     hint: str | None = None
     measured: Measured | None = None
+    terms: Terms | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +166,7 @@ class DatasetStatus:
         total_records: Records removed in all runs, by the ledger.
         pending: Slices of an interrupted run that the next run settles.
         growth: How its files grow. None if that is not known.
+        drift: What has changed in its rules since its last successful run. None if nothing has, or if nobody knows.
     """
 
     dataset: str
@@ -172,6 +176,7 @@ class DatasetStatus:
     total_records: int
     pending: int
     growth: Growth | None = None
+    drift: Drift | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from lapse.policyfile.words import did_you_mean
 STORE_SCHEMES = ("sqlite", "duckdb", "postgresql", "mysql")
 TARGET_SCHEMES = ("file", "s3")
 FILE_SCHEMES = ("sqlite", "duckdb")
+_HOST = re.compile(r"\[[^\]]*\](:[0-9]*)?|[^:]*(:[0-9]*)?")
 _SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]*)://(?P<rest>.*)", re.DOTALL)
 _WHERE = ("host", "hostaddr", "port", "unix_socket", "service", "dbname", "database")
 
@@ -61,6 +62,7 @@ def store_address(text: str, folder: Path, schemes: Iterable[str] = STORE_SCHEME
         return Address(full=local, shown=shown, local=local)
     scheme = _known(found["scheme"], shown, schemes)
     if scheme not in FILE_SCHEMES:
+        refuse_unclear_password(full, shown)
         return Address(full=full, shown=shown, local=None, is_database=True)
     path = _database_file(found["rest"], scheme, shown)
     local = _absolute(path, folder)
@@ -97,6 +99,24 @@ def folder_address(text: str, folder: Path) -> Address:
         raise AddressError(f"`{shown}` is not the path of a folder")
     local = _absolute(full, folder)
     return Address(full=local, shown=shown, local=local)
+
+
+def refuse_unclear_password(full: str, shown: str) -> None:
+    """See that it can be told where a password ends and the host begins.
+
+    A driver takes the first ``@`` or ``/`` for the end. What follows of the password would be a part of a name, which
+    every message about the connection tells.
+
+    Raises:
+        AddressError: If it cannot be told.
+    """
+    rest = full.partition("://")[2].partition("?")[0]
+    authority, _, path = rest.partition("/")
+    is_cut = "@" in path and "@" not in authority and not _HOST.fullmatch(authority)
+    if is_cut or authority.count("@") > 1:
+        raise AddressError(
+            f"`{shown}`: it cannot be told where the password ends", "Write `%40` for an `@` in it, `%2F` for a `/`."
+        )
 
 
 def place_of(dataset: Dataset) -> tuple[str, ...]:

@@ -111,4 +111,4 @@ def pace_of(*shapes: PaceShape) -> Pace:
 def _files(shape: DatasetShape, under: Address | None) -> RowFiles | None:
     if shape.files is None or under is None:
         return None
-    return RowFiles(column=shape.files.column, under=under.full)
+    return RowFiles(column=shape.files.column, under=under.full, ending=shape.files.ending)

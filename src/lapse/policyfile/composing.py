@@ -11,13 +11,14 @@ from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 from ruamel.yaml.nodes import Node as YamlNode
 
 from lapse.errors import Complaint, Origin
-from lapse.policyfile.longtexts import composed
+from lapse.policyfile import longtexts
 from lapse.policyfile.tree import Entry, Listing, Mapped, Node, Scalar
 
 TAG = "tag:yaml.org,2002:"
 """What the tags of YAML's own kinds begin with."""
 
 _MERGE = f"{TAG}merge"
+_NULL = f"{TAG}null"
 _TOO_MANY = 100_000  # nodes that aliases stand for; a few nested ones can stand for billions
 
 
@@ -45,6 +46,7 @@ class TreeBuilder(ABC):
         self._file = file
         self._complaints = complaints
         self._merging = merging
+        self._aliases = True
         self._open: set[int] = set()
         self._seen: set[int] = set()
         self._copies = 0
@@ -64,8 +66,7 @@ class TreeBuilder(ABC):
     def tree(self, text: str, yaml: YAML) -> Node | None:
         """The tree of *text*. None if it says nothing, or, with a complaint added, if it is no YAML."""
         try:
-            root = composed(text, yaml) or yaml.compose(text)
-            return None if root is None or root.tag == f"{TAG}null" else self._node(root)
+            return self._of_long(text, yaml) or self._of_any(text, yaml)
         except MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             origin = Origin(self._file, mark.line + 1, mark.column + 1) if mark else Origin(self._file, 1, 1)
@@ -76,9 +77,26 @@ class TreeBuilder(ABC):
             self.complain(Origin(self._file, 1, 1), "this is nested too deeply")
         return None
 
+    def _of_long(self, text: str, yaml: YAML) -> Node | None:
+        """The tree of a long text in which nothing is odd. None of any other."""
+        if self._merging:
+            return None  # keys may be taken over from a mapping that was left behind
+        known = len(self._complaints)
+        self._aliases = False
+        found = longtexts.made(text, yaml, self._node)
+        self._aliases = True
+        if found is None:
+            del self._complaints[known:]
+        return found
+
+    def _of_any(self, text: str, yaml: YAML) -> Node | None:
+        root = yaml.compose(text)
+        return None if root is None or root.tag == _NULL else self._node(root)
+
     def origin(self, node: YamlNode) -> Origin:
         """Where *node* is written."""
-        return Origin(self._file, node.start_mark.line + 1, node.start_mark.column + 1)
+        mark = node.start_mark
+        return Origin(self._file, mark.line + 1, mark.column + 1)
 
     def complain(self, origin: Origin, message: str, hint: str | None = None) -> None:
         """Note what is wrong."""
@@ -86,6 +104,9 @@ class TreeBuilder(ABC):
 
     def _node(self, node: YamlNode, key: ScalarNode | None = None) -> Node:
         origin = self.origin(node)
+        if not self._aliases:
+            self.check_tag(node, origin)
+            return self._built(node, origin, key)
         self._copies += id(node) in self._seen
         self._seen.add(id(node))
         if id(node) in self._open or self._copies > _TOO_MANY:
@@ -102,6 +123,8 @@ class TreeBuilder(ABC):
 
     def _built(self, node: YamlNode, origin: Origin, key: ScalarNode | None) -> Node:
         match node:
+            case MappingNode() if not self._merging:
+                return Mapped(tuple(self._entries(node)), origin)
             case MappingNode():
                 entries = {entry.key: entry for entry in self._entries(node)}
                 merged = [entry for each in self._merged(node) for entry in each.entries]
@@ -116,7 +139,7 @@ class TreeBuilder(ABC):
     def _merged(self, node: MappingNode) -> Iterator[Mapped]:
         """The mappings that keys are taken over from, those first that count first."""
         for key, value in node.value:
-            if self._merging and key.tag == _MERGE:
+            if key.tag == _MERGE:
                 found = self._node(value)
                 yield from (each for each in getattr(found, "items", (found,)) if isinstance(each, Mapped))
 

@@ -27,6 +27,8 @@ def match_of(fields: Mapping[str, object] | None, columns: Mapping[str, str]) ->
 
 
 def _condition(word: str, value: object, columns: Mapping[str, str]) -> Condition:
+    if isinstance(value, str):  # as most are, of very many
+        return Condition(field=columns.get(word) or record_field(word), values=(value,), role=word)
     inner = value.not_ if isinstance(value, WantedShape) else None
     wanted = value if inner is None else inner
     listed = wanted if isinstance(wanted, list) else [wanted]

@@ -135,8 +135,10 @@ class _Draft:
         self._stores = self._addresses("datasets", "store", lambda text: store_address(text, folder, schemes))
         self._targets = self._addresses("archives", "to", lambda text: target_address(text, folder, target_schemes))
         self._unders = self._folders_of_files()
+        self._ends = self._datasets_with_ending()
         self._ledger = self._address(tree, "ledger", lambda text: folder_address(text, folder))
         self._sound: dict[str, Dataset] = {}
+        self._own: dict[str, DatasetShape] = {}
 
     def _addresses(self, kind: str, key: str, resolve: Callable[[str], Address]) -> Mapping[str, Address]:
         found = {entry.key: self._address(entry.node, key, resolve) for entry in children(self._tree.get(kind))}
@@ -149,6 +151,12 @@ class _Draft:
             if files is not None:
                 found[entry.key] = self._address(files, "under", lambda text: folder_address(text, self._folder))
         return {name: address for name, address in found.items() if address is not None}
+
+    def _datasets_with_ending(self) -> frozenset[str]:
+        """Datasets whose files have an ending that nothing of Lapse's own has, so that they may lie anywhere."""
+        files = {entry.key: entry.node.get("files") for entry in children(self._tree.get("datasets"))
+                 if isinstance(entry.node, Mapped)}  # fmt: skip
+        return frozenset(name for name, node in files.items() if isinstance(node, Mapped) and node.get("ending"))
 
     def _address(self, owner: Node, key: str, resolve: Callable[[str], Address]) -> Address | None:
         node = owner.get(key) if isinstance(owner, Mapped) else None
@@ -181,7 +189,11 @@ class _Draft:
             conflicts.overlapping(sound),
             conflicts.folders_in_stores(self._targets, self._ledger, self._stores),
             conflicts.twin_targets(self._targets),
-            conflicts.bad_file_folders(self._unders, self._targets, self._ledger),
+            conflicts.bad_file_folders(
+                {name: under for name, under in self._unders.items() if name not in self._ends},
+                self._targets,
+                self._ledger,
+            ),
         ):
             self._complaints += found
 
@@ -196,9 +208,10 @@ class _Draft:
         if shape is None or entry.key not in self._stores:
             return None
         under = self._unders.get(entry.key)
-        if under is not None and conflicts.is_root(under):
+        if under is not None and conflicts.is_root(under) and entry.key not in self._ends:
             under = None  # there is a complaint about it
         dataset = build.dataset_of(entry, shape, self._stores[entry.key], under=under)
+        self._own[entry.key] = shape.model_copy(update={"keep": None, "tenants": {}})  # rules may be very many
         self._sound[entry.key] = rotating.with_logs_kept(dataset, shape, self._folder)
         return self._sound[entry.key]
 
@@ -223,7 +236,8 @@ class _Draft:
 
     def policy(self, main: Path) -> Policy:
         """The policy, once nothing is wrong with it."""
-        shape = PolicyShape.model_validate(plain(self._tree))
+        others = tuple(entry for entry in self._tree.entries if entry.key != "datasets")
+        shape = PolicyShape.model_validate(plain(Mapped(others, self._tree.origin)))
         floors, holds = items(self._tree.get("floors")), items(self._tree.get("holds"))
         return Policy(
             file=str(main),
@@ -234,7 +248,7 @@ class _Draft:
                     pace=build.pace_of(shape.pace, own.pace),
                     guards=own_guards(shape.guards, own.guards),
                 )
-                for name, own in shape.datasets.items()
+                for name, own in self._own.items()
             },
             archives={
                 entry.key: build.archive_of(entry, shape.archives[entry.key], self._targets[entry.key])

@@ -2,16 +2,21 @@
 
 The two agree on what is written plainly. A text with anything on which they may differ, and one that is no YAML, is
 left to ruamel.yaml: what it says of a mistake is what people are told.
+
+Each node is made when it is asked for, so that a long text is never in memory as nodes as well as what is made of them.
 """
 
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from ruamel.yaml import YAML
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+MadeT = TypeVar("MadeT")
 
 _LONG = 256 * 1024
 """Characters from which on it is worth it to load another library."""
@@ -23,74 +28,105 @@ _NEVER_NESTED = 100
 """Levels that no policy has."""
 
 
-def composed(text: str, yaml: YAML) -> Node | None:
-    """The nodes of *text*. None if it is short, if it is to be read by *yaml* itself, or if there is no libyaml."""
+def made(text: str, yaml: YAML, make: Callable[[Node], MadeT]) -> MadeT | None:
+    """What *make* makes of the root of *text*.
+
+    The items of a node are an iterator, to be asked for once and in order. No node occurs twice.
+
+    None if the text is short, if it is to be read by *yaml* itself, or if there is no libyaml; *make* may have begun.
+    """
     if len(text) < _LONG or _ODD.search(text):
         return None
     try:
-        from yaml import YAMLError, parse
+        from yaml import YAMLError, events
         from yaml.cyaml import CSafeLoader
     except ImportError:
         return None
+    loader = CSafeLoader(text)
     try:
-        return _Composer(parse(text, Loader=CSafeLoader), yaml).root()
+        return _Composer(loader.get_event, events, yaml).made(make)
     except (YAMLError, _OddError):
         return None
+    finally:
+        loader.dispose()
 
 
 class _OddError(Exception):
     """Something is in the text that was not to be there."""
 
 
+class _Scalar(ScalarNode):
+    """A single value whose tag is known as text."""
+
+    __slots__ = ("_tag",)
+
+    def __init__(self, tag: str, value: str, mark: Any) -> None:
+        self._tag = tag
+        self.value = value
+        self.start_mark = mark
+
+    @property  # type: ignore[misc]  # nobody sets it
+    def tag(self) -> str:
+        return self._tag
+
+
 class _Composer:
     """Makes nodes of events."""
 
-    def __init__(self, events: Iterator[Any], yaml: YAML) -> None:
-        self._next: Callable[[], Any] = events.__next__
-        self._resolve = yaml.resolver.resolve
-        self._tags: dict[str, Any] = {}
-        self._text, self._map, self._list = (
-            self._resolve(kind, None, implicit)
-            for kind, implicit in ((ScalarNode, (False, True)), (MappingNode, True), (SequenceNode, True))
+    def __init__(self, following: Callable[[], Any], events: Any, yaml: YAML) -> None:
+        self._next = following
+        self._events = events
+        self._scalar, self._begins_map, self._begins_list = (
+            events.ScalarEvent,
+            events.MappingStartEvent,
+            events.SequenceStartEvent,
         )
+        self._resolve = yaml.resolver.resolve
+        self._tags: dict[str, str] = {}
+        self._map, self._list = (self._resolve(kind, None, True) for kind in (MappingNode, SequenceNode))
+        self._text = str(self._resolve(ScalarNode, None, (False, True)))
 
-    def root(self) -> Node:
-        """The only document's."""
-        begun, document = self._next(), self._next()
-        if type(begun).__name__ != "StreamStartEvent" or type(document).__name__ != "DocumentStartEvent":
-            raise _OddError
-        found = self._node(self._next(), 0)
-        ended, last = self._next(), self._next()
-        if type(ended).__name__ != "DocumentEndEvent" or type(last).__name__ != "StreamEndEvent":
-            raise _OddError
+    def made(self, make: Callable[[Node], MadeT]) -> MadeT:
+        """What is made of the only document."""
+        self._expect(self._events.StreamStartEvent, self._events.DocumentStartEvent)
+        root = self._node(self._next(), 0)
+        found = make(root)
+        self._pass_over(root)
+        self._expect(self._events.DocumentEndEvent, self._events.StreamEndEvent)
         return found
 
+    def _expect(self, *kinds: type[Any]) -> None:
+        if any(type(self._next()) is not kind for kind in kinds):
+            raise _OddError
+
     def _node(self, event: Any, depth: int) -> Node:
-        if depth > _NEVER_NESTED or event.anchor is not None:
+        kind = type(event)
+        if depth > _NEVER_NESTED or kind not in (self._scalar, self._begins_map, self._begins_list):
             raise _OddError
-        mark = event.start_mark
-        match type(event).__name__:
-            case "ScalarEvent":
-                return ScalarNode(self._tag(event), event.value, mark)
-            case "SequenceStartEvent":
-                items = list(self._until("SequenceEndEvent", depth))
-                return SequenceNode(self._list, items, mark)
-            case "MappingStartEvent":
-                nodes = self._until("MappingEndEvent", depth)
-                return MappingNode(self._map, list(zip(nodes, nodes, strict=True)), mark)
-            case _:
-                raise _OddError
-
-    def _until(self, end: str, depth: int) -> Iterator[Node]:
-        while type(event := self._next()).__name__ != end:
-            yield self._node(event, depth + 1)
-
-    def _tag(self, event: Any) -> Any:
-        if event.tag is not None:
+        if event.anchor is not None or event.tag is not None:
             raise _OddError
+        if kind is self._scalar:
+            return _Scalar(self._tag(event), event.value, event.start_mark)
+        if kind is self._begins_list:
+            return SequenceNode(self._list, self._until(self._events.SequenceEndEvent, depth), event.start_mark)
+        nodes = self._until(self._events.MappingEndEvent, depth)
+        return MappingNode(self._map, zip(nodes, nodes, strict=True), event.start_mark)
+
+    def _until(self, end: type[Any], depth: int) -> Iterator[Node]:
+        while type(event := self._next()) is not end:
+            node = self._node(event, depth + 1)
+            yield node
+            self._pass_over(node)
+
+    def _pass_over(self, node: Node) -> None:
+        """Leave behind what nobody asked for of a node."""
+        if type(node) is not _Scalar:
+            deque(node.value, maxlen=0)
+
+    def _tag(self, event: Any) -> str:
         if not event.implicit[0]:
             return self._text
         value = event.value
         if value not in self._tags:
-            self._tags[value] = self._resolve(ScalarNode, value, (True, False))
+            self._tags[value] = str(self._resolve(ScalarNode, value, (True, False)))
         return self._tags[value]

@@ -13,6 +13,7 @@ from lapse.policyfile.tree import Entry, Listing, Mapped, Scalar, children, item
 FOLDER = "conf.d"
 _ADD_UP = ("datasets", "archives", "sets", "guards", "pace", "schedule", "notify")
 _UNREADABLE = "Run as a user who may read it."
+_MEND_LINK = "Bring back what it leads to, or remove the link."
 
 
 def files_of(path: Path) -> list[Path]:
@@ -28,11 +29,14 @@ def yaml_files(folder: Path) -> list[Path]:
     """The ``*.yaml`` files of a folder in name order; hidden ones are left out. No folder, no files.
 
     Raises:
-        PolicyError: If it cannot be listed, or has a ``.yml`` file, which would be passed over.
+        PolicyError: If it cannot be listed, is a link that leads nowhere, as to a volume that is not mounted, or has a
+            ``.yml`` file, which would be passed over.
     """
     try:
         found = sorted(each for each in folder.iterdir() if not each.name.startswith("."))
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        if folder.is_symlink():
+            raise PolicyError(f"{folder} is a link that leads nowhere", hint=_MEND_LINK) from error
         return []
     except OSError as error:
         raise PolicyError(f"{folder} cannot be read: {error.strerror}", hint=_UNREADABLE) from error
@@ -61,6 +65,8 @@ def content(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
+        if path.is_symlink():
+            raise PolicyError(f"{file} is a link that leads nowhere", hint=_MEND_LINK) from error
         raise PolicyError(f"{file} is not there", hint="`lapse init` writes a policy to begin with.") from error
     except IsADirectoryError as error:
         raise PolicyError(f"{file} is a folder, not a file", hint="Name the file in it.") from error

@@ -128,6 +128,9 @@ class FilesShape(BaseModel):
     under: words.Address
     """The only folder below which a file is ever removed. Relative folders start at the policy. May hold `${NAME}`."""
 
+    ending: words.Ending | None = None
+    """What the name of a file must end in to be removed, like `.wav`. With it, `under` may be `/`."""
+
 
 class DatasetShape(BaseModel):
     """One body of records: a table, or a set of log files."""

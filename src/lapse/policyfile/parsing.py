@@ -16,6 +16,7 @@ from lapse.policyfile.composing import TAG, TreeBuilder, yaml_reader
 from lapse.policyfile.tree import Node, Scalar
 
 _PLAIN = {TAG + name for name in ("str", "int", "float", "bool", "null", "timestamp", "map", "seq", "value")}
+_NULL = f"{TAG}null"
 _DECIMAL = re.compile(r"0|-?[1-9][0-9]*")
 
 
@@ -50,7 +51,7 @@ class _PolicyBuilder(TreeBuilder):
 
     def is_key(self, node: YamlNode) -> bool:
         """Whether something may be a key: null may not."""
-        return super().is_key(node) and node.tag != f"{TAG}null"
+        return super().is_key(node) and node.tag != _NULL
 
     def check_tag(self, node: YamlNode, origin: Origin) -> None:
         """Complain of a tag."""

@@ -12,7 +12,7 @@ from lapse.policyfile.fields import bad_fields
 from lapse.policyfile.models import ScopeShape, keys_of
 from lapse.policyfile.references import WAIVER, is_word
 from lapse.policyfile.secrets import has_reference
-from lapse.policyfile.tree import Mapped, Node, Scalar, children, items, scalars
+from lapse.policyfile.tree import Mapped, Node, Scalar, children, items, scalars, texts
 from lapse.policyfile.words import did_you_mean, instant, name
 
 
@@ -31,6 +31,8 @@ def bad_names(root: Mapped) -> Iterator[Complaint]:
 
 def stray_references(root: Node) -> Iterator[Complaint]:
     """``${NAME}`` outside the addresses, where it would carry a secret into plans and the ledger."""
+    if not any(map(has_reference, texts(root))):
+        return
     for path, scalar in scalars(root):
         if not _is_address(path) and isinstance(scalar.value, str) and has_reference(scalar.value):
             what = f"`{scalar.shown}`: `${{…}}` is replaced in `store`, `to`, `under` and `ledger` only"
@@ -110,7 +112,7 @@ def _backwards(hold: Mapped, begins: str, ends: str) -> Iterator[Complaint]:
     node = hold.get(ends)
     if first is not None and last is not None and last <= first and isinstance(node, Scalar):
         what = f"the hold covers nothing: `{ends}` is {node.shown}, but `{begins}` is {hold.text(begins)}"
-        yield Complaint(node.origin, what, f"Leave `{ends}` out while it is open.")
+        yield Complaint(node.origin, what, f"Leave `{ends}` out, or name a later time.")
 
 
 def _instant(node: Node | None) -> Nanos | None:

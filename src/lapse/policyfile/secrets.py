@@ -49,7 +49,7 @@ def reveal(text: str, folder: Path) -> str:
 
 def has_reference(text: str) -> bool:
     """Whether *text* has a ``${`` that is not escaped."""
-    return any(found[0] != "$${" for found in _REFERENCE.finditer(text))
+    return "${" in text and any(found[0] != "$${" for found in _REFERENCE.finditer(text))
 
 
 def variables_in(text: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from operator import is_
 from lapse.errors import Complaint
 from lapse.policyfile.models import RuleShape, ScopeShape, keys_of, shape_at
 from lapse.policyfile.tenants import KEY as TENANTS
-from lapse.policyfile.tree import Entry, Listing, Mapped, Node, Scalar, children, items, scalars
+from lapse.policyfile.tree import Entry, Listing, Mapped, Node, Scalar, children, items, scalars, texts
 from lapse.policyfile.words import SET, did_you_mean
 
 KEY = "sets"
@@ -40,6 +40,8 @@ def bad_sets(root: Mapped) -> Iterator[Complaint]:
 
 def references(root: Mapped, *, at: _Path = ()) -> list[Scalar]:
     """Everything that names a set where a field's values stand; *at* is the path of *root* in a policy."""
+    if not any(text.startswith(SET) for text in texts(root)):
+        return []
     found = (scalar for node in _wanted(root, at) for _, scalar in scalars(node))
     return [scalar for scalar in found if _name(scalar) is not None]
 

@@ -7,10 +7,11 @@ left. So no two rules are compared unless a record fits both.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from lapse.errors import Complaint, Origin
+from lapse.model.match import Match
 from lapse.model.policy import Rule
 from lapse.policyfile.nearby import Takers
 from lapse.policyfile.remainders import Box
@@ -56,6 +57,9 @@ def shadows(rules: Sequence[Rule]) -> Iterator[Shadow]:
 
 def _takers(rule: Rule, rules: Sequence[Rule], earlier: Takers) -> list[Rule] | None:
     """The earlier rules that take all records of *rule*. None if they leave some, or if that is not known."""
+    plain = _plain_record(rule.match)
+    if plain is not None and earlier.before(rule.index, plain) is None:
+        return None
     whole = Box.of(rule.match)
     left = [] if whole.is_empty else [whole]
     takers: dict[int, Rule] = {}
@@ -72,3 +76,13 @@ def _takers(rule: Rule, rules: Sequence[Rule], earlier: Takers) -> list[Rule] | 
         takers[taker] = rules[taker]
         left += box.without(rules[taker].match)
     return None
+
+
+def _plain_record(match: Match) -> Mapping[str, object] | None:
+    """A record that a match on plain values fits: the witness of its box, for very many rules. None for others."""
+    found: dict[str, object] = {}
+    for condition in match.conditions:
+        if not condition.is_plain or not condition.values or condition.field in found:
+            return None
+        found[condition.field] = condition.values[0]
+    return found

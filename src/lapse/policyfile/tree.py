@@ -101,6 +101,19 @@ def items(node: Node | None) -> tuple[Node, ...]:
     return node.items if isinstance(node, Listing) else ()
 
 
+def texts(node: Node) -> Iterator[str]:
+    """Every value below *node* that is text, in no order: a quick look at what may be very long."""
+    waiting = [node]
+    while waiting:
+        match waiting.pop():
+            case Scalar(value=str(text)):
+                yield text
+            case Listing(items=nodes):
+                waiting += nodes
+            case Mapped(entries=entries):
+                waiting += [entry.node for entry in entries]
+
+
 def scalars(node: Node) -> Iterator[tuple[tuple[str | int, ...], Scalar]]:
     """Every value below *node* with its path of keys and positions, in file order."""
     match node:

@@ -18,6 +18,7 @@ from whenever import Instant, TimeZoneNotFoundError
 
 from lapse.errors import PolicyError
 from lapse.instant import Nanos, parse_rfc3339
+from lapse.model.files import parse_ending
 from lapse.model.pace import parse_lag, parse_rate, parse_rest, parse_transaction
 from lapse.model.period import Period, parse_period
 from lapse.model.policy import TimeFormat
@@ -31,7 +32,6 @@ STRICT = ConfigDict(
     strict=True,
     frozen=True,
     hide_input_in_errors=True,
-    use_attribute_docstrings=True,
     arbitrary_types_allowed=True,
 )
 """How every shape of a policy reads: no unknown key, no value bent into another type."""
@@ -282,6 +282,7 @@ Rate = Annotated[
 ]
 Rest = Annotated[Setting, PlainValidator(paced(parse_rest)), _schema(type="string", examples=["auto", "none", "50%"])]
 Lag = Annotated[Setting, PlainValidator(paced(parse_lag)), _schema(type="string", examples=["10 s", "none"])]
+Ending = Annotated[str, PlainValidator(single(parse_ending)), _schema(type="string", examples=[".wav"])]
 Query = Annotated[str, PlainValidator(text), _schema(type="string", minLength=1, examples=["never"])]
 Version = Annotated[int, PlainValidator(version), _schema(const=1)]
 FormatWord = Annotated[str, PlainValidator(one_of(*_FORMATS)), _schema(enum=_FORMATS)]
