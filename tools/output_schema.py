@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from lapse.cli.shapes import RESULTS, Envelope
-from lapse.model import reclaim, report, status, why
+from lapse.model import drift, reclaim, report, status, why
 
 _ATTRIBUTES = re.compile(r"\n\s*Attributes:\n(?P<body>(?:\n|\s{4,}.*\n?)*)")
 _ATTRIBUTE = re.compile(r"^ {4}(?P<name>\w+): (?P<text>.*(?:\n {8}.*)*)", re.MULTILINE)
@@ -65,7 +65,8 @@ def _class_of(name: str) -> type:
 def _classes() -> Iterator[type]:
     from lapse.cli import shapes
 
-    for place in (shapes, shapes.plans, shapes.answers, shapes.ledgers, shapes.archives, reclaim, report, status, why):
+    models = (drift, reclaim, report, status, why)
+    for place in (shapes, shapes.plans, shapes.answers, shapes.ledgers, shapes.archives, *models):
         for value in vars(place).values():
             if isinstance(value, type) and (is_dataclass(value) or issubclass(value, Enum)):
                 yield value

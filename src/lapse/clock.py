@@ -9,7 +9,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from lapse.errors import UsageError
-from lapse.instant import Nanos, parse_rfc3339, rfc3339
+from lapse.instant import Nanos, parse_rfc3339, rfc3339_second
 
 
 def real_now() -> Nanos:
@@ -35,7 +35,7 @@ def run_now() -> Nanos:
         ) from error
     if chosen > real:
         raise UsageError(
-            f"LAPSE_NOW={text} is later than the real time {rfc3339(real)}",
+            f"LAPSE_NOW={text} is later than the real time {rfc3339_second(real)}",
             hint="LAPSE_NOW replays the past; it cannot bring deadlines forward.",
         )
     return chosen

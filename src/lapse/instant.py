@@ -45,6 +45,16 @@ def rfc3339(instant: Nanos) -> str:
     return f"{text}.{digits}Z"
 
 
+def rfc3339_second(instant: Nanos) -> str:
+    """`rfc3339` to the second, which is begun: for reading, not for comparing."""
+    return rfc3339(Nanos(instant - instant % SECOND))
+
+
+def beginning(first: Nanos) -> str:
+    """``at …`` for the first instant of something; ``after …`` where that is the very next one after a rounder one."""
+    return f"after {rfc3339(Nanos(first - 1))}" if first % 1000 == 1 else f"at {rfc3339(first)}"
+
+
 def parse_rfc3339(text: str) -> Nanos:
     """The instant that `rfc3339` wrote, or any RFC 3339 text with an offset and up to nine fraction digits.
 

@@ -16,7 +16,8 @@ from lapse.segments import JSONL_ZST, read_segment
 from lapse.segments.records import split_lines
 from lapse.stores.jsonl.fields import Doubtful, FieldReader
 
-_SEPARATOR = ","
+SEPARATOR = ","
+"""What stands between the parts of a key. A part may have it as well."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,12 +26,12 @@ class Sought:
 
     Attributes:
         fields: Columns or keys whose texts name it.
-        texts: Their texts, one each.
+        key: Their texts, with commas between.
         shown: Further fields that are wanted of it.
     """
 
     fields: tuple[str, ...]
-    texts: tuple[str, ...]
+    key: str
     shown: tuple[str, ...] = ()
 
     @property
@@ -41,10 +42,9 @@ class Sought:
 
 def sought(fields: Sequence[str], key: str, *, shown: Sequence[str] = ()) -> Sought | None:
     """What to look for, where the texts of *fields*, with commas between, are *key*. None if they cannot be."""
-    texts = key.split(_SEPARATOR, len(fields) - 1) if len(fields) > 1 else [key]
-    if not fields or len(texts) != len(fields):
+    if not fields or key.count(SEPARATOR) < len(fields) - 1:
         return None
-    return Sought(fields=tuple(fields), texts=tuple(texts), shown=tuple(shown))
+    return Sought(fields=tuple(fields), key=key, shown=tuple(shown))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +126,7 @@ def _records(entry: SegmentEntry, what: Sought) -> Iterator[Mapping[str, str | N
             from lapse.archive.row_lookup import rows
         except ImportError as error:
             raise MissingDriverError(error.name or "pyarrow", extra="parquet") from error
-        yield from rows(file, what.fields, what.texts, what.wanted)
+        yield from rows(file, what.fields, what.key, what.wanted)
 
 
 def _lines(block: LineBlock, reader: FieldReader, what: Sought) -> Iterator[Mapping[str, str | None]]:
@@ -134,5 +134,6 @@ def _lines(block: LineBlock, reader: FieldReader, what: Sought) -> Iterator[Mapp
         fields = reader.read(line)
         if isinstance(fields, Doubtful):
             continue
-        if all(text_of(fields[name]) == text for name, text in zip(what.fields, what.texts, strict=True)):
+        texts = [text for name in what.fields if (text := text_of(fields[name])) is not None]
+        if len(texts) == len(what.fields) and SEPARATOR.join(texts) == what.key:
             yield {name: text_of(fields[name]) for name in what.wanted}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from itertools import product
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -14,10 +16,10 @@ from lapse.model.match import text_of
 from lapse.sqlcore.fields import field_path
 
 
-def rows(
-    file: BinaryIO, fields: Sequence[str], texts: Sequence[str], shown: Sequence[str]
-) -> Iterator[Mapping[str, str | None]]:
-    """The values of *shown*, as far as there are such columns, of every row whose *fields* have these *texts*.
+def rows(file: BinaryIO, fields: Sequence[str], key: str, shown: Sequence[str]) -> Iterator[Mapping[str, str | None]]:
+    """The values of *shown*, as far as there are such columns, of every row whose *fields* read *key*.
+
+    Parts of a key stand between commas, and may have some in them.
 
     Raises:
         VerificationError: If the file is no Parquet or is damaged.
@@ -26,8 +28,8 @@ def rows(
         source = pq.ParquetFile(file)
         known = set(source.schema_arrow.names)
         for group in range(source.num_row_groups):
-            if _may_have(source, group, fields[0], texts[0]):
-                yield from _matching(source, group, fields, texts, [name for name in shown if _column(name) in known])
+            if _may_have(source, group, fields[0], key.partition(",")[0]):
+                yield from _matching(source, group, fields, key, [name for name in shown if _column(name) in known])
     except (pa.ArrowException, OSError) as error:
         raise VerificationError(f"segment cannot be read as Parquet: {error}") from error
 
@@ -46,20 +48,22 @@ def _may_have(source: Any, group: int, column: str, text: str) -> bool:
 
 
 def _matching(
-    source: Any, group: int, fields: Sequence[str], texts: Sequence[str], shown: Sequence[str]
+    source: Any, group: int, fields: Sequence[str], key: str, shown: Sequence[str]
 ) -> Iterator[Mapping[str, str | None]]:
-    keys = source.read_row_group(group, columns=list(fields), use_threads=False).to_pydict()
-    places = [
-        place
-        for place, cells in enumerate(zip(*(keys[name] for name in fields), strict=True))
-        if all(_text(cell) == text for cell, text in zip(cells, texts, strict=True))
-    ]
+    cells = source.read_row_group(group, columns=list(fields), use_threads=False).to_pydict()
+    named = zip(*(cells[name] for name in fields), strict=True)
+    places = [place for place, parts in enumerate(named) if key in _keys(parts)]
     if not places:
         return
     columns = list(dict.fromkeys(map(_column, shown)))
     found = source.read_row_group(group, columns=columns, use_threads=False).take(places)
     for row in found.to_pylist():
         yield {name: _value(row, name) for name in shown}
+
+
+def _keys(parts: Sequence[object]) -> Iterator[str]:
+    """The keys that a row may have had in its store; none if a part of it is NULL."""
+    return map(",".join, product(*map(_spellings, parts)))
 
 
 def _column(field: str) -> str:
@@ -82,5 +86,19 @@ def _value(row: Mapping[str, Any], field: str) -> str | None:
 
 def _text(cell: object) -> str | None:
     """A cell as it is shown and compared here: what equals no text in a policy has one all the same."""
-    text = text_of(cell)
-    return str(cell) if text is None and cell is not None else text
+    return next(iter(_spellings(cell)), None)
+
+
+def _spellings(cell: object) -> tuple[str, ...]:
+    """How stores write a cell as text; none for NULL."""
+    match cell:
+        case None:
+            return ()
+        case datetime():
+            whole, point, fraction = cell.replace(tzinfo=None).isoformat(" ").partition(".")
+            short = f"{whole}{point}{fraction.rstrip('0')}"
+            return (short if cell.tzinfo is None else f"{short}+00", str(cell))
+        case bytes():
+            return (f"\\x{cell.hex()}", str(cell))
+        case _:
+            return (text_of(cell) or str(cell),)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import typer.core
 
@@ -46,4 +46,10 @@ class Command(_LaidOut, typer.core.TyperCommand):
 
 
 class Group(_LaidOut, typer.core.TyperGroup):
-    """A group of commands whose help ends with examples and exit codes."""
+    """A group of commands whose help ends with examples and exit codes.
+
+    Attributes:
+        helps: Whether it answers with its help where no command is named. Else that is a mistake of usage.
+    """
+
+    helps: ClassVar[bool] = True

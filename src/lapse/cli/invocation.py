@@ -265,10 +265,10 @@ def raise_without_command(call: Invocation, ctx: typer.Context) -> None:
     """Answer a call that names a group but no command: with its help, or with an error for programs.
 
     Raises:
-        UsageError: With ``--json``: help is no result.
+        UsageError: With ``--json``, since help is no result; or if the group is never called without a command.
         typer.Exit: Else, after the help was printed.
     """
-    if call.as_json:
+    if call.as_json or (isinstance(ctx.command, Group) and not ctx.command.helps):
         raise UsageError("there is no command", hint=f"See: {ctx.command_path} --help")
     print_help(ctx.get_help())
     raise typer.Exit

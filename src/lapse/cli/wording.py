@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from lapse.instant import SECOND, Nanos, rfc3339
+from lapse.instant import Nanos, rfc3339, rfc3339_second
 from lapse.model.bytesize import size_text
 
 NOTHING = "-"
@@ -56,7 +56,7 @@ def moment(instant: Nanos | None, otherwise: str = NOTHING) -> str:
 
 def second(instant: Nanos) -> str:
     """RFC 3339 to the second, which is begun: for reading, where `moment` is for comparing."""
-    return rfc3339(Nanos(instant - instant % SECOND))
+    return rfc3339_second(instant)
 
 
 def optional_moment(instant: Nanos | None) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from lapse.errors import UsageError
 from lapse.model.policy import Archive
 
 ARCHIVE = "archive"
@@ -27,5 +28,11 @@ def archive_at(address: str | None, folder: Path) -> Archive | None:
 
 
 def ledger_at(path: str | None, folder: Path) -> str | None:
-    """The folder of the ledger, absolute; *folder* is where a relative one begins. None for None: the state folder."""
+    """The folder of the ledger, absolute; *folder* is where a relative one begins. None for None: the state folder.
+
+    Raises:
+        UsageError: If the path is blank: that must not mean *folder* itself.
+    """
+    if path is not None and not path.strip():
+        raise UsageError("option '--ledger' is blank", hint="Name a folder, or leave the option out.")
     return None if path is None else os.path.normpath(folder / path)

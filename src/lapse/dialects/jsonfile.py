@@ -111,7 +111,8 @@ class _Reader:
         try:
             text, end = self._decoder.raw_decode(self._text, place)
         except json.JSONDecodeError as error:
-            raise _NotJsonError(error.msg[:1].lower() + error.msg[1:], min(error.pos, len(self._text))) from error
+            what = (error.msg[:1].lower() + error.msg[1:]).removesuffix(" at").removesuffix(" starting")
+            raise _NotJsonError(what, min(error.pos, len(self._text))) from error
         return str(text), end
 
     def _array(self, place: int, depth: int) -> tuple[Listing, int]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from lapse.instant import rfc3339
+from lapse.model.files import RowFiles
 from lapse.model.masking import masked
 from lapse.model.match import Condition, Range
 from lapse.model.period import Kind
@@ -79,8 +80,15 @@ def _dataset(dataset: Dataset, address: str) -> Iterator[str]:
     if dataset.empty_is_oldest:
         yield "empty time: oldest"
     if dataset.files is not None:
-        yield f"files: {{column: {_quoted(dataset.files.column)}, under: {_quoted(escaped(dataset.files.under))}}}"
+        yield f"files: {{{', '.join(_files(dataset.files))}}}"
     yield from _keep(dataset.rules)
+
+
+def _files(files: RowFiles) -> Iterator[str]:
+    yield f"column: {_quoted(files.column)}"
+    yield f"under: {_quoted(escaped(files.under))}"
+    if files.ending is not None:
+        yield f"ending: {_quoted(files.ending)}"
 
 
 def _keep(rules: Sequence[Rule]) -> Iterator[str]:

@@ -21,7 +21,7 @@ from lapse.engine.holding import checked_holds
 from lapse.engine.ordering import add_hold
 from lapse.engine.session import Session, run_id
 from lapse.errors import UsageError
-from lapse.instant import DAY, Nanos, rfc3339
+from lapse.instant import DAY, Nanos, rfc3339, rfc3339_second
 from lapse.model.disposal import sealed_segments
 from lapse.model.ledger_entry import EntryKind
 from lapse.model.masking import masked
@@ -316,7 +316,7 @@ def _hold(session: Session, entries: list[SegmentEntry], days: int) -> str:
         matter = f"restore-{run}-{name}"
         hold = Hold(
             matter=matter,
-            reason=f"restored on {rfc3339(session.real_now)}",
+            reason=f"restored on {rfc3339_second(session.real_now)}",
             dataset=name,
             since=None,
             until=Nanos(session.real_now + days * DAY),

@@ -9,7 +9,7 @@ from lapse.archive.looking import sought
 from lapse.engine.layering import Ground
 from lapse.engine.searching import Clues, Past, past_of, restored_segments, when
 from lapse.engine.session import Session
-from lapse.instant import Nanos, rfc3339
+from lapse.instant import Nanos, rfc3339, rfc3339_second
 from lapse.model.why import DISPOSED, UNKNOWN, Explanation, Layer, PastDisposal
 
 _MOST_SHOWN = 20
@@ -92,14 +92,14 @@ def _history(found: Past, *, decided: bool = False) -> Iterator[Layer]:
         for each in found.disposals
     ]
     steps += [
-        (at, Layer(name="restore", finding=f"restored on {rfc3339(at)} from segment {path}"))
+        (at, Layer(name="restore", finding=f"restored on {rfc3339_second(at)} from segment {path}"))
         for at, path in found.returns
     ]
     yield from (layer for _, layer in sorted(steps, key=lambda step: step[0]))
 
 
 def _sentence(each: PastDisposal) -> str:
-    at = "at a time that no ledger here tells" if each.at is None else f"on {rfc3339(each.at)}"
+    at = "at a time that no ledger here tells" if each.at is None else f"on {rfc3339_second(each.at)}"
     under = " or ".join(each.rules) or "a rule that is not known"
     how = "" if each.method is None else f" ({each.method})"
     if each.segment is not None:

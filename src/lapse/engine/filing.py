@@ -37,9 +37,10 @@ class FilesDone:
         if not self.left:
             return self.stopped
         files = sum(self.left.values())
+        are = "1 file is" if files == 1 else f"{files:,} files are"
         reasons = ", ".join(f"{reason} ({count:,})" for reason, count in sorted(self.left.items()))
         return Trouble(
-            message=f"{files:,} files are still there, though their rows are gone: {reasons}",
+            message=f"{are} still there, though their rows are gone: {reasons}",
             hint=f"Their paths stand in table {FILES_TABLE}. Remove the cause, then run again.",
         )
 
@@ -66,6 +67,8 @@ def check_files(session: Session, dataset: Dataset) -> None:
             hint="Remove `files`; only PostgreSQL can.",
             origin=dataset.origin("files"),
         )
+    if dataset.files.ending is not None:
+        return  # no file of Lapse's own ends so
     under = os.path.realpath(dataset.files.under)
     for own in (session.folders.root, session.folders.ledger):
         if os.path.commonpath([under, place := os.path.realpath(own)]) in (under, place):
@@ -94,7 +97,7 @@ def remove_files(dataset: Dataset, store: Store, *, stopping: Callable[[], bool]
                 message = "files are still there, though their rows are gone: the run was asked to stop"
                 stopped = Trouble(message=message, hint="Run again: it goes on where it stopped.")
                 break
-            done = unlink(batch, under=dataset.files.under)
+            done = unlink(batch, under=dataset.files.under, ending=dataset.files.ending)
             store.forget_files(done.gone)
             removed += done.removed
             left.update({reason: len(files) for reason, files in done.left.items()})

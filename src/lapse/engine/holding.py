@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -30,15 +31,26 @@ def checked_holds(session: Session) -> tuple[Hold, ...]:
         HoldsError: If a recorded hold has vanished or was narrowed without a release, or holds cannot be read.
     """
     holds = session.holds()
+    for error in hold_errors(session, holds):
+        raise error
+    return holds
+
+
+def hold_errors(session: Session, holds: Sequence[Hold]) -> Iterator[HoldsError]:
+    """What stops a run that finds *holds*: an error for each hold that the ledger knows and that is not as it was."""
     for recorded in lost_holds(session, holds, past=remember(session.ledger)):
         narrowed = any(hold.matter == recorded.matter for hold in holds)
-        what = "it covers less there now" if narrowed else "it is not there"
-        raise HoldsError(
-            f"hold {recorded.matter} is in the ledger and was not released, but look into the policy and"
-            f" {session.holds_folder}: {what}",
-            hint=f"Put it back as it was, or record its release with: lapse hold release {recorded.matter}",
+        places = f"the policy and {session.holds_folder}"
+        what = f"it covers less now in {places}" if narrowed else f"it is no longer in {places}"
+        yield HoldsError(
+            f"hold {recorded.matter} is in the ledger and was not released, but {what}",
+            hint=f"Put it back as it was, or record its release with: {release_command(recorded.matter)}",
         )
-    return holds
+
+
+def release_command(matter: str) -> str:
+    """The command that ends a hold, as a shell takes it: a matter may have spaces and dashes."""
+    return shlex.join(["lapse", "hold", "release", *(["--"] if matter.startswith("-") else []), matter])
 
 
 def lost_holds(session: Session, holds: Sequence[Hold], *, past: Remembered) -> tuple[RecordedHold, ...]:

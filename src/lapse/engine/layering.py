@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from lapse.engine.boards import posted_in
 from lapse.engine.session import Session
-from lapse.instant import Nanos, rfc3339
+from lapse.instant import SECOND, Nanos, beginning, rfc3339, rfc3339_second
 from lapse.model.match import Match
 from lapse.model.period import Period
 from lapse.model.policy import Dataset, Floor, Hold
@@ -146,7 +146,7 @@ def _rule_layers(on: Ground, record: Found, rule: int, instant: Nanos) -> Iterat
     way = record.code - selection.lapsed_code(rule)
     kept = bound.cutoff is None or instant >= bound.cutoff
     until = _until(selection.sources[rule].keep, instant)
-    yield Layer(name=bound.label, finding=f"matches; {_keeping(bound.cutoff)}; {until}", decided=way == 1)
+    yield Layer(name=bound.label, finding=f"matches; {_keeping(bound.cutoff, instant)}; {until}", decided=way == 1)
     for offset, (floor, resolved) in enumerate(zip(on.floors, selection.floors, strict=True)):
         decided = way == 2 + offset
         finding = "does not apply to it"
@@ -166,13 +166,17 @@ def _newest(selection: Selection, rule: int) -> int:
     return selection.newest_code(rule) - selection.lapsed_code(rule)
 
 
-def _keeping(cutoff: Nanos | None) -> str:
-    return "keeps it for ever" if cutoff is None else f"keeps what is not before {rfc3339(cutoff)}"
+def _keeping(cutoff: Nanos | None, instant: Nanos) -> str:
+    """What the rule keeps; the cutoff exactly where the record is so near that it matters."""
+    if cutoff is None:
+        return "keeps it for ever"
+    exact = cutoff % 1000 == 0 or abs(cutoff - instant) <= SECOND
+    return f"keeps what is not before {rfc3339(cutoff) if exact else rfc3339_second(cutoff)}"
 
 
 def _until(period: Period, instant: Nanos) -> str:
     deadline = period.deadline(instant)
-    return "never lapses by it" if deadline is None else f"lapses by it at {rfc3339(deadline)}"
+    return "never lapses by it" if deadline is None else f"lapses by it {beginning(deadline)}"
 
 
 def _deadline(on: Ground, record: Found, rule: int) -> Nanos | None:

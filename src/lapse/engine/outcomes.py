@@ -12,6 +12,7 @@ from lapse import clock
 from lapse.engine.session import Session
 from lapse.errors import ExitCode, LapseError, StateError
 from lapse.instant import Nanos
+from lapse.model.drift import Terms
 from lapse.model.period import Kind, Period
 from lapse.model.plan import DatasetPlan, Tally
 from lapse.model.policy import Dataset, Rule
@@ -104,6 +105,7 @@ def _past_run(session: Session, report: RunReport, ended: DatasetReport) -> Past
         trouble=None if ended.trouble is None else ended.trouble.message,
         hint=None if ended.trouble is None else ended.trouble.hint,
         measured=None if found is None else _afterwards(found, ended),
+        terms=Terms.of(session.policy, dataset),
     )
 
 

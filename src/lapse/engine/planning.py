@@ -15,7 +15,7 @@ from lapse.engine.ramping import ramp_of, with_ramp
 from lapse.engine.remembered import Remembered, remember
 from lapse.engine.session import Session
 from lapse.errors import GuardError, UsageError
-from lapse.instant import rfc3339
+from lapse.instant import rfc3339_second
 from lapse.model.plan import DatasetPlan, Plan
 from lapse.model.policy import Dataset, Hold
 from lapse.model.sealed_plan import SealedDataset, SealedPlan, lapsed_groups, seal_plan
@@ -102,8 +102,8 @@ def read_sealed(session: Session, file: Path) -> tuple[Session, SealedPlan]:
         )
     if max(sealed.now, sealed.real_now) > session.real_now + SKEW:
         raise GuardError(
-            f"{file} was made at {rfc3339(sealed.real_now)} and decides at {rfc3339(sealed.now)},"
-            f" but the clock says {rfc3339(session.real_now)}",
+            f"{file} was made at {rfc3339_second(sealed.real_now)} and decides at {rfc3339_second(sealed.now)},"
+            f" but the clock says {rfc3339_second(session.real_now)}",
             hint="A clock is or was wrong. Set it right, then make a new plan.",
         )
     return replace(session, now=sealed.now, planned_at=sealed.real_now), sealed

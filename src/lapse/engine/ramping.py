@@ -56,11 +56,19 @@ def with_ramp(plan: DatasetPlan, selection: Selection, ramp: Ramp | None) -> Dat
 def announced(selection: Selection, ramp: Ramp) -> str:
     """What a plan says of a ramp."""
     which = named_rules([selection.sources[rule].name for rule in ramp.rules])
+    doubles = _doubles(selection)
+    if ramp.begun and not doubles:
+        return f"{which}: the canary has passed in an earlier run, and the rest follows"
     if ramp.begun:
         return f"{which}: slices of {ramp.rows(ramp.begun + 1):,} records double from run to run, as was begun"
-    where = "the head of its log files" if selection.dataset.table is None else "the beginning of its table"
+    where = "the beginning of its table" if doubles else "the head of its log files"
     first = f"{which}: a canary of {ramp.first:,} records goes first, from {where}"
-    return f"{first}, and is checked before slices double from there"
+    return f"{first}, and is checked before {'slices double from there' if doubles else 'the rest follows'}"
+
+
+def _doubles(selection: Selection) -> bool:
+    """Whether slices grow step by step: of a log file, each step could mean to write all of it anew."""
+    return selection.dataset.table is not None
 
 
 class Ascent:
@@ -191,4 +199,5 @@ def canary_of(selection: Selection, ramp: Ramp, disposal: Disposal, *, last: boo
         oldest=disposal.oldest,
         newest=disposal.newest,
         last=last,
+        doubles=_doubles(selection),
     )

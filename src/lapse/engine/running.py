@@ -313,6 +313,7 @@ def _record_run(
                 report.dataset: {
                     "status": report.status.value,
                     "records": report.records,
+                    "rules_digest": outcome.work.facts.rules_digest,
                     **({} if outcome.climb is None else {"ramp": outcome.climb.facts()}),
                 }
                 for report, outcome in zip(reports, outcomes, strict=True)

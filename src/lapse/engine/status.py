@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lapse import clock
 from lapse.engine.boards import read_all
+from lapse.engine.drifting import drift
 from lapse.engine.growth import growth
 from lapse.engine.holding import lost_holds
 from lapse.engine.outcomes import measured
@@ -18,7 +19,8 @@ from lapse.engine.session import Session
 from lapse.errors import LapseError
 from lapse.instant import SECOND, Nanos, rfc3339
 from lapse.model.bytesize import size_text
-from lapse.model.policy import Hold, Schedule
+from lapse.model.plan import DatasetPlan
+from lapse.model.policy import Dataset, Hold, Schedule
 from lapse.model.span import days_and_hours
 from lapse.model.status import DatasetStatus, Overdue, Past, Problem, ProblemKind, StatusReport
 from lapse.state.checkpoints import latest
@@ -42,15 +44,17 @@ def status(session: Session, *, survey: bool = False) -> StatusReport:
     """
     past, alive = remember(session.ledger), working(session.folders.root)
     pending, ran, holds = pending_slices(session, alive), _ran(session), session.holds()
+    planned = {name: plan(session, [name]).datasets[0] for name in session.policy.datasets} if survey else {}
     datasets = tuple(
         DatasetStatus(
             dataset=name,
             store=dataset.shown,
-            past=_past(session, name, ran[name], survey=survey),
+            past=_past(session, dataset, ran[name], planned.get(name)),
             missed=missed_runs(session, name, ran[name]),
             total_records=past.totals.get(name, 0),
             pending=pending.get(name, 0),
             growth=growth(session, dataset),
+            drift=drift(session, name, ran[name], planned.get(name)),
         )
         for name, dataset in session.policy.datasets.items()
     )
@@ -100,11 +104,8 @@ def pending_slices(session: Session, alive: frozenset[str]) -> Mapping[str, int]
     return pending
 
 
-def _past(session: Session, name: str, past: Past, *, survey: bool) -> Past:
-    if not survey:
-        return past
-    (found,) = plan(session, [name]).datasets
-    return replace(past, measured=measured(session, session.policy.datasets[name], found))
+def _past(session: Session, dataset: Dataset, past: Past, planned: DatasetPlan | None) -> Past:
+    return past if planned is None else replace(past, measured=measured(session, dataset, planned))
 
 
 def missed_runs(session: Session, name: str, past: Past) -> tuple[Nanos, ...]:

@@ -108,10 +108,10 @@ class Remembering(Protocol):
 
 @runtime_checkable
 class Remarking(Protocol):
-    """A store whose lapsed records mean something to others."""
+    """A store that has more to say of what it has just surveyed than the counts do."""
 
     def remarks(self, selection: Selection) -> tuple[str, ...]:
-        """What removing the lapsed records does beyond them, with counts, for the plan. Reads only."""
+        """What removing the lapsed records does beyond them, and where doubtful ones lie, for the plan. Reads only."""
         ...
 
 

@@ -1,7 +1,8 @@
 """Filing: files whose rows are gone go, too. Paths that others wrote in, what became of each file out.
 
-Nothing is removed but regular files below one folder. Below it no symbolic link is followed, whoever puts one there
-and when: each folder on the way is opened from the one above it. The folder itself was given, and may be a link.
+Nothing is removed but regular files below one folder, with the ending that the policy names, if it does. Below the
+folder no symbolic link is followed, whoever puts one there and when: each folder on the way is opened from the one
+above it. The folder itself was given, and may be a link.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from lapse.errors import StoreError
 from lapse.model.files import PendingFile
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OUTSIDE = "outside of the folder"
+_OTHER = "another ending than the policy's"
 _NO_PATH = "no path of a file"
 
 
@@ -36,12 +39,13 @@ class Unlinked:
     left: dict[str, list[PendingFile]] = field(default_factory=lambda: defaultdict(list))
 
 
-def unlink(files: Sequence[PendingFile], *, under: str) -> Unlinked:
+def unlink(files: Sequence[PendingFile], *, under: str, ending: str | None = None) -> Unlinked:
     """Remove *files*; one that is missing is gone, and an error concerns a file or its folder alone.
 
     Arguments:
         files: Their paths are absolute or relative to *under*, and may be anything.
         under: The folder below which they must lie.
+        ending: What their names must end in; case does not matter. None: anything.
 
     Raises:
         StoreError: If that folder is not there, as where a disk is not mounted: then nothing says that files are gone.
@@ -49,33 +53,50 @@ def unlink(files: Sequence[PendingFile], *, under: str) -> Unlinked:
     done = Unlinked()
     folders: dict[tuple[bytes, ...], list[tuple[bytes, PendingFile]]] = defaultdict(list)
     for file in files:
-        steps = _steps(file.path, under)
-        if isinstance(steps, str):
-            done.left[steps].append(file)
-        else:
+        steps = _steps(file.path, under, ending)
+        if not isinstance(steps, str):
             folders[steps[:-1]].append((steps[-1], file))
+        elif steps in (_OUTSIDE, _OTHER) and _is_missing(Path(under, file.path)):
+            done.gone.append(file)
+        else:
+            done.left[steps].append(file)
+    if not folders:
+        return done
     with _opened(under) as root:
         for way, inside in folders.items():
             _empty(root, way, inside, done)
     return done
 
 
-def _steps(path: str, under: str) -> tuple[bytes, ...] | str:
+def _steps(path: str, under: str, ending: str | None) -> tuple[bytes, ...] | str:
     """The names on the way from *under* to the file; or why there is no such way."""
     names = [name for name in path.split("/") if name not in ("", ".")]
     if ".." in names:
         return "`..` in its path"
     if path.startswith("/"):
-        above = under.strip("/").split("/")
+        above = [name for name in under.split("/") if name]
         if names[: len(above)] != above:
             return _OUTSIDE
         names = names[len(above) :]
     if not names or "\0" in path:
         return _NO_PATH
+    if ending is not None and not names[-1].lower().endswith(ending.lower()):
+        return _OTHER
     try:
         return tuple(name.encode() for name in names)
     except UnicodeEncodeError:
         return _NO_PATH
+
+
+def _is_missing(path: Path) -> bool:
+    """Whether nothing is there; where that cannot be told, something may be."""
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return False
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 
 from lapse.errors import GuardError
-from lapse.instant import Nanos, rfc3339
+from lapse.instant import Nanos, rfc3339_second
 from lapse.model.guards import Guard, Guards, Limit, Over
 from lapse.model.plan import DatasetPlan, Fingerprint
 from lapse.model.policy import Dataset
@@ -25,18 +25,19 @@ def over_limits(plan: DatasetPlan, guards: Guards) -> tuple[Over, ...]:
 def _over(plan: DatasetPlan, guards: Guards, *, going: int, total: int) -> Iterator[Over]:
     figures = {"going": going, "records": total}
     if going == total:
-        finding = f"all {total:,} records have lapsed, the dataset would be empty"
+        lapsed = "its only record has" if total == 1 else f"all {total:,} records have"
+        finding = f"{lapsed} lapsed, the dataset would be empty"
         yield Over(guard=Guard.EMPTY, finding=finding, remedy="", figures=figures)
     if guards.share is not None and not guards.allows_share(going, total):
         finding = f"{going:,} of {total:,} records would go, {going / total:.1%}; the policy allows {_percent(guards)}"
         yield Over(
-            guard=Guard.SHARE, finding=finding, remedy="raise `guards: share`",
+            guard=Guard.SHARE, finding=finding, remedy="`guards: share`",
             figures={**figures, "limit": _percent(guards)},
         )  # fmt: skip
     if guards.rows is not None and not guards.allows_rows(going):
         finding = f"{going:,} records would go; the policy allows {guards.rows:,}"
         yield Over(
-            guard=Guard.ROWS, finding=finding, remedy="raise `guards: rows`", figures={**figures, "limit": guards.rows}
+            guard=Guard.ROWS, finding=finding, remedy="`guards: rows`", figures={**figures, "limit": guards.rows}
         )
     yield from _over_tenants(plan, guards.tenants)
 
@@ -67,7 +68,7 @@ def _over_tenants(plan: DatasetPlan, limit: Limit) -> Iterator[Over]:
         guard=Guard.TENANTS,
         finding=f"more would go of {of_whom} than the {limit} that the policy allows of each: "
         + ", ".join([*named, *more]),
-        remedy="raise `guards: tenants`",
+        remedy="`guards: tenants`",
         figures={"tenants": len(worst), "limit": str(limit)},
     )
 
@@ -103,7 +104,7 @@ def _hint(refusing: Collection[Over]) -> str:
         "--allow-empty" if over.guard is Guard.EMPTY else f"--allow {over.guard.value}" for over in refusing
     )
     remedies = [over.remedy for over in refusing if over.remedy]
-    lasting = f", or {' and '.join(remedies)} in the policy" if remedies else ""
+    lasting = f", or raise {' and '.join(remedies)} in the policy" if remedies else ""
     return f"Look at `lapse plan`. If it is right, run again with {options}{lasting}."
 
 
@@ -151,6 +152,7 @@ def check_clock(real_now: Nanos, last_entry: Nanos | None) -> None:
     """
     if last_entry is not None and real_now < last_entry - SKEW:
         raise GuardError(
-            f"the clock says {rfc3339(real_now)}, but the ledger's last entry is of {rfc3339(last_entry)}",
+            f"the clock says {rfc3339_second(real_now)},"
+            f" but the ledger's last entry is of {rfc3339_second(last_entry)}",
             hint="Set the clock right. A run with a wrong clock would remove too much or too little.",
         )

@@ -36,6 +36,7 @@ def plan_dataset(
         groups=_groups(selection, tallies),
         segments=_segments(selection, tallies, budget),
         rules=selection.sources,
+        clock=selection.dataset.time,
     )
 
 

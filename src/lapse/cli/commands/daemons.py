@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lapse.cli.commands.schedules import ArgumentsArgument
+from lapse.cli.commands.schedules import ArgumentsArgument, run_arguments
 from lapse.cli.invocation import Invocation, command
 from lapse.cli.view import View
 from lapse.errors import ExitCode
@@ -66,9 +66,10 @@ def daemon(
     file = health_file(open_session(call.policy)) if health is None else health.absolute()
     if check:
         return DaemonView(sign_of_life(file))
+    words = run_arguments(arguments)
     level = "info" if call.log_level is None else call.log_level.value
     logged = () if call.log is None else ("--log-format", "json", "--log-level", level)
-    run = (*program(), "--policy", call.policy, *logged, "run", *(arguments or ()))
+    run = (*program(), "--policy", call.policy, *logged, "run", *words)
     Daemon(run, plan=lambda: plan_of(open_session(call.policy), seconds), health=file, tell=_teller(call)).run()
     return DaemonView(None, ended=True)
 

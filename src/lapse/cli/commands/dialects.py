@@ -25,7 +25,7 @@ from lapse.errors import ExitCode, LapseError, UsageError
 
 _XIVO = NAMES[0]
 _EXITS = (ExitCode.DONE, ExitCode.INCOMPLETE, ExitCode.USAGE)
-_USAGE = f"Usage: {_XIVO} [-h] [-d DAYS_TO_KEEP] [--dry-run] [--json] [policy | schedule]"
+_USAGE = f"Usage: {_XIVO} [-h] [-d DAYS_TO_KEEP] [--dry-run] [--json] [policy | schedule | trust]"
 _ABBREVIATED = ("--days_to_keep", "--help")
 _DIGITS = re.compile(r"[0-9]+")
 _LONGEST = 4000  # digits; the interpreter reads no longer number
@@ -37,6 +37,7 @@ DaysOption = Annotated[
     ),
 ]
 DryOption = Annotated[bool, typer.Option("--dry-run", help="Look only: check and count everything, change nothing.")]
+PurgerArgument = Annotated[str, typer.Argument(metavar="PURGER", help="Whose table, like `queue-log`.")]
 FormArgument = Annotated[Form, typer.Argument(help="What runs it.")]
 
 
@@ -95,6 +96,7 @@ def add_to(app: typer.Typer) -> None:
     for work, examples in (
         (policy, ["lapse as xivo-purge-db policy > lapse.yaml", "lapse as xivo-purge-db policy -d 90"]),
         (schedule, ["lapse as xivo-purge-db schedule cron", "lapse as xivo-purge-db schedule systemd"]),
+        (trust, ["lapse as xivo-purge-db trust queue-log"]),
     ):
         text = epilog(examples, _EXITS, MEANINGS)
         made.command(work.__name__, cls=_XivoCommand, help=inspect.getdoc(work), epilog=text)(shown(work))
@@ -159,6 +161,20 @@ def schedule(call: Invocation, form: FormArgument = Form.CRON, days_to_keep: Day
     return ScheduleView(form, text_for(form, command=_program(), days=days))
 
 
+def trust(call: Invocation, purger: PurgerArgument) -> View:
+    """Accept that a table is another one than before.
+
+    The first purge pins which table of which server a purger works on, and later ones refuse to work on another: the
+    address in the configuration may be a slip. After an upgrade that changed its columns, or a move to another
+    server, say so with this command. The ledger records it.
+    """
+    from lapse.cli.views.accepted import TrustView
+    from lapse.dialects.xivo.purge import trust as trust_table
+
+    call.exits = exit_code_of
+    return TrustView(purger, trust_table(purger))
+
+
 def _program() -> str:
     """How to call the drop-in from anywhere: by the link that it was called by, or by where lapse is."""
     if Path(sys.argv[0]).name in LINKS:
@@ -184,6 +200,8 @@ def _written_out(arguments: Sequence[str]) -> list[str]:
         if argument == "--":
             break
         name, equals, value = argument.partition("=")
+        if name == "-d" and equals:
+            name = "--days_to_keep"  # `-d=5` is 5 to the original
         full = next((option for option in _ABBREVIATED if len(name) > 2 and option.startswith(name)), name)
         ours[index] = f"{full}{equals}{value}"
     return ours

@@ -167,9 +167,11 @@ def list_(call: Invocation) -> View:
     Prints every hold of the policy, of `holds/` and of the databases, what it covers, and whether it is in force.
     """
     from lapse.cli.views.held import HoldListView
+    from lapse.engine.holding import hold_errors
     from lapse.engine.ordering import list_holds
     from lapse.engine.session import open_session
 
     session = open_session(call.policy)
     listed, unreached = list_holds(session)
-    return HoldListView(listed, session.real_now, tuple(map(str, unreached)))
+    lost = tuple(f"{error}. {error.hint}" for error in hold_errors(session, session.holds()))
+    return HoldListView(listed, session.real_now, tuple(map(str, unreached)), lost)

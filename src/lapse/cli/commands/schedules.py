@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import typer
 
@@ -81,10 +82,32 @@ def schedule(
     if install and uninstall:
         raise UsageError("--install and --uninstall say two things", hint="Leave one of them out.")
     order = ordering.Order(
-        form=form, name=name, arguments=tuple(arguments or ()), system=not user, run_as=run_as, image=image
+        form=form, name=name, arguments=run_arguments(arguments), system=not user, run_as=run_as, image=image
     )
     session = open_session(call.policy)
     if uninstall:
         return ScheduleView(form, (), ordering.uninstall(session, order), removed=True)
     made = ordering.make(session, order)
     return ScheduleView(form, made.units, ordering.install(session, order, made) if install else None, made.warnings)
+
+
+def run_arguments(given: Sequence[str] | None) -> tuple[str, ...]:
+    """What `lapse run` gets, once it is seen that it takes them: with a slip every night's run would fail.
+
+    Raises:
+        UsageError: If a budget cannot be read.
+        TyperException: If there is no such option, or its value is none.
+    """
+    from lapse import clock
+    from lapse.cli.budgets import limits_of, span_of
+    from lapse.cli.main import app
+
+    program: Any = typer.main.get_command(app)
+    words = tuple(given or ())
+    found = program.get_command(None, "run").make_context("run", list(words)).params
+    limits_of(
+        rows=found["rows"], lasting=found["lasting"], until=found["until"], stop_file=None, real_now=clock.real_now()
+    )
+    if found["jitter"] is not None:
+        span_of("--jitter", found["jitter"])
+    return words

@@ -79,7 +79,7 @@ def why(
 
     if sum((key is not None, bool(where), hindered)) != 1:
         raise UsageError(
-            "what is asked for: a record's key, --where FIELD=VALUE, or --not", hint="See: lapse why --help"
+            "ask for one thing: a record's key, --where FIELD=VALUE, or --not", hint="See: lapse why --help"
         )
     session = open_session(call.policy)
     if hindered:

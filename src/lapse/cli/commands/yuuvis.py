@@ -69,7 +69,9 @@ class _Spoken:
 
 
 class _YuuvisGroup(_Spoken, Group):
-    """The drop-in, or its commands for the audit trail."""
+    """The drop-in, or its commands for the audit trail: what a timer calls by half its name must not look done."""
+
+    helps = False
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the arguments, up to the name of a command."""

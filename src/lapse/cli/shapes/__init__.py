@@ -58,6 +58,7 @@ from lapse.cli.shapes.rotations import RotatedDataset, RotateResult
 from lapse.cli.shapes.schedules import DaemonResult, ScheduleResult, ScheduleUnit
 from lapse.cli.shapes.statuses import (
     StatusDataset,
+    StatusDrift,
     StatusMeasured,
     StatusOverdue,
     StatusProblem,
@@ -93,6 +94,7 @@ RESULTS: Mapping[str, tuple[type, ...]] = {
     "as xivo-purge-db": (XivoPurgeResult,),
     "as xivo-purge-db policy": (XivoPolicyResult,),
     "as xivo-purge-db schedule": (XivoScheduleResult,),
+    "as xivo-purge-db trust": (TrustResult,),
     "": (VersionResult,),
 }
 """The classes that `result` can be of, by command."""
@@ -153,6 +155,7 @@ __all__ = [
     "SchemaResult",
     "SegmentShown",
     "StatusDataset",
+    "StatusDrift",
     "StatusMeasured",
     "StatusOverdue",
     "StatusProblem",

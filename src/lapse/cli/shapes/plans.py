@@ -90,6 +90,7 @@ class PlannedDataset:
     Attributes:
         dataset: Its name.
         store: Its address, secrets masked.
+        clock: Column or key of the record time, from which ages are counted.
         fingerprint: Which store, table and columns were looked at.
         cutoffs: For each rule the first instant it keeps. Null keeps for ever.
         groups: Every group of records, those that go first.
@@ -105,6 +106,7 @@ class PlannedDataset:
 
     dataset: str
     store: str
+    clock: str
     fingerprint: str
     cutoffs: Sequence[str | None]
     groups: Sequence[PlannedGroup]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from lapse.model.drift import RuleChange
 from lapse.model.status import Ended, Growth, ProblemKind
 
 
@@ -78,6 +79,31 @@ class StatusMeasured:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StatusDrift:
+    """How what decides about a dataset differs from what its last successful run followed.
+
+    Attributes:
+        run: Id of that run.
+        began: When it began.
+        policy_then: Hash of the policy that it followed.
+        policy_now: Hash of the policy.
+        rules: Rules that are not what they were, as far as they are not too many.
+        besides: What else has changed, in words.
+        lapsed_now: Records that have lapsed. Null if they were not counted: `--survey` counts them.
+        lapsed_then: Those that would have lapsed by now, had nothing been changed. Null if they were not counted.
+    """
+
+    run: str
+    began: str
+    policy_then: str
+    policy_now: str
+    rules: Sequence[RuleChange]
+    besides: Sequence[str]
+    lapsed_now: int | None
+    lapsed_then: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StatusDataset:
     """What is known of a dataset.
 
@@ -91,6 +117,7 @@ class StatusDataset:
         total_records: Records removed in all runs, by the ledger.
         pending: Slices of an interrupted run that the next run settles.
         growth: How its files grow. Null if that is not known.
+        drift: What has changed in its rules since its last successful run. Null if nothing has, or if nobody knows.
     """
 
     dataset: str
@@ -102,6 +129,7 @@ class StatusDataset:
     total_records: int
     pending: int
     growth: Growth | None
+    drift: StatusDrift | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from lapse.cli import shapes
 from lapse.cli.page import BLANK, Block, Column, Line, Row, Table
 from lapse.cli.view import Done
-from lapse.cli.wording import NOTHING, count, day, moment, optional_moment, some
+from lapse.cli.wording import NOTHING, count, day, moment, optional_moment, second, some
 from lapse.errors import ExitCode
+from lapse.instant import beginning
 from lapse.model.why import DISPOSED, UNKNOWN, Explanation, Layer, Listing, PastDisposal
 
 _MARKER = "=>"
@@ -94,7 +95,8 @@ def _facts(explanation: Explanation) -> Iterator[Block]:
     for name, value in explanation.values.items():
         yield Line(f"{name} {NOTHING if value is None else value}", indent=2)
     clock = explanation.clock
-    yield Line(f"clock: {clock.field}, {clock.reading}; now is {moment(clock.now)}", indent=2)
+    now = second(clock.now) if clock.now % 1000 else moment(clock.now)  # the machine's own clock is too fine to read
+    yield Line(f"clock: {clock.field}, {clock.reading}; now is {now}", indent=2)
 
 
 def _layer(layer: Layer) -> Row:
@@ -108,7 +110,7 @@ def _verdict(explanation: Explanation) -> str:
     if explanation.lapses is None:
         return head
     verb = "lapsed" if explanation.lapses <= explanation.clock.now else "lapses"
-    return f"{head} By rule and floors it {verb} on {day(explanation.lapses)} ({moment(explanation.lapses)})."
+    return f"{head} By rule and floors it {verb} on {day(explanation.lapses)} ({beginning(explanation.lapses)})."
 
 
 def _next_steps(explanation: Explanation) -> Iterator[Block]:

@@ -9,10 +9,11 @@ from pathlib import Path
 from lapse.cli import shapes
 from lapse.cli.page import BLANK, Block, Column, Line, Row, Table
 from lapse.cli.view import Done
-from lapse.cli.wording import NOTHING, day, optional_moment, some
+from lapse.cli.wording import NOTHING, day, moment, optional_moment, some
+from lapse.engine.holding import release_command
 from lapse.engine.ordering import Added, Listed
 from lapse.errors import ExitCode
-from lapse.instant import Nanos
+from lapse.instant import DAY, Nanos
 from lapse.model.policy import Hold
 
 _FEW_KEYS = 3
@@ -34,22 +35,23 @@ class HoldListView(Done):
     holds: tuple[Listed, ...]
     now: Nanos
     unreached: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> ExitCode:
-        """1 if there may be more of them."""
-        return ExitCode.INCOMPLETE if self.unreached else ExitCode.DONE
+        """1 if there may be more of them, or if one is not where the ledger knows it."""
+        return ExitCode.INCOMPLETE if self.unreached or self.lost else ExitCode.DONE
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Stores whose holds could not be read, and holds that other hosts do not see."""
+        """Holds that have vanished, stores whose holds could not be read, and holds that other hosts do not see."""
         unseen = tuple(
             f"hold {each.hold.matter} is not in the store of {' and '.join(each.missing)}: runs of other hosts do not"
             " see it before this host has run"
             for each in self.holds
             if each.missing
         )
-        return (*(f"there may be more holds: {text}" for text in self.unreached), *unseen)
+        return (*self.lost, *(f"there may be more holds: {text}" for text in self.unreached), *unseen)
 
     def result(self) -> shapes.HoldListResult:
         """The holds for programs."""
@@ -61,7 +63,7 @@ class HoldListView(Done):
     def page(self) -> Iterator[Block]:
         """A row for each hold."""
         if not self.holds:
-            yield Line("There is no hold.")
+            yield Line("No hold was found." if self.unreached or self.lost else "There is no hold.")
             return
         yield Table(_COLUMNS, [_row(each, self.now) for each in self.holds])
         yield BLANK
@@ -97,7 +99,7 @@ class HoldAddView(Done):
         """What is held from now on."""
         begins = "in force" if self.hold.active(self.now) else "written; it is not in force at this time"
         yield Line(f"Hold {self.hold.matter} is {begins}: {scope_of(self.hold)}.", "bold")
-        yield Line(f"It lies in {self.folder} and in the ledger. End it with: lapse hold release {self.hold.matter}")
+        yield Line(f"It lies in {self.folder} and in the ledger. End it with: {release_command(self.hold.matter)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +129,22 @@ def scope_of(hold: Hold) -> str:
     where = "all datasets" if hold.dataset is None else f"dataset {hold.dataset}"
     what = f"{where}, {hold.match}" if hold.match.conditions else f"everything in {where}"
     if hold.keys:
-        keys = f"keys {', '.join(hold.keys)}" if len(hold.keys) <= _FEW_KEYS else f"{len(hold.keys):,} keys"
+        few = f"{'key' if len(hold.keys) == 1 else 'keys'} {', '.join(hold.keys)}"
+        keys = few if len(hold.keys) <= _FEW_KEYS else f"{len(hold.keys):,} keys"
         what = f"{f'{where}, {hold.match}' if hold.match.conditions else where}, {keys}"
     if hold.records_from is not None:
-        what += f", from {day(hold.records_from)} on"
-    return what if hold.records_before is None else f"{what}, before {day(hold.records_before)}"
+        what += f", from {_bound(hold.records_from)} on"
+    return what if hold.records_before is None else f"{what}, {_ending(hold.records_before)}"
+
+
+def _bound(instant: Nanos) -> str:
+    """A record time as an end of a hold: the day, where that says all."""
+    return moment(instant) if instant % DAY else day(instant)
+
+
+def _ending(before: Nanos) -> str:
+    """The first record time that is no longer held; the last that is, where that is the rounder one."""
+    return f"up to {_bound(Nanos(before - 1))}" if before % 1000 == 1 else f"before {_bound(before)}"
 
 
 def hold_shape(hold: Hold, now: Nanos, *, posted: Sequence[str] = ()) -> shapes.HoldShown:

@@ -130,13 +130,14 @@ def _why(group: Group) -> str:
 
 
 def _cutoffs(plan: DatasetPlan) -> Iterator[str]:
-    """From when on each rule keeps; of many rules, only those that decide about records that are shown."""
+    """From when on each rule keeps, and by which clock; of many rules, only those that decide about what is shown."""
+    by = f", by {plan.clock}" if plan.clock else ""
     deciding = {group.outcome.rule for shown, _ in _shown(plan.groups) for group in shown}
     for index, cutoff in enumerate(plan.cutoffs):
         if len(plan.cutoffs) > _MOST_RULES and index not in deciding:
             continue
         name = plan.rules[index].name if plan.rules else f"rule {index + 1}"
-        until = "for ever" if cutoff is None else f"from {second(cutoff)} on"
+        until = "for ever" if cutoff is None else f"from {second(cutoff)} on{by}"
         yield f"{name[0].upper()}{name[1:]} keeps {until}."
 
 
@@ -158,8 +159,8 @@ def _destination(plan: DatasetPlan) -> str:
     if archives:
         parts.append(f" to {' and '.join(archives)} in {some(plan.segments, 'segment')} or more")
     if waived:
-        parts.append(f" {count(waived)} of them without a copy, as the policy says")
-    return ",".join(parts)
+        parts.append(f", {count(waived)} of them without a copy, as the policy says")
+    return "".join(parts)
 
 
 def planned_shape(plan: DatasetPlan) -> shapes.PlannedDataset:
@@ -167,6 +168,7 @@ def planned_shape(plan: DatasetPlan) -> shapes.PlannedDataset:
     return shapes.PlannedDataset(
         dataset=plan.dataset,
         store=plan.store,
+        clock=plan.clock,
         fingerprint=plan.identity.fingerprint.text,
         cutoffs=[optional_moment(cutoff) for cutoff in plan.cutoffs],
         groups=[_group_shape(group) for group in plan.groups],

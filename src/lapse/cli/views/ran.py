@@ -178,7 +178,8 @@ def _closing(report: RunReport) -> str:
     if not report.records:
         return "Nothing to do: no record has lapsed."
     recoverable = report.records - sum(each.waived for each in report.datasets)
-    return f"{removed} in {duration(report.seconds)}; {count(recoverable)} of them archived, read back and verified."
+    sealed = f"{count(recoverable)} of them archived, read back and verified" if recoverable else "none was archived"
+    return f"{removed} in {duration(report.seconds)}; {sealed}."
 
 
 def _canary_shape(canary: Canary) -> shapes.CanaryShown:

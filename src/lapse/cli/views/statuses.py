@@ -10,6 +10,7 @@ from lapse.cli.page import BLANK, Block, Column, Line, Row, Table
 from lapse.cli.view import Reported
 from lapse.cli.wording import NOTHING, count, duration, listed, moment, optional_moment, second, short, size, some
 from lapse.instant import Nanos
+from lapse.model.drift import Drift, RuleChange
 from lapse.model.span import days_and_hours
 from lapse.model.status import DatasetStatus, Growth, Measured, PastRun, StatusReport
 
@@ -96,6 +97,25 @@ def _found(status: DatasetStatus, now: Nanos) -> Iterator[Line]:
                 yield Line(f"{some(each.records, 'record')} past the deadline of {each.rule}, by {late}", indent=4)
     if status.growth is not None:
         yield Line(f"{status.dataset}: {_growth(status.growth)}", indent=2)
+    if status.drift is not None:
+        yield from _drifted(status.dataset, status.drift)
+
+
+def _drifted(dataset: str, drift: Drift) -> Iterator[Line]:
+    """What has changed, one line each; with what that comes to, where records were counted."""
+    counted = ""
+    if drift.lapsed_now is not None and drift.lapsed_then is not None:
+        counted = f": {count(drift.lapsed_now)} lapsed now, {count(drift.lapsed_then)} by what decided then"
+    yield Line(f"{dataset}: changed since its last success, {_minute(drift.began)}{counted}", "yellow", indent=2)
+    for each in drift.rules:
+        yield Line(f"{each.text}{_lapsed(each)}", indent=4)
+    yield from (Line(each, indent=4) for each in drift.besides)
+
+
+def _lapsed(change: RuleChange) -> str:
+    parts = [] if change.lapsed_now is None else [f"{count(change.lapsed_now)} lapsed now"]
+    parts += [] if change.lapsed_then is None else [f"{count(change.lapsed_then)} as it was"]
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def _measured(measured: Measured) -> str:
@@ -156,6 +176,20 @@ def _dataset_shape(status: DatasetStatus, now: Nanos) -> shapes.StatusDataset:
         total_records=status.total_records,
         pending=status.pending,
         growth=status.growth,
+        drift=None if status.drift is None else _drift_shape(status.drift),
+    )
+
+
+def _drift_shape(drift: Drift) -> shapes.StatusDrift:
+    return shapes.StatusDrift(
+        run=drift.run,
+        began=moment(drift.began),
+        policy_then=drift.policy_then,
+        policy_now=drift.policy_now,
+        rules=drift.rules,
+        besides=drift.besides,
+        lapsed_now=drift.lapsed_now,
+        lapsed_then=drift.lapsed_then,
     )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from lapse import clock
@@ -83,7 +84,10 @@ def export(order: Order, *, path: str, since: str | None) -> Export:
 
     Raises:
         LapseError: If nothing could be exported; the file is as it was.
+        UsageError: If *path* names no file, or *since* is no span.
     """
+    if not path.strip():
+        raise UsageError("Option '--export-duckdb' names no file")
     earliest = None if since is None else Nanos(clock.run_now() - _span(since) * SECOND)
     audit = audit_of(order)
     if not audit.enabled:
@@ -147,7 +151,8 @@ def _write(path: str, records: Iterable[Mapping[str, Any]]) -> int:
     names = [*_TYPES, "instant", "number"]
     rows = (_row(record, number) for number, record in enumerate(records))
     try:
-        with closing(duckdb.connect(path)) as database:
+        # Absolute, since DuckDB takes names like `:memory:` for something else than a file.
+        with closing(duckdb.connect(Path(path).absolute())) as database:
             database.execute("BEGIN")
             columns = ", ".join(f"{name} {'BIGINT' if name in _ORDER else 'VARCHAR'}" for name in names)
             database.execute(f"CREATE TEMP TABLE staged ({columns})")

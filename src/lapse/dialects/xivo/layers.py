@@ -54,7 +54,7 @@ def read_layers(root: Path, purgers: Collection[str]) -> Layers:
     file = _config_file(root)
     complaints: list[Complaint] = []
     warnings = [] if os.path.lexists(file) else [f"there is no {file}: what is built in counts"]
-    main = Mapped((), Origin(str(file), 1, 1)) if warnings else read(file, complaints)
+    main = Mapped((), Origin(str(file), 1, 1)) if warnings else _read(file, complaints)
     extras = list(_extras(file, main, complaints))
     trees = [_renamed(tree, complaints, warnings) for tree in (*extras, main)]
     for tree in trees:
@@ -92,7 +92,16 @@ def _extras(file: Path, main: Mapped, complaints: list[Complaint]) -> Iterator[M
         return
     for each in files:
         if each.name.endswith(".yml") and not each.name.startswith("."):
-            yield read(each, complaints)
+            yield _read(each, complaints)
+
+
+def _read(file: Path, complaints: list[Complaint]) -> Mapped:
+    """The tree of one file; a pipe would keep the purge waiting for somebody to write into it."""
+    if not file.is_fifo():
+        return read(file, complaints)
+    nothing = Mapped((), Origin(str(file), 1, 1))
+    complaints.append(Complaint(nothing.origin, "this is a pipe, not a file", "Put a file there, or take it away."))
+    return nothing
 
 
 def _renamed(tree: Mapped, complaints: list[Complaint], warnings: list[str]) -> Mapped:

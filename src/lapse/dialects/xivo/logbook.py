@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from lapse.errors import LapseError, PolicyError, StateError
+from lapse.model.masking import masked
 
 LOGGER = logging.getLogger("wazo_purge_db.cli")
 """Who speaks, in the log: those who watch the log know this name."""
@@ -67,7 +68,7 @@ class Logbook:
             ) from error
 
     def _add(self, handler: logging.Handler) -> None:
-        handler.setFormatter(logging.Formatter(_FORM))
+        handler.setFormatter(_Masking(_FORM))
         self._root.addHandler(handler)
         self._handlers.append(handler)
 
@@ -94,6 +95,14 @@ def tell(error: LapseError) -> None:
     LOGGER.error("%s", error)
     if error.hint:
         LOGGER.error("Hint: %s", error.hint)
+
+
+class _Masking(logging.Formatter):
+    """Writes no password: plug-ins get the address of the database with it, and may print what they get."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, with secrets in addresses replaced."""
+        return masked(super().format(record))
 
 
 class _Spoken(logging.Handler):

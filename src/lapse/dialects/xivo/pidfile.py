@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lapse.errors import LeaseError, StateError
 from lapse.state.locks import open_locked
+from lapse.state.processes import is_younger
 
 _LONGEST = 32
 
@@ -18,8 +19,8 @@ _LONGEST = 32
 def pid_file(path: Path) -> Iterator[None]:
     """Hold *path* with this process's number in it until the block is left.
 
-    The number of a process that has ended is taken over. The file of the original counts, too: it holds the
-    number of a process that is alive.
+    The number of a process that has ended is taken over, also if a process that began later has it by now. The
+    file of the original counts, too: it holds the number of a process that is alive.
 
     Raises:
         LeaseError: If another purge is at work.
@@ -52,7 +53,7 @@ def _locked(path: Path) -> int:
 
 def _refuse_living(path: Path, descriptor: int) -> None:
     text = os.pread(descriptor, _LONGEST, 0).decode("ascii", "replace").strip()
-    if text.isdigit() and int(text) != os.getpid() and _lives(int(text)):
+    if text.isdigit() and int(text) != os.getpid() and _lives(int(text)) and not is_younger(int(text), path):
         raise LeaseError(
             f"another purge is running: {path} has the number of process {text}, which is alive",
             hint="Wait until it is done. If that process is no purge, remove the file.",

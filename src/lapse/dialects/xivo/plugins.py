@@ -18,6 +18,7 @@ from lapse.dialects.xivo.settings import Settings
 from lapse.dialects.xivo.tables import BY_NAME
 from lapse.engine.foreign import ForeignPurger
 from lapse.errors import LapseError, PolicyError
+from lapse.model.masking import masked
 from lapse.ports import DriverSession
 
 ARCHIVE_GROUPS = ("wazo_purge_db.archives", "xivo_purge_db.archives")
@@ -129,11 +130,11 @@ def _contained(what: str, hint: str) -> Iterator[None]:
     except LapseError:
         raise
     except Exception as error:  # what somebody else's code may raise is not known
-        raise PluginError(f"{what} failed: {type(error).__name__}: {error}", hint=hint) from error
+        raise PluginError(masked(f"{what} failed: {type(error).__name__}: {error}"), hint=hint) from error
 
 
 def _exited(what: str, hint: str, code: object) -> NoReturn:
     """A plug-in never ends the program with 0: the purge that was asked for was not done."""
     number = code if isinstance(code, int) and 0 < code < _CODES else 1
     said = "" if code is None or isinstance(code, int) else f": {code}"
-    raise PluginExitError(f"{what} ended the program with {number}{said}", code=number, hint=hint)
+    raise PluginExitError(masked(f"{what} ended the program with {number}{said}"), code=number, hint=hint)

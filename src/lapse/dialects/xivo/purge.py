@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -14,11 +15,12 @@ from lapse.dialects.xivo.logbook import LOGGER, Logbook, Voice, tell
 from lapse.dialects.xivo.mapping import Meaning, policy_of, small_tables_of, tables_of
 from lapse.dialects.xivo.pidfile import pid_file
 from lapse.dialects.xivo.settings import Settings, load
-from lapse.dialects.xivo.tables import BY_NAME
+from lapse.dialects.xivo.tables import ALIASES, BY_NAME
 from lapse.engine.apart import dry_run_apart, run_apart
 from lapse.engine.foreign import ForeignPurger, ForeignReport, database_facts, run_foreign
 from lapse.engine.running import Wishes
 from lapse.engine.session import Session, run_id, session_for
+from lapse.engine.trusting import trust as trust_store
 from lapse.errors import ExitCode, LapseError
 from lapse.model.plan import DatasetPlan
 from lapse.model.report import DatasetReport, RunReport, Status, Trouble
@@ -93,6 +95,17 @@ def text_of(settings: Settings, meaning: Meaning) -> PolicyText:
     return policy_text(meaning.policy, head=head, variable="LAPSE_XIVO")
 
 
+def trust(purger: str) -> str:
+    """Accept that the table of a purger is another one than before; returns its fingerprint.
+
+    Raises:
+        UsageError: If there is no such purger at work.
+        LapseError: If the configuration cannot be followed, or the table does not answer.
+    """
+    settings = read_settings(Order())
+    return trust_store(session_for(meaning_of(settings).policy), ALIASES.get(purger, purger))
+
+
 def purge(order: Order, *, voice: Voice) -> PurgeReport:
     """Remove what has lapsed, as the configuration says; log lines go to its log file and to *voice*.
 
@@ -125,7 +138,7 @@ def _looked(settings: Settings, order: Order) -> PurgeReport:
     session = _session(settings, ())
     reports = []
     for report in dry_run_apart(session, _wishes(order)):
-        reports.append(_with_refusal(report))
+        reports.append(_ours(report))
         _say_table(settings, reports[-1].datasets[0], dry=True)
     for each in foreign:
         LOGGER.info("%s purger: not counted: a plug-in deletes here by itself", each.name)
@@ -139,7 +152,7 @@ def _purged(settings: Settings, order: Order) -> PurgeReport:
     session = _session(settings, (_Announcer(settings),))
     reports = []
     for each in run_apart(session, _wishes(order), before_run=lambda: plugins.call_archives(archives, settings)):
-        reports.append(_with_refusal(each))
+        reports.append(_ours(each))
         _say_table(settings, reports[-1].datasets[0], dry=False)
     done = tuple(_run_foreign(session, settings, purger, order) for purger in foreign)
     report = PurgeReport(
@@ -149,14 +162,24 @@ def _purged(settings: Settings, order: Order) -> PurgeReport:
     return report
 
 
-def _with_refusal(report: RunReport) -> RunReport:
+def _ours(report: RunReport) -> RunReport:
     """The report; a table from which nothing can be removed has failed, even if nothing was to go."""
     (table,) = report.datasets
+    if table.trouble is not None:
+        return replace(report, datasets=(replace(table, trouble=_in_our_words(table.trouble)),))
     refusal = None if table.plan is None else table.plan.identity.refusal
-    if refusal is None or table.trouble is not None:
+    if refusal is None:
         return report
     trouble = Trouble(message=refusal, hint="Lapse removes nothing there.")
     return replace(report, datasets=(replace(table, status=Status.INCOMPLETE, trouble=trouble),))
+
+
+def _in_our_words(trouble: Trouble) -> Trouble:
+    """The trouble, whose remedy is a command or a key of the drop-in."""
+    if trouble.hint is None:
+        return trouble
+    hint = trouble.hint.replace("`files: {under: …}` in the policy", "`lapse: {recordings: …}` in the configuration")
+    return replace(trouble, hint=re.sub(r"lapse trust (?=\S)", "lapse as xivo-purge-db trust ", hint))
 
 
 def _session(settings: Settings, hooks: tuple[Hook, ...]) -> Session:

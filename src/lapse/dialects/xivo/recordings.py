@@ -15,6 +15,8 @@ from lapse.policyfile.conflicts import bad_file_folders
 from lapse.policyfile.secrets import AddressError
 
 _RECORDINGS, _CALLS = "recordings", "call-logs"
+_SOUND = ".wav"
+"""What Wazo's recordings end in, wherever they lie."""
 _TABLE = BY_NAME[_RECORDINGS].table
 
 
@@ -28,6 +30,8 @@ def recorded_files(settings: Settings, archives: Mapping[str, Address]) -> RowFi
     Raises:
         PolicyError: If the folder of the recordings can be none.
     """
+    if settings.recordings is None:
+        return RowFiles(column="path", under="/", ending=_SOUND)
     origin = settings.origins.get("lapse.recordings")
     try:
         under = folder_address(settings.recordings, settings.file.parent)

@@ -51,5 +51,6 @@ def schedule(form: Form, *, command: str, days: int | None) -> str:
         days: Days to keep, as on the command line. None leaves them to the configuration.
     """
     line = command if days is None else f"{command} -d {days}"
-    text = _CRON if form is Form.CRON else _SYSTEMD
-    return text.format(command=line, jitter=JITTER, minutes=JITTER // 60)
+    if form is Form.CRON:
+        return _CRON.format(command=line.replace("%", "\\%"), jitter=JITTER, minutes=JITTER // 60)
+    return _SYSTEMD.format(command=line.replace("%", "%%").replace("$", "$$"), jitter=JITTER)

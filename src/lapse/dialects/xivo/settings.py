@@ -13,13 +13,12 @@ from lapse.dialects.xivo.tables import BY_NAME, DEFAULT
 from lapse.dialects.yamlfile import plain
 from lapse.errors import Origin, PolicyError
 from lapse.model.masking import masked
+from lapse.policyfile.addresses import refuse_unclear_password
+from lapse.policyfile.secrets import AddressError
 from lapse.policyfile.tree import Mapped
 
 MOST_DAYS = 3_650_000
 """About 10,000 years: more days are a slip of the finger."""
-
-RECORDINGS = "/var/lib/wazo/sounds/tenants"
-"""Where Wazo keeps its tenants' recordings."""
 
 _BUILT_IN: Mapping[str, Any] = {
     "db_uri": "postgresql://asterisk:proformatique@localhost/asterisk",
@@ -49,7 +48,8 @@ class Settings:
         debug: Whether to log more.
         archive: Address of Lapse's own archive. None has none.
         ledger: Folder of the ledger. None keeps it in the state folder.
-        recordings: The only folder below which files of recordings are removed.
+        recordings: The only folder below which files of recordings are removed. None removes sounds wherever entries
+            say that they lie.
         purges_empty_times: Whether queue entries with an empty text as time go, as they did.
         merged: The whole mapping that plug-ins get copies of.
         warnings: What someone should look at.
@@ -68,7 +68,7 @@ class Settings:
     debug: bool
     archive: str | None
     ledger: str | None
-    recordings: str
+    recordings: str | None
     purges_empty_times: bool
     merged: Mapping[str, Any] = field(repr=False)
     warnings: tuple[str, ...] = ()
@@ -117,7 +117,7 @@ def load(root: Path, *, days: int | None, foreign: Collection[str]) -> Settings:
         debug=merged["debug"],
         archive=own.get("archive"),
         ledger=own.get("ledger"),
-        recordings=own.get("recordings", RECORDINGS),
+        recordings=own.get("recordings"),
         purges_empty_times=own.get("empty_times") == "purge",
         merged=merged,
         warnings=layers.warnings,
@@ -152,9 +152,13 @@ def _address(text: str, origin: Origin | None) -> str:
     if not separator:
         raise PolicyError(
             "`db_uri` is not the address of a database",
-            hint="Write it like postgresql://user:password@host/database.",
+            hint="Write it like postgresql://user@host/database, with `:` and a password after the user's name.",
             origin=origin,
         )
+    try:
+        refuse_unclear_password(text, masked(text))
+    except AddressError as error:
+        raise PolicyError(f"`db_uri`: {error}", hint=error.hint, origin=origin) from error
     name = scheme.partition("+")[0].lower()
     return f"{'postgresql' if name == 'postgres' else name}://{rest}"
 

@@ -213,8 +213,8 @@ def _told(order: Order, cause: Cause, done: Sequence[Worked], warnings: Sequence
         misled=all(each.unfinished and all(left.misled for left in each.unfinished) for each in done),
         warnings=(
             *warnings,
-            *_counted(doubtful, "since they cannot be judged"),
-            *_counted(held, "since they are held"),
+            *_counted(doubtful, "since it cannot be judged", "since they cannot be judged"),
+            *_counted(held, "since it is held", "since they are held"),
             *dict.fromkeys(text for each in done for text in each.warnings),
         ),
         names=cause.configuration.catalogue.names,
@@ -238,11 +238,12 @@ def _without_code(cause: Cause, done: Sequence[Worked], tenant: str | None) -> C
     return Counter({_NO_CODE: count} if (count := _kept(done, tenant, Verdict.UNMATCHED).total()) else {})
 
 
-def _counted(kept: Counter[str], why: str) -> Iterator[str]:
-    if kept:
-        count = kept.total()
-        reasons = ", ".join(f"{records:,} {reason}" for reason, records in kept.items())
-        yield f"{count:,} {'entry is' if count == 1 else 'entries are'} kept, {why}: {reasons}"
+def _counted(kept: Counter[str], one: str, more: str) -> Iterator[str]:
+    count = kept.total()
+    if count:
+        reasons = ", ".join(f"{reason}: {records:,}" for reason, records in kept.items())
+        which = f"1 entry is kept, {one}" if count == 1 else f"{count:,} entries are kept, {more}"
+        yield f"{which}: {reasons}"
 
 
 def _archive(order: Order, folder: Path) -> Archive | None:

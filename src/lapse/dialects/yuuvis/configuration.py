@@ -24,6 +24,7 @@ _AUDIT, _DEFAULT, _ACTIONS = "audit", "defaultCleanupAfterDays", "actions"
 _ACTION, _DAYS, _COMMENT = "action", "cleanupAfterDays", "comment"
 _SLIP = 0.8  # likeness from which another section is a misspelt one of ours
 _HINT = "Write a whole number of days, without quotes; a negative one keeps for ever."
+_CODE_HINT = "Write the code of an action, like 400, without quotes."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,15 +160,15 @@ def _wrong_mapping(node: Node, path: str) -> Iterator[Complaint]:
             hint = f"Did you mean it by `{near}`?" if near else f"Add `{key}`."
             yield Complaint(node.origin, f"`{path}` has no `{key}`", hint)
         else:
-            yield from _not_a_number(value, f"`{path}.{key}`")
+            yield from _not_a_number(value, f"`{path}.{key}`", _HINT if key == _DAYS else _CODE_HINT)
 
 
-def _not_a_number(node: Node, path: str) -> Iterator[Complaint]:
+def _not_a_number(node: Node, path: str, hint: str = _HINT) -> Iterator[Complaint]:
     is_number = isinstance(node, Scalar) and isinstance(node.value, int) and not isinstance(node.value, bool)
     if not is_number:
-        yield _must(node, path, "a whole number", _HINT)
+        yield _must(node, path, "a whole number", hint)
     elif isinstance(node, Scalar) and node.text == "-0":
-        yield Complaint(node.origin, f"{path}: -0 can be read in two ways", "Write 0 for what is past, -1 for ever.")
+        yield Complaint(node.origin, f"{path}: -0 can be read in two ways", "Write 0, or a negative number.")
 
 
 def _must(node: Node, path: str, what: str, hint: str | None = None) -> Complaint:

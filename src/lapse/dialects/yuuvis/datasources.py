@@ -10,11 +10,12 @@ from pathlib import Path
 from lapse.dialects.yamlfile import read
 from lapse.dialects.yuuvis.files import is_missing
 from lapse.errors import Complaint, Origin
-from lapse.policyfile.tree import Mapped, Node, Scalar
+from lapse.policyfile.tree import Listing, Mapped, Node, Scalar
 
 _PLACES = (Path("config/application-dbs.yml"), Path("application-dbs.yml"))
-_PATH = re.compile(r"storage\.datasources\.(?P<name>\[[^]]+\]|[^.]+)\.(?P<key>url|username|password)")
-_PREFIX = "storage.datasources."
+_ROOT = "storage.datasources"
+_PATH = re.compile(r"storage\.datasources(?:\.?(?P<name>\[[^]]+\]|(?<=\.)[^.]+))?\.(?P<key>url|username|password)")
+_OTHER = re.compile(r"storage\.datasources\.?(?P<name>\[[^]]+\]|(?<=\.)[^.]+).*", re.DOTALL)
 _REFERENCE = re.compile(r"\$\{(?P<name>[^:{}]+)(?::(?P<default>[^{}]*))?\}")
 
 
@@ -23,7 +24,7 @@ class Datasource:
     """One database of the service.
 
     Attributes:
-        name: What the service calls it.
+        name: What the service calls it: its key, its place in a list, or nothing where it is the only one.
         url: Its JDBC URL. May hold a secret.
         username: Who logs in. None if it is not said.
         password: With what. None if it is not said.
@@ -59,16 +60,17 @@ def read_datasources(file: Path, environment: Mapping[str, str], complaints: lis
         return ()
     values: dict[str, dict[str, tuple[str, Origin]]] = {}
     for path, node in _leaves(root):
-        match = _PATH.fullmatch(path)
-        if match is not None:
+        if (match := _PATH.fullmatch(path)) is not None:
             text = _text(node, path, environment, complaints)
-            values.setdefault(match["name"], {})[match["key"]] = (text, node.origin)
-        elif path.startswith(_PREFIX):
-            values.setdefault(path[len(_PREFIX) :].partition(".")[0], {})
+            values.setdefault(match["name"] or "", {})[match["key"]] = (text, node.origin)
+        elif (match := _OTHER.fullmatch(path)) is not None:
+            values.setdefault(match["name"], {})
+    if "" in values:  # what stands beside its address is a setting, and no other database
+        values = {name: each for name, each in values.items() if each}
     found = tuple(_datasource(name, each, root, complaints) for name, each in values.items())
     if not values:
         hint = "Name the databases there, or say --store."
-        complaints.append(Complaint(root.origin, f"there is nothing under `{_PREFIX[:-1]}`", hint))
+        complaints.append(Complaint(root.origin, f"there is nothing under `{_ROOT}`", hint))
     return tuple(each for each in found if each is not None)
 
 
@@ -76,7 +78,8 @@ def _datasource(
     name: str, values: Mapping[str, tuple[str, Origin]], root: Mapped, complaints: list[Complaint]
 ) -> Datasource | None:
     if not values.get("url", ("", None))[0]:
-        complaints.append(Complaint(root.origin, f"the datasource `{name}` has no `url`", "Add it."))
+        which = f"the datasource `{name}`" if name else f"`{_ROOT}`"
+        complaints.append(Complaint(root.origin, f"{which} has no `url`", "Add it."))
         return None
     url, origin = values["url"]
     username, password = (values[key][0] if key in values else None for key in ("username", "password"))
@@ -84,8 +87,11 @@ def _datasource(
 
 
 def _leaves(node: Node, path: str = "") -> Iterator[tuple[str, Node]]:
-    """Every value by its path; keys with dots in them and nested keys are the same."""
-    if isinstance(node, Mapped) and node.entries:
+    """Every value by its path; keys with dots in them and nested keys are the same, and parts of lists have numbers."""
+    if isinstance(node, Listing) and node.items:
+        for number, item in enumerate(node.items):
+            yield from _leaves(item, f"{path}[{number}]")
+    elif isinstance(node, Mapped) and node.entries:
         for entry in node.entries:
             yield from _leaves(entry.node, f"{path}.{entry.key}" if path else entry.key)
     elif path:

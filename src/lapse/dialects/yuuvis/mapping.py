@@ -9,7 +9,7 @@ from lapse.dialects.policytext import PolicyText, policy_text
 from lapse.dialects.yuuvis.configuration import MOST_DAYS, Configuration
 from lapse.dialects.yuuvis.stores import Trail
 from lapse.errors import Origin
-from lapse.model.match import Condition, Glob, Match
+from lapse.model.match import Condition, Match, Range
 from lapse.model.period import FOREVER, Period, parse_period
 from lapse.model.policy import Archive, Dataset, Policy, Rule, TimeFormat
 
@@ -18,8 +18,8 @@ _ACTION, _TENANT = "action", "tenant"
 _LOOSE = "sqlite://"
 """Addresses of databases whose columns may hold values of any type."""
 
-_CODES = tuple(Glob(f"{sign}*") for sign in "-0123456789")
-"""What whole numbers begin with; numbers with a fraction and bytes fit no pattern."""
+_CODES = (Range(last=-1), Range(first=0))
+"""All whole numbers: no text, no number with a fraction and no bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ def _strict(dataset: Dataset) -> Dataset:
     """The dataset, whose rule for all other actions is for codes alone where a column may hold anything."""
     if not dataset.store.startswith(_LOOSE):
         return dataset
-    code = Condition(field=_ACTION, values=(), globs=_CODES, role="type")
+    code = Condition(field=_ACTION, values=(), ranges=_CODES, role="type")
     rules = (
         rule if _ACTION in rule.match.fields else replace(rule, match=Match((code, *rule.match.conditions)))
         for rule in dataset.rules

@@ -93,7 +93,8 @@ def _configured(folder: Path, environment: Mapping[str, str], warnings: list[str
         try:
             yield _trail(_with_login(source, warnings), folder, warnings, origin=source.origin)
         except AddressError as error:
-            complaints.append(Complaint(source.origin, f"datasource `{source.name}`: {error}", error.hint or _FORM))
+            which = f"datasource `{source.name}`: " if source.name else ""
+            complaints.append(Complaint(source.origin, f"{which}{error}", error.hint or _FORM))
     if complaints:
         raise PolicyError(f"{file} cannot be followed: nothing is removed", complaints=complaints)
 

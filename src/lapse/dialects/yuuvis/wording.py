@@ -31,7 +31,7 @@ def unfinished_line(left: Unfinished) -> str:
     """What did not complete, with the tenants and the store."""
     names = ", ".join(map(_name, left.tenants))
     whose = f"{'tenant' if len(left.tenants) == 1 else 'tenants'} {names} in " if left.tenants else ""
-    return f"{whose}{left.store} did not complete: {left.trouble.message}"
+    return f"{whose}{left.store} did not complete: {left.trouble.message.removeprefix(f'{left.store}: ')}"
 
 
 def cleanup_object(done: Cleanup) -> Json:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from lapse.engine.admitting import check_pace
 from lapse.engine.causes.scene import Scene
-from lapse.engine.holding import lost_holds
+from lapse.engine.holding import lost_holds, release_command
 from lapse.engine.limits import STOP_FILE
 from lapse.errors import HoldsError, LapseError
 from lapse.model.causes import Cause, CauseKind, Weight
@@ -98,7 +98,7 @@ def holds_are_not_right(scene: Scene) -> Iterator[Cause]:
                 kind=CauseKind.HOLDS,
                 weight=Weight.BLOCKS,
                 message=f"hold {lost.matter} is in the ledger and was not released, but it is not found as it was",
-                fix=f"lapse hold release {lost.matter}",
+                fix=release_command(lost.matter),
             )
 
 

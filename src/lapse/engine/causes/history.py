@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lapse.engine.causes.scene import Scene
+from lapse.engine.drifting import drift
 from lapse.engine.status import missed_runs
 from lapse.engine.units.installing import is_installed
 from lapse.errors import LapseError
-from lapse.instant import SECOND, Nanos, rfc3339
+from lapse.instant import SECOND, Nanos, rfc3339, rfc3339_second
 from lapse.model.causes import Cause, CauseKind, Weight
 from lapse.model.ledger_entry import EntryKind
 from lapse.model.report import Status
 from lapse.model.selection import SKEW, Verdict
 from lapse.model.status import Ended, Past, PastRun
 
+_MOST_CHANGES = 5
 _NIGHTLY = Nanos(26 * 3600 * SECOND)
 """A run that is less old than this was one of a daily schedule, whoever keeps that."""
 
@@ -88,6 +90,17 @@ def slices_are_open(scene: Scene) -> Iterator[Cause]:
         yield Cause(kind=CauseKind.UNSETTLED, weight=Weight.HINTS, message=message, fix=f"lapse run {scene.name}")
 
 
+def rules_have_changed(scene: Scene) -> Iterator[Cause]:
+    """What was removed, and what is still there, is the work of other rules than those that the policy has now."""
+    found = drift(scene.session, scene.name, _past(scene))
+    if found is not None:
+        shown, more = found.texts[:_MOST_CHANGES], len(found.texts) - _MOST_CHANGES
+        rest = f"; and {more:,} more" if more > 0 else ""
+        since = rfc3339_second(found.began)
+        message = f"changed since the last success, {since}: {'; '.join(shown)}{rest}. The next run follows it"
+        yield Cause(kind=CauseKind.DRIFT, weight=Weight.HINTS, message=message, fix="lapse status --survey")
+
+
 def now_is_set(scene: Scene) -> Iterator[Cause]:
     """``LAPSE_NOW`` decides as of an earlier time."""
     if scene.session.now < scene.session.real_now - SKEW:
@@ -135,5 +148,6 @@ def _stopped(scene: Scene, kind: CauseKind, message: str, fix: str) -> Cause:
 
 
 HISTORY = (
-    last_run_failed, budget_is_used_up, runs_were_missed, never_ran, nothing_starts_runs, slices_are_open, now_is_set,
+    last_run_failed, budget_is_used_up, runs_were_missed, never_ran, nothing_starts_runs, slices_are_open,
+    rules_have_changed, now_is_set,
 )  # fmt: skip

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from lapse.engine.causes.scene import Scene
-from lapse.instant import Nanos, rfc3339
+from lapse.instant import Nanos, beginning
 from lapse.model.causes import Cause, CauseKind, Weight
 from lapse.model.period import Kind
 from lapse.model.plan import Group
@@ -90,7 +90,7 @@ def not_yet(scene: Scene) -> Iterator[Cause]:
     if groups:
         kept = _sum(groups)
         first = _first_to_lapse(scene, groups)
-        when = "" if first is None else f"; the first lapses at {rfc3339(first)}"
+        when = "" if first is None else f"; the first lapses {beginning(first)}"
         message = f"{_records(kept)} not lapsed yet by {_named(scene, groups)}{when}"
         yield _keeps(CauseKind.NOT_YET, message, kept, f"lapse plan {scene.name}")
 

@@ -30,7 +30,7 @@ def crontab_block(needs: Needs) -> str:
     ]
     if needs.variables:
         lines.append(f"# {', '.join(needs.variables)}: `export NAME=value` lines in a file that only you can read.")
-    state = shlex.quote(f"LAPSE_STATE_DIR={needs.state}")
+    state = f"LAPSE_STATE_DIR={shlex.quote(str(needs.state))}"  # a name in quotes would be a command, not a variable
     # A percent sign ends the command in a crontab.
     run = f"{variables}{state} {shlex.join((*needs.command, *needs.spread))}".replace("%", "\\%")
     return stamped("\n".join([*lines, f"{needs.schedule.cron} {run}"]) + "\n", str(needs.policy))

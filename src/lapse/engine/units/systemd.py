@@ -80,7 +80,7 @@ def _service(needs: Needs, *, system: bool) -> Iterator[str]:
     if needs.network and system:
         yield from ("Wants=network-online.target", "After=network-online.target")
     yield from ("", "[Service]", "Type=oneshot")
-    yield f"ExecStart={' '.join(_word(each) for each in needs.command)}"
+    yield f"ExecStart={' '.join(_argument(each) for each in needs.command)}"
     yield "# 4: another run is at work, and does what this one would have done."
     yield "SuccessExitStatus=4"
     yield "# A run that is stopped finishes the slice under way."
@@ -136,9 +136,14 @@ def _escaped(text: str) -> str:
     return text.replace("%", "%%")
 
 
+def _argument(text: str) -> str:
+    """One word of a command line, where alone a ``$`` would begin a variable."""
+    return _word(text.replace("$", "$$"))
+
+
 def _word(text: str) -> str:
-    """One word of a unit: specifiers and variables are not meant."""
-    plain = _escaped(text).replace("$", "$$")
+    """One word of a unit: specifiers are not meant."""
+    plain = _escaped(text)
     if _PLAIN.fullmatch(plain):
         return plain
     quoted = plain.replace("\\", "\\\\").replace('"', '\\"')

@@ -165,6 +165,10 @@ class Database:
         """A number that is another one once anybody else has committed a change, as far as this one has seen."""
         return int(self.row("PRAGMA data_version")[0])
 
+    def lets_others_write(self) -> bool:
+        """Whether others can commit while this one reads: the file has a write-ahead log."""
+        return bool(self.row("PRAGMA journal_mode")[0] == "wal")
+
     @contextmanager
     def reading(self) -> Iterator[None]:
         """One snapshot for the statements of this block."""

@@ -6,13 +6,14 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from lapse.errors import StoreError
+from lapse.errors import BusyError, StoreError
 
 _UNDECODABLE = "Could not decode to UTF-8"
+_LOCKED = ("is locked by another program", "Run again when it is idle; nothing was changed.")
 _HINTS = {
     sqlite3.SQLITE_NOTADB: ("is no SQLite database, or it is encrypted", "Check the path."),
-    sqlite3.SQLITE_BUSY: ("is locked by another program", "Run again when it is idle; nothing was changed."),
-    sqlite3.SQLITE_LOCKED: ("is locked by another program", "Run again when it is idle; nothing was changed."),
+    sqlite3.SQLITE_BUSY: _LOCKED,
+    sqlite3.SQLITE_LOCKED: _LOCKED,
     sqlite3.SQLITE_READONLY: ("cannot be written", "The file and its folder must be writable for this user."),
     sqlite3.SQLITE_CANTOPEN: (
         "cannot be opened",
@@ -35,7 +36,7 @@ class UndecodableTextError(StoreError):
 
 @contextmanager
 def translated(shown: str) -> Iterator[None]:
-    """Turn the driver's errors into StoreError. *shown* names the file."""
+    """Turn the driver's errors into StoreError, a lock of others into BusyError. *shown* names the file."""
     try:
         yield
     except sqlite3.Error as error:
@@ -52,7 +53,8 @@ def translate(error: sqlite3.Error, shown: str) -> StoreError:
     if known is None:
         return StoreError(f"{shown}: {message}", hint="Check the database with `PRAGMA integrity_check`.")
     what, hint = known
-    return StoreError(f"{shown} {what}: {message}", hint=hint)
+    kind = BusyError if known is _LOCKED else StoreError
+    return kind(f"{shown} {what}: {message}", hint=hint)
 
 
 def primary_code(error: sqlite3.Error) -> int:

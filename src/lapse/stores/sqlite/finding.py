@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import combinations, islice, pairwise
 
 from lapse.instant import Nanos
 from lapse.model.match import Match, text_of
@@ -24,21 +25,19 @@ from lapse.stores.sqlite.schema import Table
 
 _SEPARATOR = ","
 _ALL = KeyRange(None, None)
+_MOST_WAYS = 50
+"""Ways to divide a key into its parts that are looked up one by one, by their index."""
 
 
 def find(database: Database, table: Table, judge: Judge, *, selection: Selection, key: str) -> Iterator[Found]:
     """The rows whose `key` column, else primary key, is *key* as text; parts of a longer key stand between commas."""
-    names = key_columns(table, selection.dataset)
-    texts = key.split(_SEPARATOR, len(names) - 1) if len(names) > 1 else [key]
-    if len(texts) != len(names):
-        return
-    same = joined(" AND ", [_same(f"r.{quote(name)}", text) for name, text in zip(names, texts, strict=True)])
-    yield from _found(database, table, judge, selection=selection, where=same)
+    where = _named([f"r.{quote(name)}" for name in key_columns(table, selection.dataset)], key)
+    yield from _found(database, table, judge, selection=selection, where=where)
 
 
 def key_columns(table: Table, dataset: Dataset) -> tuple[str, ...]:
     """The columns that name a row."""
-    return (table.column(dataset.key).name,) if dataset.key else table.row_key().columns
+    return (table.column(dataset.key).name,) if dataset.key else table.naming_key().columns
 
 
 def search(
@@ -71,11 +70,13 @@ def _found(
     columns = ", ".join([*(f"k{n}" for n in range(width)), *(f"c{n}" for n in range(len(table.columns)))])
     query = f"SELECT code, t, {columns} FROM " + judge.judged(_ALL, whole=True, extra=where) + f" LIMIT {limit}"
     fields = shown_fields(selection, lambda column: table.find(column) is not None)
+    own = [column.name for column in table.columns]
+    named = [width + own.index(name) if name in own else 0 for name in key_columns(table, selection.dataset)]
     with database.replacing_invalid_text():
         rows = database.rows(query.sql, query.values)
     for code, instant, *cells in rows:
         yield Found(
-            key=_SEPARATOR.join(map(str, cells[:width])),
+            key=_SEPARATOR.join("" if cells[place] is None else str(cells[place]) for place in named),
             code=code,
             instant=None if instant is None else Nanos(instant),
             values={field: _value(table, cells[width:], field) for field in fields},
@@ -108,12 +109,31 @@ def _field(table: Table, field: str) -> Fragment:
     return f"CASE typeof({column}) WHEN 'text' THEN lapse_json(CAST({column} AS BLOB), " + keys + ") END"
 
 
+def _named(columns: list[str], key: str) -> Fragment:
+    """The condition that the columns' texts, with commas between, are *key*; a part may have commas in it."""
+    pieces = key.split(_SEPARATOR)
+    ways = list(islice(combinations(range(1, len(pieces)), len(columns) - 1), _MOST_WAYS + 1))
+    if len(ways) > _MOST_WAYS:
+        text = f" || '{_SEPARATOR}' || ".join(map(_exact, columns))
+        return Fragment(f"({text}) = ?", (key,))
+    return "(" + joined(" OR ", [_same_parts(columns, pieces, ends) for ends in ways] or [Fragment("FALSE")]) + ")"
+
+
+def _same_parts(columns: list[str], pieces: list[str], ends: tuple[int, ...]) -> Fragment:
+    bounds = pairwise((0, *ends, len(pieces)))
+    texts = [_SEPARATOR.join(pieces[first:last]) for first, last in bounds]
+    return "(" + joined(" AND ", [_same(*each) for each in zip(columns, texts, strict=True)]) + ")"
+
+
+def _exact(column: str) -> str:
+    return f"CASE typeof({column}) WHEN 'text' THEN {column} WHEN 'integer' THEN CAST({column} AS TEXT) END"
+
+
 def _same(column: str, text: str) -> Fragment:
     """Whether a column has a text. The first comparison can use an index, the second is exact."""
-    exact = f"CASE typeof({column}) WHEN 'text' THEN {column} WHEN 'integer' THEN CAST({column} AS TEXT) END"
     values: list[object] = [text]
     if text.removeprefix("-").isascii() and text.removeprefix("-").isdigit() and len(text) <= 20:
         number = int(text)
         values += [number] if MIN_INT64 <= number <= MAX_INT64 else []
     near = joined(" OR ", [Fragment(f"{column} = ?", (value,)) for value in values])
-    return "(" + near + f") AND {exact} = ?" + Fragment("", (text,))
+    return "(" + near + f") AND {_exact(column)} = ?" + Fragment("", (text,))

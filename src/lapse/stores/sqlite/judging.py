@@ -19,7 +19,7 @@ from lapse.sqlcore.rules import MAX_INT64, MIN_INT64, RuleCompiler
 from lapse.sqlcore.sidetables import Session
 from lapse.sqlcore.thresholds import Thresholds, spelled
 from lapse.stores.sqlite.ranges import KeyRange, KeyWalk
-from lapse.stores.sqlite.schema import RowKey, Table
+from lapse.stores.sqlite.schema import Table
 from lapse.stores.sqlite.timecolumn import TimeReading
 
 _TEXT = "CASE typeof({0}) WHEN 'text' THEN {0} WHEN 'integer' THEN CAST({0} AS TEXT) END"
@@ -31,8 +31,8 @@ class SqliteDialect:
 
     placeholder = "?"
 
-    def __init__(self, fields: tuple[str, ...], *, numbers: tuple[str, ...] = (), key: RowKey | None = None) -> None:
-        """Compare *fields*; ``n0``, … are what `lapse_number` says of *numbers*, and ``k0``, … have the *key*."""
+    def __init__(self, fields: tuple[str, ...], *, numbers: tuple[str, ...] = (), key: tuple[str, ...] = ()) -> None:
+        """Compare *fields*; ``n0``, … are what `lapse_number` says of *numbers*, and *key* has what names a row."""
         self._names = {field: f"f{number}" for number, field in enumerate(fields)}
         self._numbers = {field: f"n{number}" for number, field in enumerate(numbers)}
         self._key = key
@@ -76,8 +76,8 @@ class SqliteDialect:
         """
         if field != RECORD_KEY:
             names = [self._names[field]]
-        elif self._key is not None and self._key.lasting:
-            names = [f"k{number}" for number in range(len(self._key.columns))]
+        elif self._key:
+            names = list(self._key)
         else:
             return Fragment("TRUE")
         text = " || ',' || ".join(_TEXT.format(name) for name in names)
@@ -99,6 +99,18 @@ def _integer(text: str) -> int | None:
     if not (digits.isascii() and digits.isdigit()) or len(digits) > 19 or str(int(text)) != text:
         return None
     return int(text) if MIN_INT64 <= int(text) <= MAX_INT64 else None
+
+
+def _naming(table: Table, selection: Selection) -> dict[str, str]:
+    """The columns whose texts name a row, by what a query calls them: ``k0``, … are there anyway, ``h0``, … are not.
+
+    None where no hold asks for them, or only a rowid names rows that a rebuild changes.
+    """
+    key = table.naming_key()
+    if not key.lasting or all(hold.keys is None for hold in selection.holds):
+        return {}
+    sign = "k" if key == table.row_key() else "h"
+    return {f"{sign}{number}": column for number, column in enumerate(key.columns)}
 
 
 class Judge:
@@ -136,6 +148,8 @@ class Judge:
         dataset, fields = selection.dataset, fields_of(selection)
         sources = [f"{reading.sql(self._reference(dataset.time))} AS t"]
         sources += [f"r.{quote(name)} AS k{number}" for number, name in enumerate(table.row_key().columns)]
+        names = _naming(table, selection)
+        sources += [f"r.{quote(column)} AS {name}" for name, column in names.items() if name.startswith("h")]
         tenant = Fragment("NULL") if dataset.tenant is None else self._field(dataset.tenant)
         compared = [self._field(field) + f" AS f{number}" for number, field in enumerate(fields)]
         numbers = inner_numbers(selection)
@@ -143,7 +157,7 @@ class Judge:
         self._sources = joined(", ", [Fragment(", ".join(sources)), tenant + " AS w", *compared])
         self._all = "".join(f", r.{quote(column.name)} AS c{n}" for n, column in enumerate(table.columns))
         self._selection = selection
-        dialect = SqliteDialect(fields, numbers=numbers, key=table.row_key())
+        dialect = SqliteDialect(fields, numbers=numbers, key=tuple(names))
         self._compiler = RuleCompiler(dialect, "t", newest=None if newest is None else newest.seen_at("t"))
         self._lookups = None if sides is None else lookups_of(selection, sides)
         self._code = self._compiler.selection(selection, self._lookups)

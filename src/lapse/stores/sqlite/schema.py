@@ -127,6 +127,15 @@ class Table:
             raise UnsupportedError(f"{self.kind} {self.name} has no key that names a row", hint=_NO_KEY)
         return self.key
 
+    def naming_key(self) -> RowKey:
+        """What names a row for people: the primary key that was declared, else the key.
+
+        Raises:
+            UnsupportedError: If no row of it can be named.
+        """
+        key, primary = self.row_key(), _primary(self.columns)
+        return RowKey(columns=primary, integer=False, lasting=True) if primary and not key.lasting else key
+
     def used(self, fields: tuple[str, ...]) -> tuple[TableColumn, ...]:
         """The columns behind a policy's fields, each once, in table order.
 
@@ -172,8 +181,12 @@ def _columns(database: Database, table: str) -> Iterator[TableColumn]:
             yield TableColumn(name=name, declared=plain, generated=hidden in (2, 3), key=key)
 
 
+def _primary(columns: tuple[TableColumn, ...]) -> tuple[str, ...]:
+    return tuple(column.name for column in sorted(columns, key=lambda c: c.key) if column.key)
+
+
 def _key(database: Database, table: str, columns: tuple[TableColumn, ...], *, without_rowid: bool) -> RowKey | None:
-    primary = tuple(column.name for column in sorted(columns, key=lambda c: c.key) if column.key)
+    primary = _primary(columns)
     if without_rowid:
         return RowKey(columns=primary, integer=False, lasting=True)
     # An INTEGER PRIMARY KEY is the rowid itself and has no index of its own.

@@ -125,8 +125,14 @@ class Seen:
                 oldest=Nanos(self._extents[code, tenant][0]),
                 newest=Nanos(self._extents[code, tenant][1]),
             )
-            for (code, tenant), count in sorted(self._counts.items(), key=str)
+            for (code, tenant), count in sorted(self._counts.items(), key=_order)
         )
+
+
+def _order(counted: tuple[tuple[int, object], int]) -> tuple[int, bool, str]:
+    """By code and tenant, which in SQLite may be of any kind."""
+    (code, tenant), _ = counted
+    return code, tenant is not None, str(tenant)
 
 
 class SliceReader:

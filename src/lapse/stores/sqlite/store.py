@@ -143,7 +143,7 @@ class SqliteStore:
     def _find_newest(self, selection: Selection, mark: Mark | None) -> Thresholds:
         reading = self._reading(selection.doubt_after)
         judge = Judge(self._table, selection, reading, self._walk, sides=self._sides)
-        return find_thresholds(self._database, judge, stretches(self._walk, self._end(mark)))
+        return find_thresholds(self._database, judge, lambda: stretches(self._walk, self._end(mark)))
 
     def _end(self, mark: Mark | None) -> Key | None:
         last = self._walk.last()
@@ -163,7 +163,7 @@ class SqliteStore:
         surveyor = Surveyor(self._database, self._walk, self._judge(selection), selection)
         for counted in surveyor.count(end, self._row_size):
             cells.append(counted.cell)
-            running.add(counted.tallies)
+            running.add_rows(counted.rows)
         self._surveyed = _Surveyed(selection, mark, cells)
         yield from running.merged()
 
@@ -182,10 +182,9 @@ class SqliteStore:
 
     def unnamed(self) -> str | None:
         """Why no row has a key that stays with it."""
-        key = self._table.row_key()
-        if self._dataset.key is not None or key.lasting:
+        if self._dataset.key is not None or self._table.naming_key().lasting:
             return None
-        return f"table {self._table.name} has no INTEGER PRIMARY KEY, and VACUUM may renumber its rows"
+        return f"table {self._table.name} has no primary key, and VACUUM may renumber its rows"
 
     # Removing
 

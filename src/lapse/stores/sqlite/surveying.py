@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
-from lapse.instant import Nanos
-from lapse.model.plan import CHECKSUM_MODULUS, Tally
 from lapse.model.selection import Destination, Selection
+from lapse.sqlcore.tallying import Row
 from lapse.stores.sqlite.database import Database
 from lapse.stores.sqlite.judging import Judge
 from lapse.stores.sqlite.ranges import Key, KeyRange, KeyWalk
@@ -22,10 +20,10 @@ _REMEMBERED = 8  # tallies of a cell
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """A cell with the tallies of all its rows."""
+    """A cell with the counts of all its rows."""
 
     cell: Cell
-    tallies: list[Tally]
+    rows: list[Row]
 
 
 class Surveyor:
@@ -44,22 +42,25 @@ class Surveyor:
             with self._database.reading(), self._database.replacing_invalid_text():
                 groups = self._database.rows(query.sql, query.values)
                 version = self._database.version()
-            tallies = [_tally(row, row_size) for row in groups]
-            yield Counted(self._cell(keys, tallies, version), tallies)
+            rows = [
+                Row(code, tenant, records, records * row_size, oldest, newest, checksum)
+                for code, tenant, records, oldest, newest, checksum in groups
+            ]
+            yield Counted(self._cell(keys, rows, version), rows)
 
-    def _cell(self, keys: KeyRange, tallies: list[Tally], version: int) -> Cell:
+    def _cell(self, keys: KeyRange, rows: list[Row], version: int) -> Cell:
         lapsed: dict[Destination, int] = {}
-        gone: list[Tally] = []
-        for tally in tallies:
-            ending = self._ending(tally.code)
+        gone: list[Row] = []
+        for row in rows:
+            ending = self._ending(row.code)
             if ending is not None:
-                gone.append(tally)
-                lapsed[ending.destination] = lapsed.get(ending.destination, 0) + tally.records
+                gone.append(row)
+                lapsed[ending.destination] = lapsed.get(ending.destination, 0) + row.records
         return Cell(
             keys=keys,
-            rows=sum(tally.records for tally in tallies),
+            rows=sum(row.records for row in rows),
             lapsed=lapsed,
-            tallies=tuple(gone) if len(gone) <= _REMEMBERED else None,
+            tallies=tuple(row.tally() for row in gone) if len(gone) <= _REMEMBERED else None,
             version=version,
         )
 
@@ -77,16 +78,3 @@ def stretches(walk: KeyWalk, end: Key | None) -> Iterator[KeyRange]:
             return
         after, walked = until, walked + rows
         rows = max(_CELL, min(_LARGEST_CELL, walked // (_CELLS // 10)))
-
-
-def _tally(row: Any, row_size: int) -> Tally:
-    code, tenant, records, oldest, newest, checksum = row
-    return Tally(
-        code=code,
-        tenant=tenant,
-        records=records,
-        size=records * row_size,
-        oldest=None if oldest is None else Nanos(oldest),
-        newest=None if newest is None else Nanos(newest),
-        checksum=checksum % CHECKSUM_MODULUS,
-    )

@@ -58,15 +58,18 @@ class SqliteTake:
 
     def tallies(self) -> tuple[Tally, ...]:
         """Counts by code and tenant; without archive they are counted here."""
-        if not self._reader.seen.complete and not self._piece.destination.archives:
-            self._content, self._shape = ContentDigest(), None
-            self._reader.count()
+        self._count()
         size = self._content.raw_size // max(1, self._content.records) if self._shape else self._ground.row_size
         return self._reader.seen.tallies(size)
 
+    def _count(self) -> None:
+        if not self._reader.seen.complete and not self._piece.destination.archives:
+            self._content, self._shape = ContentDigest(), None
+            self._reader.count()
+
     def commit(self, proof: Proof) -> Disposal:
         """Remove the rows and leave a marker, in one short transaction."""
-        self.tallies()
+        self._count()
         self._check(proof)
         if not self._reader.seen.rows:
             return self._piece.disposal(Method.ROW_DELETE, tallies=self.tallies(), proof=proof)
