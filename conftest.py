@@ -7,8 +7,10 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
+# Tests that are written once and run for several stores: their assertions are told as those in test modules.
+pytest.register_assert_rewrite("matrix", "shared_holds", "shared_ramps")
 # Real servers, started when the first test asks for one.
-pytest_plugins = ["servers.disks", "servers.fixtures"]
+pytest_plugins = ["servers.disks", "servers.fixtures", "servers.mariadb"]
 
 _OF_A_RUN = ("LAPSE_STATE_DIR", "LAPSE_NOW")
 _RAN = "ran"

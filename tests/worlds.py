@@ -10,17 +10,18 @@ import json
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from lapse.archive.catalog import segments
 from lapse.engine.running import Wishes, run
 from lapse.engine.session import Session, open_session
 from lapse.model.ledger_entry import EntryKind
 from lapse.model.report import RunReport
-from lapse.ports import Budget, LineBlock
+from lapse.ports import Budget, LineBlock, RowBatch
 from lapse.segments import read_segment
 from lapse.state.journal import unsettled
 from lapse.targets.file import FileTarget
@@ -94,15 +95,11 @@ class World:
         return Counter(self._archived())
 
     def _archived(self) -> Iterator[str]:
-        target = FileTarget(str(self.archive))
-        for entry in segments(target, archive_name="cold"):
-            with target.open(entry.manifest.path) as file:
-                for batch in read_segment(entry.manifest.format, file):
-                    if isinstance(batch, LineBlock):
-                        yield from (line.decode() for line in batch.data.splitlines())
-                        continue
-                    for row in zip(*(batch.column(name).to_pylist() for name in _COLUMNS), strict=True):
-                        yield json.dumps(row)
+        for batch in sealed(self.archive):
+            if isinstance(batch, LineBlock):
+                yield from (line.decode() for line in batch.data.splitlines())
+            else:
+                yield from map(json.dumps, _cells(batch, _COLUMNS))
 
     def ledger_records(self) -> int:
         """Records that the ledger's disposals count."""
@@ -137,6 +134,27 @@ class World:
 
 
 _COLUMNS = ("id", "at", "kind", "tenant", "body")
+
+
+def sealed(archive: Path, table: str | None = None) -> Iterator[RowBatch | LineBlock]:
+    """What the committed segments of the archive ``cold`` hold, in this folder; of one table, or of all."""
+    target = FileTarget(str(archive))
+    for entry in segments(target, archive_name="cold"):
+        if table not in (None, entry.manifest.table.split(".")[-1]):
+            continue
+        with target.open(entry.manifest.path) as file:
+            yield from read_segment(entry.manifest.format, file)
+
+
+def sealed_rows(archive: Path, table: str, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    """The rows that these segments hold of a table, with the cells of *columns*."""
+    for batch in sealed(archive, table):
+        assert not isinstance(batch, LineBlock)
+        yield from _cells(batch, columns)
+
+
+def _cells(batch: RowBatch, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    return zip(*(batch.column(name).to_pylist() for name in columns), strict=True)
 
 
 def make(folder: Path, kind: str, records: int) -> World:

@@ -119,7 +119,7 @@ def test_a_budget_that_means_nothing_is_refused(world: CliWorld, arguments: tupl
 def test_a_store_that_cannot_be_asked_is_told_before_the_first_removal(world: CliWorld) -> None:
     """Who writes `pause while` relies on it; the policy's own one is for databases, not for log files."""
     policy = (world.folder / "lapse.yaml").read_text()
-    world.policy(policy + 'pace: {pause while: "SELECT 1"}\n')
+    world.write(policy + 'pace: {pause while: "SELECT 1"}\n')
 
     refused = world.call("run")
 
@@ -259,7 +259,7 @@ def test_sigterm_ends_a_waiting_run_at_once(world: CliWorld) -> None:
 
 def test_sigterm_half_way_keeps_what_was_done(world: CliWorld) -> None:
     """A throttled run is in the middle of its slices: those before stay done, the ledger knows of each."""
-    world.policy(
+    world.write(
         (world.folder / "lapse.yaml")
         .read_text()
         .replace("    key: id\n", "    key: id\n    pace: {rows per second: 10}\n")

@@ -34,7 +34,7 @@ HOLD = "holds:\n  - {matter: M-1, match: {tenant: held}}\n"
 def world(tmp_path: Path) -> CliWorld:
     """A call log of tenants `acme`, `held` and one more."""
     made = build(tmp_path)
-    made.policy(POLICY)
+    made.write(POLICY)
     return made
 
 
@@ -62,7 +62,7 @@ def test_reasons_say_whose_rule_it_was(world: CliWorld) -> None:
     """In the plan, and in what is said of one record."""
     plan = world.call("plan").stdout
     assert "tenant acme, rule 2 (everything: 5 days)" in plan
-    assert "Tenant acme, rule 2 keeps from 2025-05-27T00:00:00Z on." in plan
+    assert "Tenant acme, rule 2 keeps from 2025-05-27T00:00:00Z on, by at." in plan
     assert "Rule 2 keeps for ever." in plan
     assert "tenant acme, rule 2 (everything: 5 days)" in world.call("why", "calls", "1").stdout
 
@@ -78,7 +78,7 @@ def test_a_run_follows_each_tenants_rules(world: CliWorld) -> None:
 
 def test_what_has_no_effect_is_named_with_what_has(world: CliWorld) -> None:
     """A floor that outlasts a rule and a hold on a tenant are no mistakes; a too short archive deserves a look."""
-    world.policy(POLICY + FLOOR + HOLD)
+    world.write(POLICY + FLOOR + HOLD)
     result = world.call("check")
     assert result.exit_code == 0
     file = world.folder / "lapse.yaml"
@@ -99,7 +99,7 @@ def test_what_has_no_effect_is_named_with_what_has(world: CliWorld) -> None:
 def test_a_hold_that_is_narrowed_or_over_does_not_keep_all(world: CliWorld) -> None:
     """By time, or because it is not in force: the rules have their effect."""
     for hold in ("match: {tenant: held}, records before: 2020-01-01", "match: {tenant: held}, until: 2025-01-01"):
-        world.policy(POLICY + f"holds:\n  - {{matter: M-1, {hold}}}\n")
+        world.write(POLICY + f"holds:\n  - {{matter: M-1, {hold}}}\n")
         assert "While hold" not in world.call("check").stdout
 
 
@@ -120,7 +120,7 @@ def test_a_slip_in_what_should_keep_is_an_error(world: CliWorld) -> None:
     slip = POLICY.replace("acme: {keep:", "acne: {keep:").replace(
         "type: CALL, for: 90 days", "type: CLAL, for: forever"
     )
-    world.policy(slip + HOLD.replace("held", "heldd"))
+    world.write(slip + HOLD.replace("held", "heldd"))
     assert world.call("check").exit_code == 0
     result = world.call("check", "--data")
     assert result.exit_code == 2
@@ -137,7 +137,7 @@ def test_a_slip_in_what_should_keep_is_an_error(world: CliWorld) -> None:
 
 def test_a_contradiction_is_refused_by_every_command(world: CliWorld) -> None:
     """`check` is no stricter than a run: both end with 2 and cite both places, and nothing is touched."""
-    world.policy(POLICY + FLOOR.replace("2 years", "forever"))
+    world.write(POLICY + FLOOR.replace("2 years", "forever"))
     before = world.rows()
     for command in ("check", "plan", "run"):
         result = world.call(command)
@@ -168,5 +168,5 @@ def test_a_store_that_cannot_be_read_is_told(world: CliWorld) -> None:
 
 def test_only_tenants_have_rules(world: CliWorld) -> None:
     """Everybody else's records are kept, which is worth a word."""
-    world.policy(POLICY.partition("    keep:\n")[0])
+    world.write(POLICY.partition("    keep:\n")[0])
     assert "only single tenants have rules: the records of all others are kept" in world.call("check").stderr

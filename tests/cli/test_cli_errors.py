@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import pytest
 import typer
-from cli_world import parsed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from calling import parsed
 from lapse import errors
 from lapse.cli.invocation import Invocation, command
 from lapse.cli.main import Root

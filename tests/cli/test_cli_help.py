@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 import typer
-from cli_world import ROOT, parsed
 from typer.testing import CliRunner
 
 import lapse
+from calling import ROOT, parsed
 from lapse.cli.main import app
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,22 @@ def test_a_hold_by_time_keeps_the_records_of_that_time(world: CliWorld) -> None:
     hold = added["result"]["hold"]
     assert (hold["records_from"], hold["records_before"]) == ("2024-02-01T00:00:00Z", "2024-04-01T00:00:00Z")
     assert world.rows() == [2, 3, 7, 8, 9, 10, 11, 12]
+
+
+@pytest.mark.parametrize(
+    ("first", "end", "said"),
+    [
+        ("2024-02-01", "2024-04-01", "from 2024-02-01 on, before 2024-04-01"),
+        ("2024-02-01T08:00:00Z", "2024-02-01T09:00:00Z", "from 2024-02-01T08:00:00Z on, before 2024-02-01T09:00:00Z"),
+        ("2024-02-01T08:00:00Z", "2024-02-01T08:00:00.000000001Z", "on, up to 2024-02-01T08:00:00Z."),
+    ],
+)
+def test_a_window_is_said_as_finely_as_it_is(world: CliWorld, first: str, end: str, said: str) -> None:
+    """Days where days are meant, so that no hold looks empty; what a restore holds ends with its newest record."""
+    shown = world.call(*ADD, "--records-from", first, "--records-before", end)
+
+    assert shown.exit_code == 0
+    assert said in " ".join(shown.stdout.split())
 
 
 def test_why_names_the_hold_on_a_key(world: CliWorld) -> None:
@@ -73,6 +90,33 @@ def _numbers(count: int) -> str:
     return "numbers.txt"
 
 
+@pytest.mark.parametrize(
+    ("matter", "said"), [("2026-17", "2026-17"), ("ACME v. Beta", "'ACME v. Beta'"), ("-x;y", "-- '-x;y'")]
+)
+def test_the_command_that_ends_a_hold_can_be_typed_as_it_is_said(world: CliWorld, matter: str, said: str) -> None:
+    """A matter is a text for people; a shell takes it in quotes."""
+    add = ("hold", "add", f"--matter={matter}", "--reason", "r", "--tenant", "acme", "--dataset", "calls")
+    (world.folder / "lapse.yaml").write_text(POLICY.partition("holds:")[0], encoding="utf-8")
+
+    added = world.call(*add)
+
+    assert " ".join(added.stdout.split()).endswith(f"End it with: lapse hold release {said}")
+    assert world.call(*shlex.split(f"hold release {said}")).exit_code == 0
+
+
+def test_the_list_names_a_hold_that_has_vanished(world: CliWorld) -> None:
+    """The ledger knows it and runs stop for it, so "there is no hold" would be the wrong answer."""
+    world.call(*ADD, "--tenant", "acme")
+    (world.folder / "holds" / "M1.yaml").unlink()
+
+    shown = world.call("hold", "list")
+
+    assert shown.exit_code == 1
+    assert "1 hold, 1 in force." in shown.stdout
+    assert "hold M1 is in the ledger and was not released" in " ".join(shown.stderr.split())
+    assert "lapse hold release M1" in shown.stderr
+
+
 def test_the_same_hold_may_be_added_again(world: CliWorld) -> None:
     """It is how an interrupted command is completed; the order of keys does not matter."""
     first = world.call(*ADD, "--dataset", "calls", "--key", "1", "--key", "2")
@@ -98,7 +142,7 @@ def test_the_same_hold_may_be_added_again(world: CliWorld) -> None:
         (("--dataset", "tools", "--key", "1"), "a line of a text log is named by its place, which changes"),
         (("--dataset", "call", "--key", "1"), "has no dataset 'call'"),
         (("--records-from", "yesterday"), "--records-from 'yesterday' is no date and no instant"),
-        (("--records-from", "2026-02-01", "--records-before", "2026-02-01"), "but begins at"),
+        (("--records-from", "2026-02-01", "--records-before", "2026-02-01"), "covers nothing: `records before` is"),
         (("--all", "--records-from", "2026-02-01"), "--all and a scope say two things"),
     ],
 )
@@ -117,7 +161,7 @@ def test_wrong_input_is_said_and_nothing_is_written(world: CliWorld, options: tu
 def test_a_database_that_cannot_be_reached_is_named(world: CliWorld) -> None:
     """The hold is in force on this host; the command fails until the other hosts see it, or are said not to be."""
     away = "postgresql://nobody@127.0.0.1:1/none"
-    world.policy(POLICY.replace("sqlite:///calls.db", away))
+    world.write(POLICY.replace("sqlite:///calls.db", away))
 
     added = world.call(*ADD, "--dataset", "calls", "--tenant", "acme")
     listed = world.call("hold", "list")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lapse.cli import wording
-from lapse.instant import parse_rfc3339
+from lapse.instant import beginning, parse_rfc3339
 
 
 @pytest.mark.parametrize(
@@ -49,11 +49,19 @@ def test_no_control_character_reaches_a_terminal(text: str) -> None:
     assert "\u202e" not in shown
 
 
+def test_the_first_instant_of_something_is_said_by_the_last_one_before_it() -> None:
+    """A deadline is a nanosecond behind the last instant that is kept; a round one is itself."""
+    assert beginning(parse_rfc3339("2026-01-31T12:00:00.000000001Z")) == "after 2026-01-31T12:00:00Z"
+    assert beginning(parse_rfc3339("2026-01-31T12:00:00.123457001Z")) == "after 2026-01-31T12:00:00.123457Z"
+    assert beginning(parse_rfc3339("2026-03-01T00:00:00Z")) == "at 2026-03-01T00:00:00Z"
+
+
 def test_instants_are_exact_and_days_are_utc() -> None:
     """A moment keeps its nanoseconds; a day is the UTC date."""
     instant = parse_rfc3339("2026-01-01T00:30:00.000000001+01:00")
 
     assert wording.moment(instant) == "2025-12-31T23:30:00.000000001Z"
+    assert wording.second(instant) == "2025-12-31T23:30:00Z"
     assert wording.day(instant) == "2025-12-31"
     assert wording.moment(None) == wording.NOTHING
 

@@ -12,7 +12,7 @@ import shutil
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -67,23 +67,7 @@ class Bomb:
         return wrapped
 
 
-def arm(bomb: Bomb, kind: str) -> None:
-    """Arm every port of the run."""
-    for owner, names in _PORTS.items():
-        bomb.arm(owner, names)
-    store: Any = store_class("sqlite://" if kind == "sqlite" else "/logs")
-    bomb.arm(store, _STORE_PORTS)
-    taking = store.take
-
-    @wraps(taking)
-    def take(self: Any, piece: Any) -> Any:
-        manager = taking(self, piece)
-        return _ArmedTake(manager, bomb)
-
-    store.take = take
-
-
-class _ArmedTake:
+class ArmedTake:
     """The take's context manager, with moments around everything that is done with the take."""
 
     def __init__(self, manager: Any, bomb: Bomb) -> None:
@@ -110,6 +94,25 @@ class _ArmedTake:
         return result
 
 
+def arm(bomb: Bomb, store: Any, armed: type[ArmedTake] = ArmedTake) -> None:
+    """Arm every port of a run on a class of stores, whose takes become *armed*."""
+    for owner, names in _PORTS.items():
+        bomb.arm(owner, names)
+    bomb.arm(store, _STORE_PORTS)
+    taking = store.take
+
+    @wraps(taking)
+    def take(self: Any, piece: Any) -> Any:
+        return armed(taking(self, piece), bomb)
+
+    store.take = take
+
+
+def arm_files(bomb: Bomb, kind: str) -> None:
+    """Arm every port of a run on files of that kind."""
+    arm(bomb, store_class("sqlite://" if kind == "sqlite" else "/logs"))
+
+
 def in_child(work: Callable[[], None]) -> int:
     """Run *work* in a forked process; its exit code, negative for a signal."""
     child = os.fork()
@@ -123,13 +126,30 @@ def in_child(work: Callable[[], None]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def crash(world: World, fuse: int | None, log: Path) -> int:
-    """Run until the fuse burns; how the process ended."""
+def told_in_child(work: Callable[[], Mapping[str, object]], answers: Path) -> tuple[int, dict[str, Any]]:
+    """How a forked process ended that does *work*, and what it found, which is nothing where it died."""
+    answers.unlink(missing_ok=True)
+    ended = in_child(lambda: write(answers, work()))
+    return ended, json.loads(answers.read_text()) if answers.exists() else {}
+
+
+def write(file: Path, facts: Mapping[str, object]) -> None:
+    """Put facts into a file."""
+    file.write_text(json.dumps(facts))
+
+
+def crash(
+    world: World, fuse: int | None, log: Path, *, arming: Callable[[Bomb], None] | None = None, rows: int = 20
+) -> int:
+    """Run with slices of *rows* until the fuse burns; how the process ended. Stores other than files need *arming*."""
 
     def work() -> None:
         bomb = Bomb(fuse)
-        arm(bomb, world.kind)
-        world.run()
+        if arming is None:
+            arm_files(bomb, world.kind)
+        else:
+            arming(bomb)
+        world.run(rows)
         log.write_text(json.dumps(bomb.calls))
 
     return in_child(work)
@@ -151,19 +171,31 @@ def check(world: World, original: Counter[str]) -> dict[str, object]:
     }
 
 
+def assert_recovered(case: Mapping[str, Any]) -> None:
+    """The run of a case was killed, and after the next one nothing is lost, nothing twice, nothing left around."""
+    assert case["ended"] == -signal.SIGKILL, case
+    assert case["recovered"] == 0, case
+    assert_whole(case)
+
+
+def assert_whole(facts: Mapping[str, Any]) -> None:
+    """What `check` found is as if there had been no crash."""
+    assert facts["complete"], facts
+    assert facts["whole"], facts
+    assert facts["twice"] == [], facts
+    assert facts["counted"], facts
+    assert facts["left"] > 0, facts
+    assert facts["strays"] == [], facts
+    assert facts["ledger"], facts
+
+
 def case(kind: str, folder: Path, fuse: int, moment: str, answers: Path) -> None:
     """One crash and its recovery."""
     shutil.rmtree(folder, ignore_errors=True)
     world = make(folder, kind, RECORDS)
     original = world.records()
     ended = crash(world, fuse, answers)
-
-    def recover() -> None:
-        answers.write_text(json.dumps(check(world, original)))
-
-    answers.unlink(missing_ok=True)
-    recovered = in_child(recover)
-    facts = json.loads(answers.read_text()) if answers.exists() else {}
+    recovered, facts = told_in_child(lambda: check(world, original), answers)
     print(json.dumps({"fuse": fuse, "moment": moment, "ended": ended, "recovered": recovered, **facts}), flush=True)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from matrix import assert_recovered
 
 from worlds import make
 
@@ -28,18 +29,6 @@ def _matrix(kind: str, folder: Path, first: int, step: int) -> list[dict[str, An
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def _assert_recovered(case: dict[str, Any]) -> None:
-    assert case["ended"] == -signal.SIGKILL, case
-    assert case["recovered"] == 0, case
-    assert case["complete"], case
-    assert case["whole"], case
-    assert case["twice"] == [], case
-    assert case["counted"], case
-    assert case["left"] > 0, case
-    assert case["strays"] == [], case
-    assert case["ledger"], case
-
-
 def _assert_settled(kind: str, folder: Path, *, first: int, step: int) -> None:
     """Kill a run at each *step*-th moment from *first* on, and look at what the next run makes of it."""
     moments, *cases = _matrix(kind, folder / "matrix", first, step)
@@ -47,7 +36,7 @@ def _assert_settled(kind: str, folder: Path, *, first: int, step: int) -> None:
     assert moments["moments"] > 50
     assert len(cases) == len(range(first, moments["moments"] + 1, step))
     for case in cases:
-        _assert_recovered(case)
+        assert_recovered(case)
 
 
 @pytest.mark.crash

@@ -261,8 +261,8 @@ def test_a_waiver_after_reading_a_part_still_removes_all(file: DuckdbFile) -> No
     assert file.rows('SELECT count(*) FROM "log"') == [(0,)]
 
 
-def test_a_kill_in_the_middle_of_a_take_leaves_everything(file: DuckdbFile) -> None:
-    """The transaction dies with its process; the next run finds all rows and no marker."""
+def _killed_in_a_take(file: DuckdbFile, last: str) -> None:
+    """Take everything in a process of its own, which does *last* and dies."""
     script = (
         "import os, sys\n"
         f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
@@ -273,11 +273,16 @@ def test_a_kill_in_the_middle_of_a_take_leaves_everything(file: DuckdbFile) -> N
         "store = file.store()\n"
         "(piece,) = cut(store, selection_of(file.dataset()))\n"
         "with store.take(piece) as taken:\n"
-        "    drained = drain(taken.parts())\n"
+        f"    {last}\n"
         "    os.kill(os.getpid(), 9)\n"
     )
     ended = subprocess.run([sys.executable, "-W", "ignore", "-c", script], check=False, capture_output=True)
     assert ended.returncode == -9, ended.stderr.decode()
+
+
+def test_a_kill_in_the_middle_of_a_take_leaves_everything(file: DuckdbFile) -> None:
+    """The transaction dies with its process; the next run finds all rows and no marker."""
+    _killed_in_a_take(file, "drained = drain(taken.parts())")
 
     store = file.store()
     assert list(store.recover(lambda _: True)) == []
@@ -287,21 +292,7 @@ def test_a_kill_in_the_middle_of_a_take_leaves_everything(file: DuckdbFile) -> N
 
 def test_a_commit_outlives_a_kill_right_after_it(file: DuckdbFile) -> None:
     """The marker and the removal are both there for the next run."""
-    script = (
-        "import os, sys\n"
-        f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        "from pathlib import Path\n"
-        "from duckdb_tools import DuckdbFile, selection_of\n"
-        "from lapse.testing.flow import cut, drain, prove\n"
-        f"file = DuckdbFile(Path({str(file.path.parent)!r}))\n"
-        "store = file.store()\n"
-        "(piece,) = cut(store, selection_of(file.dataset()))\n"
-        "with store.take(piece) as taken:\n"
-        "    taken.commit(prove(piece, drain(taken.parts())))\n"
-        "    os.kill(os.getpid(), 9)\n"
-    )
-    ended = subprocess.run([sys.executable, "-W", "ignore", "-c", script], check=False, capture_output=True)
-    assert ended.returncode == -9, ended.stderr.decode()
+    _killed_in_a_take(file, "taken.commit(prove(piece, drain(taken.parts())))")
 
     store = file.store()
     (marker,) = store.recover(lambda _: True)

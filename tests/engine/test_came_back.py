@@ -13,10 +13,8 @@ from worlds import World, make
 
 
 @pytest.fixture(params=["sqlite", "jsonl"])
-def world(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
     """A world of 120 records."""
-    monkeypatch.setenv("LAPSE_STATE_DIR", "")
-    monkeypatch.setenv("LAPSE_NOW", "")
     return make(tmp_path / "world", request.param, 120)
 
 

@@ -15,8 +15,6 @@ from servers.fixtures import pg_database as pg_database
 from servers.fixtures import postgres as postgres
 from servers.fixtures import postgres_pool as postgres_pool
 from servers.mariadb import MariadbServer
-from servers.mariadb import mariadb as mariadb
-from servers.mariadb import mariadb_database as mariadb_database
 
 TABLE = "CREATE TABLE log (id bigint PRIMARY KEY, happened {time}, kind varchar(20), site varchar(20), code int)"
 ROWS = (

@@ -16,15 +16,11 @@ from lapse.model.report import RunReport
 from lapse.ports import Budget
 from worlds import World, make
 
-pytestmark = pytest.mark.parametrize("kind", ["sqlite", "jsonl"])
 
-
-@pytest.fixture
-def world(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+@pytest.fixture(params=["sqlite", "jsonl"])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
     """A world of 200 records."""
-    monkeypatch.setenv("LAPSE_STATE_DIR", "")
-    monkeypatch.setenv("LAPSE_NOW", "")
-    return make(tmp_path / "world", kind, 200)
+    return make(tmp_path / "world", request.param, 200)
 
 
 def sealed(world: World) -> Path:

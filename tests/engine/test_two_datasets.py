@@ -29,10 +29,8 @@ holds:
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+def world(tmp_path: Path) -> World:
     """Two tables in one SQLite file, and a folder of lines."""
-    monkeypatch.setenv("LAPSE_STATE_DIR", "")
-    monkeypatch.setenv("LAPSE_NOW", "")
     world = make(tmp_path / "world", "sqlite", 200)
     connection = sqlite3.connect(world.data / "log.db")
     connection.execute("CREATE TABLE audit AS SELECT * FROM log")

@@ -132,6 +132,13 @@ def test_a_folder_that_was_given_as_a_link_is_followed(spool: Path) -> None:
     assert unlinked(moved, f"{moved}/in/a.wav").removed == 1
 
 
+def test_what_lies_elsewhere_and_is_not_there_is_gone(tmp_path: Path) -> None:
+    """There is nothing to remove, whether the folder is there or not."""
+    done = unlink([PendingFile(1, str(tmp_path / "nowhere" / "a.wav"))], under=str(tmp_path / "away"))
+
+    assert (len(done.gone), done.removed, dict(done.left)) == (1, 0, {})
+
+
 def test_a_folder_that_is_away_says_nothing_of_its_files(tmp_path: Path) -> None:
     """Where a disk is not mounted no file is taken for gone."""
     with pytest.raises(StoreError, match="cannot be opened: No such file or directory"):
@@ -170,3 +177,17 @@ def test_what_this_user_may_not_remove_stays() -> None:
         (folder / "spool" / "in").chmod(0o755)
         assert {why: len(found) for why, found in done.left.items()} == {"permission denied": 2}
         assert done.removed == 1
+
+
+def test_where_the_policy_names_an_ending_no_other_file_goes(spool: Path) -> None:
+    """In whatever case, and also below the root; what is not there is gone, whatever it ends in."""
+    (spool / "b.WAV").write_text("sound")
+    (spool / "b.txt").write_text("text")
+    paths = [f"{spool}/{name}" for name in ("a.wav", "b.WAV", "b.txt", "awav", "none.txt", "link.wav")]
+
+    done = unlink([PendingFile(number, path) for number, path in enumerate(paths)], under="/", ending=".wav")
+
+    assert (done.removed, {file.number for file in done.gone}) == (2, {0, 1, 3, 4})
+    left = {reason: [file.number for file in files] for reason, files in done.left.items()}
+    assert left == {"another ending than the policy's": [2], "a symbolic link": [5]}
+    assert (spool / "b.txt").exists()

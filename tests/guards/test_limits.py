@@ -190,6 +190,27 @@ def test_the_command_line_passes_guards_by(log: Guarded) -> None:
     assert log.records() == 41
 
 
+def test_a_dataset_of_one_record_is_said_to_be_that(log: Guarded) -> None:
+    """Of a single record nobody says "all 1 records"."""
+    log.policy()
+    log.execute("DELETE FROM log WHERE rowid > (SELECT min(rowid) FROM log)")
+
+    code, said = lapse(log, "run")
+
+    assert code == 3
+    assert "its only record has lapsed, the dataset would be empty" in said
+
+
+def test_limits_are_raised_in_one_sentence(log: Guarded) -> None:
+    """A refusal by several guards names what the policy may raise, each once."""
+    log.policy(top="guards: {share: 1%, rows: 1, tenants: {rows: 1}}")
+
+    code, said = lapse(log, "run")
+
+    assert code == 3
+    assert "--allow share --allow rows --allow tenants, or raise `guards: share` and `guards: rows`" in said
+
+
 def test_allowing_an_emptied_dataset_is_recorded(log: Guarded) -> None:
     """`--allow-empty` is short for `--allow empty`, and both are noted."""
     log.policy()

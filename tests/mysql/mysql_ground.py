@@ -1,31 +1,16 @@
-"""A policy on a partitioned table of a real server, run as commands do; and whether nothing was lost."""
+"""A policy on a partitioned table of MariaDB, run as commands do; and whether nothing was lost."""
 
 from __future__ import annotations
 
-import os
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from lapse.archive.catalog import segments
-from lapse.engine.ledgering import verify as verify_ledger
-from lapse.engine.limits import Limits
-from lapse.engine.planning import plan
-from lapse.engine.running import Wishes, run
-from lapse.engine.session import Session, open_session
-from lapse.model.ledger_entry import EntryKind
-from lapse.model.report import DatasetReport
-from lapse.ports import Budget, LineBlock
-from lapse.segments import read_segment
-from lapse.state.journal import unsettled
-from lapse.targets.file import FileTarget
+from server_ground import ServerGround
 from servers.mariadb import MariadbServer
 from servers.processes import await_condition
 
-NOW = "2026-11-01T00:00:00Z"
 COLUMNS = "id BIGINT NOT NULL AUTO_INCREMENT, at {} NOT NULL, tenant VARCHAR(40), body TEXT, PRIMARY KEY (id, at)"
 BY_MONTH = (
     "PARTITION BY RANGE COLUMNS (at) (PARTITION p1 VALUES LESS THAN ('2025-02-01'), "
@@ -33,34 +18,19 @@ BY_MONTH = (
     "PARTITION p4 VALUES LESS THAN ('2025-05-01'), PARTITION new VALUES LESS THAN (MAXVALUE))"
 )
 HOLD = "holds:\n  - {matter: M-1, match: {dataset: log, tenant: held}, reason: x}\n"
-_POLICY = """\
-version: 1
-archives:
-  cold: {{to: {folder}/archive}}
-datasets:
-  log:
-    store: "{store}"
-    table: log
-    time: at
-    keep: {keep}
-    archive: {archive}
-{more}
-"""
 
 
 @dataclass(frozen=True)
-class Ground:
+class Ground(ServerGround):
     """A database, a policy on its table ``log``, and Lapse's own folders.
 
     Attributes:
         server: The server.
         database: The database's name.
-        folder: Where policy, archive and state are.
     """
 
     server: MariadbServer
     database: str
-    folder: Path
 
     def policy(
         self,
@@ -71,12 +41,9 @@ class Ground:
         top: str = "",
         user: str = "lapse",
     ) -> None:
-        """Write the policy: *dataset* are further lines of the dataset, *top* of the policy. No ramp without guards."""
-        guards = "" if "guards:" in top else "guards: {ramp: off}\n"
-        more = "".join(f"    {line}\n" for line in dataset.splitlines()) + top + guards
+        """Write the policy for that user: *dataset* are further lines of the dataset, *top* of the policy."""
         store = self.server.socket_url(self.database, user)
-        text = _POLICY.format(folder=self.folder, store=store, keep=keep, archive=archive, more=more)
-        (self.folder / "lapse.yaml").write_text(text, encoding="utf-8")
+        self.write_policy(store, keep=keep, archive=archive, dataset=dataset, top=top)
 
     def create(self, columns: str = COLUMNS, partitions: str = BY_MONTH, kind: str = "DATETIME(6)") -> None:
         """Ten rows in each of four months that have lapsed, and a new one."""
@@ -85,23 +52,6 @@ class Ground:
             rows = [f"({100 * month + n}, '2025-0{month}-{n + 10}', 'acme', '{'x' * n}')" for n in range(10)]
             self.execute(f"INSERT INTO log (id, at, tenant, body) VALUES {', '.join(rows)}")
         self.execute("INSERT INTO log (id, at, tenant, body) VALUES (1000, '2026-10-20', 'acme', 'new')")
-
-    def session(self) -> Session:
-        """Open it as a command does."""
-        os.environ["LAPSE_STATE_DIR"] = str(self.folder / "state")
-        os.environ["LAPSE_NOW"] = NOW
-        return open_session(str(self.folder / "lapse.yaml"))
-
-    def notes(self) -> str:
-        """What the plan says, in one text."""
-        (found,) = plan(self.session(), ()).datasets
-        return "\n".join(found.identity.notes)
-
-    def run(self, *, rows: int | None = None) -> DatasetReport:
-        """Run; *rows* is the limit of the whole run."""
-        wishes = Wishes(limits=Limits(rows=rows), allow_empty=True, budget=Budget())
-        (found,) = run(self.session(), wishes).datasets
-        return found
 
     def execute(self, *statements: str) -> list[Any]:
         """Run statements, each committed by itself; the rows of the last one."""
@@ -141,30 +91,6 @@ class Ground:
         found = self.execute(f"SELECT {columns} FROM log ORDER BY 1")
         return [row[0] if len(row) == 1 else row for row in found]
 
-    def archived(self, column: str = "id") -> list[Any]:
-        """The values that committed segments have of a column, sorted."""
-        return sorted(self._archived(column))
-
-    def _archived(self, column: str) -> Iterator[Any]:
-        target = FileTarget(str(self.folder / "archive"))
-        for entry in segments(target, archive_name="cold"):
-            with target.open(entry.manifest.path) as file:
-                for batch in read_segment(entry.manifest.format, file):
-                    assert not isinstance(batch, LineBlock)
-                    yield from batch.column(column).to_pylist()
-
-    def everything(self) -> Counter[Any]:
-        """The keys that table and archive have together."""
-        return Counter(self.rows()) + Counter(self.archived())
-
-    def methods(self) -> Counter[str]:
-        """Records by the method of their disposal, as the ledger has it."""
-        found: Counter[str] = Counter()
-        for entry in self.session().ledger.entries():
-            if entry.kind is EntryKind.DISPOSAL:
-                found[str(entry.body["method"])] += int(str(entry.body["records"]))
-        return found
-
     def alone(self) -> None:
         """Wait until the server has noticed that a killed process is gone, and has undone what it left."""
         others = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER = 'lapse' AND ID <> CONNECTION_ID()"
@@ -174,7 +100,4 @@ class Ground:
         """Nothing is left open, nothing is aside, nothing lies around, and the ledger is whole."""
         assert self.tables() == ["log"]
         assert self.execute("SELECT COUNT(*) FROM lapse_disposals") == [(0,)]
-        assert [piece.intent.slice for piece in unsettled(self.session().folders.root)] == []
-        assert verify_ledger(self.session()).ok
-        for path in (self.folder / "archive").rglob("*.parquet"):
-            assert path.with_name(path.name + ".entry.json").exists(), path.name
+        super().check()

@@ -9,9 +9,7 @@ from lapse.errors import ChangedError
 from lapse.testing.flow import cut, days_ago, drain, judged, prove, rule
 from lapse.testing.harness import Record, World
 from lapse.testing.store_contract import StoreContract
-from servers.mariadb import MariadbServer, mariadb, mariadb_database
-
-__all__ = ["mariadb", "mariadb_database"]
+from servers.mariadb import MariadbServer
 
 
 class TestMysql(StoreContract):

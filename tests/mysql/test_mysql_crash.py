@@ -7,20 +7,17 @@ import os
 import signal
 from collections import Counter
 from dataclasses import dataclass
-from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import pytest
-from matrix import _PORTS, _STORE_PORTS, Bomb, _ArmedTake, check, in_child
+from matrix import Bomb, arm, assert_whole, check, crash, in_child, told_in_child
 
 from lapse.stores.mysql import MysqlStore
 from lapse.stores.mysql.connection import Connection
-from servers.mariadb import MARIADB_USER, MariadbServer, mariadb
-from servers.processes import await_condition, server_folder
+from servers.mariadb import MariadbServer
+from servers.processes import await_condition
 from worlds import _POLICY, World, _rows
-
-__all__ = ["mariadb"]
 
 RECORDS = 100
 STEP = int(os.environ.get("LAPSE_TEST_CRASH_STEP", "6"))
@@ -54,33 +51,10 @@ def make(folder: Path, server: MariadbServer) -> ServerWorld:
     return world
 
 
-def arm(bomb: Bomb) -> None:
+def arm_server(bomb: Bomb) -> None:
     """A moment before and after each call of the run's ports, and around what the server is asked to commit."""
-    for owner, names in _PORTS.items():
-        bomb.arm(owner, names)
-    bomb.arm(MysqlStore, _STORE_PORTS)
+    arm(bomb, MysqlStore)
     bomb.arm(Connection, ("begin", "commit"))
-    store: Any = MysqlStore
-    taking = store.take
-
-    @wraps(taking)
-    def take(self: Any, piece: Any) -> Any:
-        return _ArmedTake(taking(self, piece), bomb)
-
-    store.take = take
-
-
-def crash(world: ServerWorld, fuse: int | None, log: Path) -> int:
-    """Run until the fuse burns; how the process ended."""
-
-    def work() -> None:
-        bomb = Bomb(fuse)
-        arm(bomb)
-        world.run()
-        log.write_text(json.dumps(bomb.calls))
-
-    ended: int = in_child(work)
-    return ended
 
 
 def alone(server: MariadbServer) -> None:
@@ -89,21 +63,12 @@ def alone(server: MariadbServer) -> None:
     await_condition(lambda: server.execute(others)[0][0] == 0, "the killed process's connections to end")
 
 
-def assert_whole(facts: dict[str, Any], moment: str) -> None:
-    """Nothing is lost, nothing twice, everything counted, nothing left lying around."""
-    assert facts["troubles"] == [], moment
-    good = {name: facts[name] for name in ("complete", "whole", "counted", "ledger")}
-    assert all(good.values()), (moment, facts)
-    assert (facts["twice"], facts["strays"]) == ([], []), moment
-    assert facts["left"] > 0, moment
-
-
 @pytest.mark.crash
 def test_a_run_that_is_killed_anywhere_is_completed_by_the_next(mariadb: MariadbServer, tmp_path: Path) -> None:
     """SIGKILL before and after every port call and every transaction's begin and commit, each some apart."""
     answers = tmp_path / "answers.json"
     rehearsal = make(tmp_path / "rehearsal", mariadb)
-    assert crash(rehearsal, None, answers) == 0
+    assert crash(rehearsal, None, answers, arming=arm_server) == 0
     moments = json.loads(answers.read_text())
     assert any("Connection.commit" in moment for moment in moments)
 
@@ -111,46 +76,43 @@ def test_a_run_that_is_killed_anywhere_is_completed_by_the_next(mariadb: Mariadb
         folder = tmp_path / f"case-{fuse}"
         world = make(folder, mariadb)
         original = world.records()
-        assert crash(world, fuse, answers) == -signal.SIGKILL, moments[fuse - 1]
+        assert crash(world, fuse, answers, arming=arm_server) == -signal.SIGKILL, moments[fuse - 1]
         alone(mariadb)
         facts = checked(world, original, answers)
-        assert_whole(facts, moments[fuse - 1])
+        assert_whole({"moment": moments[fuse - 1], **facts})
 
 
 def checked(world: ServerWorld, original: Counter[str], answers: Path) -> dict[str, Any]:
     """What a world looks like after one more run, in a process of its own: the run reads its environment."""
-
-    def recover() -> None:
-        answers.write_text(json.dumps(check(world, original)))
-
-    assert in_child(recover) == 0
-    facts: dict[str, Any] = json.loads(answers.read_text())
+    ended, facts = told_in_child(lambda: check(world, original), answers)
+    assert (ended, facts["troubles"]) == (0, [])
     return facts
 
 
 @pytest.mark.crash
-def test_a_server_that_is_killed_at_any_commit_is_completed_by_the_next_run(tmp_path: Path) -> None:
+def test_a_server_that_is_killed_at_any_commit_is_completed_by_the_next_run(
+    own_mariadb: MariadbServer, tmp_path: Path
+) -> None:
     """The server dies just before and just after it has committed a slice; then it recovers from its log."""
-    with server_folder(MARIADB_USER) as folder, MariadbServer.start(folder / "c", fsync=True) as server:
-        for when in ("before", "after"):
-            world = make(tmp_path / when, server)
-            original = world.records()
+    for when in ("before", "after"):
+        world = make(tmp_path / when, own_mariadb)
+        original = world.records()
 
-            def work(when: str = when, world: ServerWorld = world) -> None:
-                commit = Connection.commit
+        def work(when: str = when, world: ServerWorld = world) -> None:
+            commit = Connection.commit
 
-                def dying(self: Connection, what: str) -> None:
-                    if what.startswith("slice"):
-                        if when == "after":
-                            commit(self, what)
-                        os.kill(server.pid, signal.SIGKILL)
-                    commit(self, what)
+            def dying(self: Connection, what: str) -> None:
+                if what.startswith("slice"):
+                    if when == "after":
+                        commit(self, what)
+                    os.kill(own_mariadb.pid, signal.SIGKILL)
+                commit(self, what)
 
-                Connection.commit = dying  # type: ignore[method-assign]
-                report = world.run()
-                assert report.datasets[0].trouble is not None
+            Connection.commit = dying  # type: ignore[method-assign]
+            report = world.run()
+            assert report.datasets[0].trouble is not None
 
-            assert in_child(work) == 0
-            server.crash()
-            facts = checked(world, original, tmp_path / "answers.json")
-            assert_whole(facts, when)
+        assert in_child(work) == 0
+        own_mariadb.crash()
+        facts = checked(world, original, tmp_path / "answers.json")
+        assert_whole({"moment": when, **facts})

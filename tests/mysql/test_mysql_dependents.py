@@ -18,9 +18,7 @@ from lapse.stores.mysql import MysqlStore
 from lapse.stores.mysql.dependents import Dependents
 from lapse.testing.flow import cut, days_ago, judged, matching, remove, rule
 from lapse.testing.harness import Record
-from servers.mariadb import MariadbServer, mariadb, mariadb_database
-
-__all__ = ["mariadb", "mariadb_database"]
+from servers.mariadb import MariadbServer
 
 CASCADE = "ON DELETE CASCADE"
 LAPSED = rule("30 days")

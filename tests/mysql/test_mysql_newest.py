@@ -14,9 +14,7 @@ from lapse.stores.mysql.address import parse
 from lapse.stores.mysql.connection import Connection
 from lapse.testing.flow import days_ago, judged, rule, run
 from lapse.testing.harness import Record
-from servers.mariadb import MariadbServer, mariadb, mariadb_database
-
-__all__ = ["mariadb", "mariadb_database"]
+from servers.mariadb import MariadbServer
 
 
 @pytest.fixture

@@ -18,9 +18,7 @@ from lapse.segments import open_writer, read_segment
 from lapse.stores.mysql import MysqlStore
 from lapse.testing.flow import Drained, cut, drain, prove
 from lapse.testing.harness import NOW
-from servers.mariadb import MariadbServer, mariadb, mariadb_database
-
-__all__ = ["mariadb", "mariadb_database"]
+from servers.mariadb import MariadbServer
 
 MODE = "ALLOW_INVALID_DATES,NO_AUTO_VALUE_ON_ZERO"
 TYPES: dict[str, tuple[str, list[str]]] = {

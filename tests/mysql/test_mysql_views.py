@@ -8,8 +8,6 @@ from typer.testing import CliRunner
 
 from lapse.cli.main import app
 from servers.mariadb import MariadbServer
-from servers.mariadb import mariadb as mariadb
-from servers.mariadb import mariadb_database as mariadb_database
 
 _POLICY = """\
 version: 1

@@ -35,6 +35,7 @@ def policy(folder: Path, **stores: str) -> Path:
         ("/var/log/**/*.jsonl", "/var/log/**/*.jsonl"),
         ("postgresql://lapse@db/asterisk?sslmode=require", "postgresql://lapse@db/asterisk?sslmode=require"),
         ("mysql://db/x", "mysql://db/x"),
+        ("postgresql://db:5432/a?user=u", "postgresql://db:5432/a?user=u"),
     ],
 )
 def test_relative_addresses_start_at_the_policy(
@@ -75,6 +76,7 @@ def test_a_policy_given_by_a_relative_path_is_as_good(tmp_path: Path, monkeypatc
 @pytest.mark.parametrize(
     ("store", "message", "hint"),
     [
+        ("", "`store`: is empty", ""),
         ("postgres://h/d", "`postgres://h/d` has an unknown scheme", "`postgresql`"),
         ("sqllite:///a.db", "has an unknown scheme", "`sqlite`"),
         ("sqlite:a.db", "`sqlite:a.db` is no address", "sqlite://"),
@@ -83,6 +85,8 @@ def test_a_policy_given_by_a_relative_path_is_as_good(tmp_path: Path, monkeypatc
         ("sqlite:///:memory:", "names no file", "sqlite:///relative.db"),
         ("sqlite:///a.db?mode=rw", "has options or wildcards", "sqlite:///relative.db"),
         ("sqlite:///*.db", "has options or wildcards", "sqlite:///relative.db"),
+        ("postgresql://u:s@cret@h/d", "`postgresql://u:***@h/d`: it cannot be told where the password ends", "`%40`"),
+        ("mysql://u:s/cret@h/d", "`mysql://u:***@h/d`: it cannot be told where the password ends", "`%2F`"),
     ],
 )
 def test_an_address_that_is_none_is_refused(tmp_path: Path, store: str, message: str, hint: str) -> None:
@@ -95,7 +99,7 @@ def test_an_address_that_is_none_is_refused(tmp_path: Path, store: str, message:
 
 @pytest.mark.parametrize(
     ("to", "message"),
-    [("s4://b", "unknown scheme"), ("file://host/x", "names another machine")],
+    [("", "`to`: is empty"), ("s4://b", "unknown scheme"), ("file://host/x", "names another machine")],
 )
 def test_a_target_that_is_none_is_refused(tmp_path: Path, to: str, message: str) -> None:
     """The same for archives."""
@@ -150,6 +154,16 @@ def test_two_datasets_on_different_records_are_fine(tmp_path: Path, first: str, 
     load(policy(tmp_path, one=first, two=second))
 
 
+def assert_meet(folder: Path, one: str, two: str, *, meet: bool) -> None:
+    """Two datasets that are told like this are refused where they could decide about one record."""
+    datasets = (f"  {name}: {{{told}, time: at, archive: none}}\n" for name, told in (("one", one), ("two", two)))
+    path = write(folder, "version: 1\ndatasets:\n" + "".join(datasets))
+    if meet:
+        assert "could decide about the same records" in only(path).message
+    else:
+        load(path)
+
+
 @pytest.mark.parametrize(
     ("first", "second", "meet"),
     [
@@ -162,17 +176,8 @@ def test_two_datasets_on_different_records_are_fine(tmp_path: Path, first: str, 
 )
 def test_tables_are_told_apart_by_their_names(tmp_path: Path, first: str, second: str, meet: bool) -> None:
     """Case and a missing schema tell nothing apart."""
-    text = f"""\
-    version: 1
-    datasets:
-      one: {{store: postgresql://h/d, table: {first}, time: at, keep: 1 day, archive: none}}
-      two: {{store: postgresql://h/d, table: {second}, time: at, keep: 1 day, archive: none}}
-    """
-    path = write(tmp_path, text)
-    if meet:
-        assert "could decide about the same records" in only(path).message
-    else:
-        load(path)
+    tables = (f"store: postgresql://h/d, table: {name}, keep: 1 day" for name in (first, second))
+    assert_meet(tmp_path, *tables, meet=meet)
 
 
 @pytest.mark.parametrize(
@@ -197,17 +202,8 @@ def test_one_table_can_be_shared_by_rules_that_are_provably_apart(
     tmp_path: Path, one: str, two: str, meet: bool
 ) -> None:
     """Different values, ranges and patterns of one field are a proof; two that are negated never are."""
-    text = f"""\
-    version: 1
-    datasets:
-      one: {{store: sqlite:///a.db, table: t, time: at, keep: [{one}], archive: none}}
-      two: {{store: sqlite:///a.db, table: t, time: at, keep: [{two}], archive: none}}
-    """
-    path = write(tmp_path, text)
-    if meet:
-        assert "could decide about the same records" in only(path).message
-    else:
-        load(path)
+    shares = (f"store: sqlite:///a.db, table: t, keep: [{rule}]" for rule in (one, two))
+    assert_meet(tmp_path, *shares, meet=meet)
 
 
 @pytest.mark.parametrize(

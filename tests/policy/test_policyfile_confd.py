@@ -118,6 +118,15 @@ def test_hidden_files_and_other_endings_are_left_alone(tmp_path: Path) -> None:
     assert load(main).datasets == {}
 
 
+def test_a_conf_d_that_leads_nowhere_is_refused(tmp_path: Path) -> None:
+    """Floors and holds may stand in it, and without them more would go."""
+    main = write(tmp_path, "version: 1")
+    (tmp_path / "conf.d").symlink_to(tmp_path / "away")
+
+    with pytest.raises(PolicyError, match=r"conf\.d is a link that leads nowhere"):
+        load(main)
+
+
 def test_a_conf_d_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     """A file in the place of the folder, or a folder in the place of a file, stops everything."""
     main = write(tmp_path, "version: 1")

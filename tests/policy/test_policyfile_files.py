@@ -68,6 +68,10 @@ def test_the_effective_policy_shows_where_they_are_written(tmp_path: Path) -> No
         ("column: '', under: /var/spool", "is empty"),
         ("column: path, under: 's3://bucket/x'", "is not the path of a folder"),
         ("column: path, under: '/'", "`under`: / is every file there is"),
+        ("column: path, under: '/', ending: wav", "'wav' is no ending of a file's name"),
+        ("column: path, under: '/', ending: '.'", "'.' is no ending of a file's name"),
+        ("column: path, under: '/', ending: .Parquet", "files that end in .Parquet may be Lapse's own"),
+        ("column: path, under: '/', ending: [.wav]", "must be a single value, not a list"),
         ("column: path, under: '/var/..'", "is every file there is"),
         ("column: path, under: archive/cold", "`under`: archive/cold and archive `cold` at ./archive overlap"),
         ("column: path, under: .", "and archive `cold` at ./archive overlap"),
@@ -112,3 +116,12 @@ def test_a_policy_written_down_has_its_files(tmp_path: Path) -> None:
     path.write_text(text, encoding="utf-8")
 
     assert load(path).datasets["log"].files == wanted
+
+
+def test_files_with_an_ending_of_their_own_may_lie_anywhere(tmp_path: Path) -> None:
+    """Also where archives and ledgers do: nothing of Lapse's own ends so. The digest knows the ending."""
+    found = load(filed(tmp_path, "column: path, under: '/', ending: .wav"))
+
+    assert found.datasets["log"].files == RowFiles(column="path", under="/", ending=".wav")
+    assert load(filed(tmp_path, "column: path, under: ., ending: .wav")).datasets["log"].files is not None
+    assert found.digest != load(filed(tmp_path, "column: path, under: '/', ending: .ogg")).digest

@@ -250,6 +250,19 @@ def test_holds_that_cannot_be_read_are_an_error_of_their_own(tmp_path: Path, nam
         load_holds(tmp_path / "holds")
 
 
+@pytest.mark.parametrize("name", ["holds", "holds/a.yaml"])
+def test_a_link_that_leads_nowhere_is_no_lack_of_holds(tmp_path: Path, name: str) -> None:
+    """The volume with the holds is not mounted: that must not look as if nobody held anything."""
+    if name != "holds":
+        (tmp_path / "holds").mkdir()
+    (tmp_path / name).symlink_to(tmp_path / "away")
+
+    with pytest.raises(HoldsError, match="is a link that leads nowhere") as caught:
+        load_holds(tmp_path / "holds")
+
+    assert "Bring back what it leads to" in (caught.value.hint or "")
+
+
 def test_a_folder_that_is_none_is_an_error(tmp_path: Path) -> None:
     """A file in the place of the folder cannot be read as holds, nor written into."""
     (tmp_path / "holds").write_text("x")

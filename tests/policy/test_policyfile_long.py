@@ -10,7 +10,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from lapse.errors import PolicyError
 from lapse.policyfile import load
 from lapse.policyfile.composing import yaml_reader
-from lapse.policyfile.longtexts import composed
+from lapse.policyfile.longtexts import made
 
 _HEAD = """\
 version: 1
@@ -73,10 +73,10 @@ def test_the_same_nodes_are_made_at_the_same_places(text: str, monkeypatch: pyte
     """Kinds, texts, lines and columns, node for node."""
     monkeypatch.setattr("lapse.policyfile.longtexts._LONG", 0)
 
-    found = composed(text, yaml_reader())
+    found = made(text, yaml_reader(), _shape)
 
     assert found is not None
-    assert _shape(found) == _shape(yaml_reader().compose(text))
+    assert found == _shape(yaml_reader().compose(text))
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_what_could_be_read_in_two_ways_is_left_to_ruamel(text: str, monkeypatch
     """Aliases, tags, directives, tabs, escapes, other line breaks, several documents, and what is no YAML."""
     monkeypatch.setattr("lapse.policyfile.longtexts._LONG", 0)
 
-    assert composed(text, yaml_reader()) is None
+    assert made(text, yaml_reader(), _shape) is None
 
 
 def _complaints(folder: Path, text: str) -> list[str]:

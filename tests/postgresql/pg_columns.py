@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from lapse.ports import LineBlock, Part, RestoreCount, RowBatch
 from lapse.segments import open_writer, read_segment
 from lapse.segments.content import ContentDigest
@@ -14,6 +16,7 @@ from lapse.stores.postgresql.catalog import find_table
 from lapse.stores.postgresql.connection import Connection
 from lapse.stores.postgresql.encoding import COPY_OPTIONS, Decoded, Shape, read, read_plain
 from lapse.stores.postgresql.restoring import restore
+from servers.postgres import PostgresServer
 
 
 class Columns:
@@ -97,3 +100,26 @@ def through_parquet(part: Part, folder: Path) -> Iterator[Part]:
     assert read_back.digest() == sealed.digest()
     while True:
         yield again(part, back)
+
+
+@pytest.fixture(scope="module")
+def opened(postgres: PostgresServer) -> Iterator[Columns]:
+    """A database and a session in it."""
+    columns = Columns(postgres.create_database("restoring"))
+    yield columns
+    columns.close()
+    postgres.drop_database("restoring")
+
+
+@pytest.fixture
+def columns(opened: Columns) -> Columns:
+    """The database, empty."""
+    opened.run('DROP SCHEMA IF EXISTS public, "Old" CASCADE', "CREATE SCHEMA public")
+    return opened
+
+
+def archive_of(columns: Columns, *statements: str) -> tuple[Part, list[RowBatch]]:
+    """Run statements that make and fill ``log``, and archive all of it."""
+    columns.run(*statements)
+    part = columns.removed()
+    return part, batches_of(part)

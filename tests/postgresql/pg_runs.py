@@ -12,27 +12,22 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import wraps
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import psycopg
-from matrix import _PORTS, _STORE_PORTS, Bomb, _ArmedTake, check, in_child
+from matrix import ArmedTake, Bomb, arm, check, crash, told_in_child
 from psycopg.rows import TupleRow
 
-from lapse.archive.catalog import segments
 from lapse.engine.session import Session, open_session
-from lapse.ports import LineBlock
-from lapse.segments import read_segment
 from lapse.stores.postgresql import PostgresStore
 from lapse.stores.postgresql.connection import Connection
-from lapse.targets.file import FileTarget
 from servers.processes import await_condition
-from worlds import NOW, World, _rows
+from worlds import NOW, World, _rows, sealed_rows
 
 COLUMNS = ("id", "at", "kind", "tenant", "body")
 HELPERS = (Path(__file__).parent, Path(__file__).parents[1], Path(__file__).parents[1] / "crash")
@@ -84,17 +79,7 @@ class PgWorld(World):
 
     def archived_of(self, table: str, columns: Sequence[str]) -> Counter[str]:
         """What committed segments hold of *table*."""
-        return Counter(self._sealed(table, columns))
-
-    def _sealed(self, table: str, columns: Sequence[str]) -> Iterator[str]:
-        target = FileTarget(str(self.archive))
-        for entry in segments(target, archive_name="cold"):
-            if entry.manifest.table.split(".")[-1] != table:
-                continue
-            with target.open(entry.manifest.path) as file:
-                for batch in read_segment(entry.manifest.format, file):
-                    assert not isinstance(batch, LineBlock)
-                    yield from map(text, zip(*(batch.column(name).to_pylist() for name in columns), strict=True))
+        return Counter(map(text, sealed_rows(self.archive, table, columns)))
 
     def execute(self, statement: str) -> list[TupleRow]:
         """Run one statement, committed at once; its rows, with times in UTC."""
@@ -291,23 +276,7 @@ def other_session(world: PgWorld) -> Iterator[psycopg.Connection[TupleRow]]:
 # Killed at every port call
 
 
-def arm(bomb: Bomb) -> None:
-    """A moment before and after each call of the run's ports, and of what ends the store's transactions."""
-    for owner, names in _PORTS.items():
-        bomb.arm(owner, names)
-    bomb.arm(PostgresStore, _STORE_PORTS)
-    bomb.arm(Connection, ("commit", "roll_back"))
-    store: Any = PostgresStore
-    taking = store.take
-
-    @wraps(taking)
-    def take(self: Any, piece: Any) -> Any:
-        return _PledgedTake(taking(self, piece), bomb)
-
-    store.take = take
-
-
-class _PledgedTake(_ArmedTake):
+class _PledgedTake(ArmedTake):
     """A take that can give a pledge."""
 
     def __enter__(self) -> Any:
@@ -316,16 +285,10 @@ class _PledgedTake(_ArmedTake):
         return armed
 
 
-def crash(world: World, fuse: int | None, log: Path) -> int:
-    """Run until the fuse burns; how the process ended."""
-
-    def work() -> None:
-        bomb = Bomb(fuse)
-        arm(bomb)
-        world.run(50)
-        log.write_text(json.dumps(bomb.calls))
-
-    return in_child(work)
+def arm_server(bomb: Bomb) -> None:
+    """A moment before and after each call of the run's ports, and of what ends the store's transactions."""
+    arm(bomb, PostgresStore, _PledgedTake)
+    bomb.arm(Connection, ("commit", "roll_back"))
 
 
 def case(folder: Path, url: str, fuse: int, moment: str, answers: Path) -> None:
@@ -333,16 +296,10 @@ def case(folder: Path, url: str, fuse: int, moment: str, answers: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     world = make(folder, url, records=_RECORDS)
     original = world.records()
-    ended = crash(world, fuse, answers)
+    ended = crash(world, fuse, answers, arming=arm_server, rows=50)
     world.alone()
-    answers.unlink(missing_ok=True)
-    recovered = in_child(lambda: _write(answers, {**check(world, original), "markers": world.markers()}))
-    facts = json.loads(answers.read_text()) if answers.exists() else {}
+    recovered, facts = told_in_child(lambda: {**check(world, original), "markers": world.markers()}, answers)
     print(json.dumps({"fuse": fuse, "moment": moment, "ended": ended, "recovered": recovered, **facts}), flush=True)
-
-
-def _write(file: Path, facts: Mapping[str, object]) -> None:
-    file.write_text(json.dumps(facts))
 
 
 def chosen(moments: Sequence[str], every: bool) -> list[int]:
@@ -359,7 +316,8 @@ def main(url: str, folder: Path, every: bool, first: int, step: int) -> None:
     """Each *step*-th of the chosen moments from *first* on."""
     answers = folder / "answers.json"
     folder.mkdir(parents=True)
-    assert crash(make(folder / "rehearsal", url, records=_RECORDS), None, answers) == 0, "the rehearsal failed"
+    rehearsal = make(folder / "rehearsal", url, records=_RECORDS)
+    assert crash(rehearsal, None, answers, arming=arm_server, rows=50) == 0, "the rehearsal failed"
     moments = json.loads(answers.read_text())
     fuses = chosen(moments, every)[first::step]
     print(json.dumps({"moments": moments, "cases": len(fuses)}), flush=True)

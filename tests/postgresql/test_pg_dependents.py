@@ -2,70 +2,19 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-
-import psycopg
 import pytest
-from pg_disturbed import DisturbedStore
-from pg_ground import NOW, Ground
+from pg_family import LOG, NOTE, NOTES, ROWS, ground, problems, writing
+from pg_ground import Ground
 
-from lapse import registry
 from lapse.engine import archiving
 from lapse.engine.archiving import Wanted
 from lapse.engine.planning import plan
 from lapse.engine.running import Wishes, run
 from lapse.errors import UnsupportedError
 from lapse.model.report import Status
-from lapse.ports import RowBatch
-from lapse.stores.postgresql import dependents
-from lapse.stores.postgresql.taking import PostgresTake
 from servers.postgres import PostgresServer
-from servers.processes import await_condition
-from servers.proxy import Cut, Proxy
 
-LOG = "CREATE TABLE log (id bigint PRIMARY KEY, at timestamptz NOT NULL, tenant text, body text)"
-ROWS = (
-    "INSERT INTO log SELECT n, '2025-01-01'::timestamptz + n * interval '1 hour', 'acme', 'x' "
-    "FROM generate_series(1, 20) n; "
-    "INSERT INTO log SELECT n, '2026-10-01', 'acme', 'x' FROM generate_series(21, 30) n"
-)
-NOTE = "CREATE TABLE note (id bigint PRIMARY KEY, log bigint REFERENCES log ON DELETE {}, tenant text)"
-WAITS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'late' AND wait_event_type = 'Lock'"
-NOTES = "INSERT INTO note SELECT 100 * l.id + n, l.id, 'acme' FROM log l, generate_series(1, 2) n"
-
-
-@pytest.fixture
-def ground(pg_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ground:
-    """A table of twenty lapsed rows and ten that are kept; the policy archives."""
-    monkeypatch.setenv("LAPSE_STATE_DIR", str(tmp_path / "state"))
-    monkeypatch.setenv("LAPSE_NOW", NOW)
-    found = Ground(pg_database, tmp_path)
-    found.policy()
-    found.execute(LOG, ROWS)
-    return found
-
-
-@pytest.fixture
-def disturbed(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ground]:
-    """The same, where somebody may come in before a commit."""
-    monkeypatch.setitem(registry.STORES, "postgresql", "pg_disturbed")
-    yield ground
-    DisturbedStore.before_commit.clear()
-
-
-def notes(ground: Ground) -> str:
-    """What the plan says, in one text."""
-    return "\n".join(ground.plan().identity.notes)
-
-
-def problems(ground: Ground) -> list[str]:
-    """What `lapse archive verify` finds wrong; every segment was looked at."""
-    checked = list(archiving.verify(ground.session(), Wanted()))
-    assert checked
-    return [problem for item in checked for problem in item.problems]
+__all__ = ["ground"]
 
 
 def answers(ground: Ground, sql: str) -> list[tuple[object, ...]]:
@@ -77,7 +26,7 @@ def answers(ground: Ground, sql: str) -> list[tuple[object, ...]]:
 def test_children_are_archived_and_removed_with_their_parents(ground: Ground) -> None:
     """The disposal counts the dataset's own rows; each table has segments of its own, which verify and answer."""
     ground.execute(NOTE.format("CASCADE"), NOTES)
-    before, children, planned = ground.everything(), ground.everything("note"), notes(ground)
+    before, children, planned = ground.everything(), ground.everything("note"), ground.notes()
 
     report = ground.run()
 
@@ -125,7 +74,7 @@ def test_a_table_and_its_children_are_restored_into_another_database(
     """Into tables that are there, empty; or into new ones, without keys."""
     ground.execute(NOTE.format("CASCADE"), NOTES)
     ground.run()
-    other = Ground(postgres.create_database("elsewhere"), ground.folder)
+    other = Ground(ground.folder, postgres.create_database("elsewhere"))
     try:
         other.execute(*made)
         archiving.restore(ground.session(), Wanted(), to=other.url)
@@ -173,7 +122,7 @@ def test_a_child_that_restricts_keeps_its_parent_unless_it_goes_too(ground: Grou
         "INSERT INTO mark VALUES (99, 30, 105)",  # of a row that stays, on a comment of one that has lapsed
     )
     before = {table: ground.everything(table) for table in ("log", "comment", "mark")}
-    planned = notes(ground)
+    planned = ground.notes()
 
     report = ground.run()
 
@@ -188,7 +137,7 @@ def test_a_child_that_restricts_keeps_its_parent_unless_it_goes_too(ground: Grou
 def test_who_restricts_keeps_and_the_plan_counts(ground: Ground, action: str) -> None:
     """Rows that others refer to stay, all others go."""
     ground.execute(NOTE.format(action), "INSERT INTO note VALUES (1, 3, 'a'), (2, 3, 'a'), (3, 25, 'a')")
-    planned = notes(ground)
+    planned = ground.notes()
 
     report = ground.run()
 
@@ -204,7 +153,7 @@ def test_who_loses_a_reference_is_counted(ground: Ground, action: str, left: int
         f"CREATE TABLE note (id bigint, log bigint DEFAULT 30 REFERENCES log ON DELETE {action})",
         "INSERT INTO note VALUES (1, 3), (2, 3), (3, 25)",
     )
-    planned = notes(ground)
+    planned = ground.notes()
 
     assert ground.run().records == 20
 
@@ -224,7 +173,7 @@ def test_rows_that_belong_to_rows_of_their_own_table_are_judged_themselves(groun
         "UPDATE log SET parent = 13 WHERE id = 13",
         "UPDATE log SET parent = 30 WHERE id = 14",
     )
-    before, children, planned = ground.everything(), ground.everything("note"), notes(ground)
+    before, children, planned = ground.everything(), ground.everything("note"), ground.notes()
 
     report = ground.run(slice_rows=2)
 
@@ -254,7 +203,7 @@ def test_a_child_table_that_refers_to_itself_goes_as_deep_as_it_is(ground: Groun
         dataset="tenant: tenant", top="holds:\n  - {matter: M-1, match: {dataset: log, tenant: held}, reason: x}\n"
     )
     before = {table: ground.everything(table) for table in ("log", "comment", "mark")}
-    planned = notes(ground)
+    planned = ground.notes()
 
     report = ground.run()
 
@@ -275,7 +224,7 @@ def test_a_held_child_keeps_its_parent(ground: Ground, archive: str) -> None:
         dataset="tenant: tenant",
         top="holds:\n  - {matter: M-1, match: {dataset: log, tenant: held}, reason: x}\n",
     )
-    planned = notes(ground)
+    planned = ground.notes()
 
     report = ground.run()
 
@@ -305,7 +254,7 @@ def test_a_table_with_rules_of_its_own_never_goes_along(ground: Ground) -> None:
     ground.policy(top=OTHER.format(url=ground.url))
     session = ground.session()
     planned = "\n".join(plan(session, ["log"]).datasets[0].identity.notes)
-    with _writing(ground, "INSERT INTO note VALUES (9999, 5, 'late')"):
+    with writing(ground, "INSERT INTO note VALUES (9999, 5, 'late')"):
         (report,) = run(session, Wishes(names=("log",))).datasets
 
     assert (report.status, report.records) == (Status.DONE, 18)
@@ -332,28 +281,6 @@ def test_rows_of_a_partitioned_table_that_belong_to_each_other_go_one_after_the_
     assert ground.run().records == 1
     assert ground.keys() == [3, *range(21, 31)]
     assert ground.everything() == before
-
-
-@pytest.mark.parametrize("moment", list(Cut))
-def test_a_connection_lost_in_the_commit_loses_no_child(ground: Ground, moment: Cut) -> None:
-    """The next run finds out, for every part of the slice."""
-    ground.execute(NOTE.format("CASCADE"), NOTES)
-    before, children = ground.everything(), ground.everything("note")
-    with Proxy(ground.url) as proxy:
-        ground.policy(store=proxy.url)
-        proxy.cut(moment, since=b"DELETE FROM ONLY")
-        lost = ground.run()
-        if moment is Cut.LATE:
-            proxy.deliver()
-        found = ground.run()
-
-    assert proxy.has_cut
-    assert (lost.status, found.status) == (Status.INCOMPLETE, Status.DONE)
-    assert found.recovered == (0 if moment is Cut.BEFORE else 1)
-    assert ground.everything() == before
-    assert ground.everything("note") == children
-    assert problems(ground) == []
-    ground.check()
 
 
 @pytest.mark.parametrize(
@@ -415,112 +342,3 @@ def test_rows_of_a_table_that_inherits_from_a_child_stay(ground: Ground) -> None
 
     assert ground.run().records == 20
     assert ground.keys("special") == [1]
-
-
-def _insert(url: str, outcome: list[str], statement: str) -> threading.Thread:
-    """Insert in a session of its own, which may have to wait; what came of it stands in *outcome*."""
-
-    def work() -> None:
-        with psycopg.connect(url, autocommit=True, application_name="late") as connection:
-            try:
-                connection.execute(statement.encode())
-                outcome.append("written")
-            except psycopg.errors.ForeignKeyViolation:
-                outcome.append("refused")
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    return thread
-
-
-@pytest.mark.parametrize("deferred", ["", " DEFERRABLE INITIALLY DEFERRED"])
-def test_a_child_that_comes_while_its_parent_goes_waits_and_is_refused(disturbed: Ground, deferred: str) -> None:
-    """It is never taken by the cascade unseen: its writer waits for the commit, and is told then."""
-    disturbed.execute(NOTE.format("CASCADE" + deferred), NOTES)
-    outcome: list[str] = []
-    threads: list[threading.Thread] = []
-
-    def insert(_: object) -> None:
-        threads.append(_insert(disturbed.url, outcome, "INSERT INTO note VALUES (9999, 3, 'late')"))
-        await_condition(lambda: bool(disturbed.execute(WAITS)[0][0]), "the writer's wait")
-
-    DisturbedStore.before_commit[:] = [insert]
-    report = disturbed.run()
-    threads[0].join()
-
-    assert (report.status, report.records) == (Status.DONE, 20)
-    assert outcome == ["refused"]
-    assert len(disturbed.archived("note")) == 40
-
-
-@contextmanager
-def _writing(ground: Ground, statement: str) -> Iterator[None]:
-    """Within the block a statement is under way, which is committed as soon as the take waits for it."""
-    waits = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'lapse' AND wait_event_type = 'Lock'"
-    with ground.connected(autocommit=False) as writer:
-        writer.execute(statement.encode())
-
-        def end() -> None:
-            await_condition(lambda: bool(ground.execute(waits)[0][0]), "the take's wait")
-            writer.commit()
-
-        thread = threading.Thread(target=end)
-        thread.start()
-        yield
-        thread.join()
-
-
-@pytest.mark.parametrize("action", ["CASCADE", "RESTRICT"])
-def test_a_child_whose_writer_was_first_is_waited_for(ground: Ground, action: str) -> None:
-    """The take waits for the writer's lock on the parent, and then takes the child along, or leaves its parent."""
-    ground.execute(NOTE.format(action))
-    if action == "CASCADE":
-        ground.execute(NOTES)
-    with _writing(ground, "INSERT INTO note VALUES (9999, 3, 'late')"):
-        report = ground.run()
-
-    assert report.status is Status.DONE
-    assert ground.everything("note")[9999] == 1
-    assert (3 in ground.keys("log")) == (action == "RESTRICT")
-    assert (9999 in ground.keys("note")) == (action == "RESTRICT")
-    ground.check()
-
-
-def test_children_of_rows_that_were_back_dated_meanwhile_are_not_lost(
-    ground: Ground, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A row that lapses after the children of the others were removed stays for now, with its own."""
-    ground.execute(NOTE.format("CASCADE"), NOTES)
-    before, children = ground.everything(), ground.everything("note")
-    removing = PostgresTake._batches
-
-    def back_dated(self: PostgresTake) -> Iterator[RowBatch]:
-        ground.execute("UPDATE log SET at = '2025-01-01' WHERE id = 25", "INSERT INTO note VALUES (9999, 25, 'late')")
-        return removing(self)
-
-    monkeypatch.setattr(PostgresTake, "_batches", back_dated)
-
-    assert ground.run().records == 20
-    assert ground.everything() == before
-    assert ground.everything("note") == children + type(children)([9999])
-    assert 25 in ground.keys("log")
-
-
-def test_many_children_make_small_slices(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What goes along counts; a slice that has more than it may is halved, one row with too many goes alone."""
-    monkeypatch.setattr(dependents, "MOST_ALONG", 50)
-    monkeypatch.setattr("lapse.engine.retrying._FIRST_DELAY", 0.001)
-    ground.execute(
-        NOTE.format("CASCADE"),
-        "INSERT INTO note SELECT 1000 * l.id + n, l.id, 'a' FROM log l, LATERAL generate_series(1, CASE id WHEN 11 "
-        "THEN 400 ELSE 10 END) n",
-        "CREATE INDEX ON note (log)",
-    )
-    children = ground.everything("note")
-
-    report = ground.run()
-
-    assert (report.status, report.records) == (Status.DONE, 20)
-    assert report.slices >= 5
-    assert ground.everything("note") == children
-    ground.check()

@@ -2,134 +2,26 @@
 
 from __future__ import annotations
 
-import itertools
-import os
-import shutil
 import signal
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
-import psycopg
 import pytest
-from pg_looking import as_role
-from pg_runs import PgWorld, other_session
+from pg_calls import Calls, calls_in, stranger, world
+from pg_runs import other_session
 
-from lapse.engine.checking import check
-from lapse.engine.planning import plan
 from lapse.engine.running import Wishes, dry_run, run
-from lapse.errors import ExitCode, PolicyError, StoreMissingError, UnsupportedError
-from lapse.model.report import DatasetReport, Status
-from servers.fixtures import PostgresPool
-from servers.postgres import PostgresServer, servers
+from lapse.model.report import Status
 from servers.processes import await_condition
-from worlds import NOW
 
-_NUMBERS = itertools.count(1)
-_POLICY = """\
-version: 1
-archives:
-  cold: {{to: archive}}
-datasets:
-  calls:
-    store: {store}
-    table: {table}
-    time: at
-    tenant: tenant
-    keep: 90 days
-    archive: {archive}
-    pace: {{rest: none}}
-    files: {{column: {column}, under: {under}}}
-holds:
-  - {{matter: M-1, match: {{dataset: calls, tenant: held}}, reason: litigation}}
-"""
+__all__ = ["stranger", "world"]
+
 _WAITING = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'lapse' AND wait_event_type = 'Lock'"
-_TABLES = """
-CREATE TABLE call (id bigserial PRIMARY KEY, at timestamptz, tenant text, path text);
-CREATE TABLE recording (id bigserial PRIMARY KEY, path varchar(200),
-    call_id bigint NOT NULL REFERENCES call ON DELETE CASCADE);
-CREATE INDEX ON recording (call_id);
-"""
-
-
-@dataclass(frozen=True)
-class Calls(PgWorld):
-    """Calls that name files in a spool, or have recordings that do."""
-
-    @property
-    def spool(self) -> Path:
-        """The folder of the files."""
-        return self.folder / "spool"
-
-    def policy(
-        self, *, column: str = "path", table: str = "call", archive: str = "cold", under: str = "spool", store: str = ""
-    ) -> None:
-        """Write the policy."""
-        text = _POLICY.format(store=store or self.url, table=table, column=column, archive=archive, under=under)
-        (self.folder / "lapse.yaml").write_text(text, encoding="utf-8")
-
-    def file(self, name: str) -> Path:
-        """A file in the spool."""
-        path = self.spool / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"sound")
-        return path
-
-    def call(self, path: str | None, *, days: int = 100, tenant: str = "a") -> int:
-        """A call of some days ago."""
-        with psycopg.connect(self.url) as connection:
-            found = connection.execute(
-                "INSERT INTO call (at, tenant, path) VALUES (%s, %s, %s) RETURNING id",
-                (NOW - timedelta(days=days), tenant, path),
-            ).fetchone()
-        assert found is not None
-        return int(found[0])
-
-    def recording(self, path: str, *, days: int = 100, tenant: str = "a") -> None:
-        """A call with a recording."""
-        call = self.call(None, days=days, tenant=tenant)
-        with psycopg.connect(self.url) as connection:
-            connection.execute("INSERT INTO recording (path, call_id) VALUES (%s, %s)", (path, call))
-
-    def calls(self) -> int:
-        """How many calls are left that a test made."""
-        return int(self.execute("SELECT count(*) FROM call WHERE tenant <> 'kept'")[0][0])
-
-    def pending(self) -> list[str]:
-        """The files that wait."""
-        if self.execute("SELECT to_regclass('lapse_files') IS NULL")[0][0]:
-            return []
-        return [path for (path,) in self.execute("SELECT path FROM lapse_files ORDER BY path")]
-
-    def purge(self, rows: int = 50) -> DatasetReport:
-        """Run, and say what became of the calls."""
-        (report,) = self.run(rows).datasets
-        return report
-
-
-def _world(folder: Path, url: str) -> Calls:
-    world = Calls(folder, "postgresql", url)
-    world.spool.mkdir(parents=True)
-    world.execute(_TABLES)
-    world.policy()
-    world.call(None, days=1, tenant="kept")  # a dataset is not emptied unasked
-    return world
-
-
-@pytest.fixture
-def world(postgres_pool: PostgresPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calls]:
-    """Calls in a database of the newest server."""
-    server, name = postgres_pool.get(servers()[-1]), f"files_{os.getpid()}_{next(_NUMBERS)}"
-    monkeypatch.setenv("LAPSE_STATE_DIR", str(tmp_path / "world" / "state"))
-    yield _world(tmp_path / "world", server.create_database(name))
-    server.drop_database(name)
 
 
 @pytest.mark.parametrize("archive", ["cold", "none"])
 def test_a_file_goes_with_its_row(pg_database: str, tmp_path: Path, archive: str) -> None:
     """Whether its path is absolute or relative, and whether the row is archived; the others stay. On every server."""
-    world = _world(tmp_path / "world", pg_database)
+    world = calls_in(tmp_path / "world", pg_database)
     world.policy(archive=archive)
     old, older = world.file("a/old.wav"), world.file("a/older.wav")
     young, stranger = world.file("a/young.wav"), world.file("a/stranger.wav")
@@ -260,84 +152,6 @@ def test_a_run_killed_before_its_commit_leaves_no_note(world: Calls) -> None:
     assert (world.purge().files, world.pending()) == (1, [])
 
 
-def test_what_is_no_file_is_left_reported_and_tried_again(world: Calls) -> None:
-    """A folder in its place: the run is incomplete and says why without the path; the next one succeeds."""
-    (world.spool / "a.wav" / "inside").mkdir(parents=True)
-    good = world.file("b.wav")
-    world.call("a.wav")
-    world.call("b.wav")
-
-    first = world.purge()
-    shutil.rmtree(world.spool / "a.wav")
-    world.file("a.wav")
-    second = world.purge()
-
-    assert (first.status, first.records, first.files, first.files_left) == (Status.INCOMPLETE, 2, 1, 1)
-    assert first.trouble is not None
-    assert "1 files are still there, though their rows are gone: a folder (1)" in first.trouble.message
-    assert "a.wav" not in first.trouble.message
-    assert not good.exists()
-    assert (second.status, second.records, second.files) == (Status.DONE, 0, 1)
-    assert world.pending() == []
-
-
-def test_nothing_beyond_the_folder_is_touched(world: Calls) -> None:
-    """Whatever rows say, and whatever symbolic links lie below the folder; the reasons are counted."""
-    outside = world.folder / "outside.wav"
-    outside.write_text("precious")
-    (world.spool / "linked").symlink_to(world.folder)
-    (world.spool / "link.wav").symlink_to(outside)
-    inside = world.file("inside.wav")
-    for path in ("../outside.wav", str(outside), "linked/outside.wav", "link.wav", "inside.wav", f"{world.spool}/"):
-        world.call(path)
-
-    report = world.purge()
-
-    assert (report.status, report.files, report.files_left) == (Status.INCOMPLETE, 1, 5)
-    assert report.trouble is not None
-    assert report.trouble.message.endswith(
-        ": `..` in its path (1), a symbolic link (1), a symbolic link on its way (1), no path of a file (1), "
-        "outside of the folder (1)"
-    )
-    assert len(world.pending()) == 5
-    assert outside.exists()
-    assert not inside.exists()
-
-
-def test_a_folder_that_is_away_says_nothing_of_its_files(world: Calls) -> None:
-    """Where a disk is not mounted no file is taken for gone."""
-    world.file("a.wav")
-    world.call("a.wav")
-    world.spool.rename(world.folder / "away")
-
-    first = world.purge()
-    (world.folder / "away").rename(world.spool)
-    second = world.purge()
-
-    assert first.status is Status.INCOMPLETE
-    assert first.trouble is not None
-    assert "cannot be opened" in first.trouble.message
-    assert (second.status, second.files) == (Status.DONE, 1)
-
-
-@pytest.mark.parametrize("spelling", ["a/x.wav", "./a/x.wav", "a//x.wav", "{spool}/a/x.wav", "{spool}//a/./x.wav"])
-def test_a_file_that_a_row_still_names_stays(world: Calls, spelling: str) -> None:
-    """However that row spells it; it goes with the last one."""
-    file = world.file("a/x.wav")
-    world.call("a/x.wav")
-    last = world.call(spelling.format(spool=world.spool), days=1)
-
-    first = world.purge()
-    there = file.exists()
-    world.execute(f"UPDATE call SET at = '2026-01-01Z' WHERE id = {last}")
-    second = world.purge()
-
-    assert (first.status, first.records, first.files) == (Status.DONE, 1, 0)
-    assert there
-    assert (second.records, second.files) == (1, 1)
-    assert not file.exists()
-
-
 def test_two_rows_that_go_with_one_file_remove_it_once(world: Calls) -> None:
     """In one slice or in two."""
     file = world.file("x.wav")
@@ -384,26 +198,6 @@ def test_a_plan_counts_the_files_and_a_dry_run_keeps_them(world: Calls) -> None:
     assert world.execute("SELECT to_regclass('lapse_files') IS NULL") == [(True,)]
 
 
-def test_files_of_another_folder_are_not_looked_for_in_this_one(world: Calls) -> None:
-    """A relative path means the folder of the policy that noted it; the plan says that it waits."""
-    (world.spool / "a.wav").mkdir()
-    world.call("a.wav")
-    assert world.purge().files_left == 1
-    twin = world.folder / "other" / "a.wav"
-    twin.parent.mkdir()
-    twin.write_text("precious")
-    world.policy(under="other")
-
-    report = world.purge()
-
-    assert report.plan is not None
-    assert f"1 files of rows that are gone wait for a dataset whose files lie `under` {world.spool}" in (
-        report.plan.identity.notes
-    )
-    assert twin.exists()
-    assert world.pending() == ["a.wav"]
-
-
 def test_a_stop_leaves_the_files_to_the_next_run(world: Calls) -> None:
     """A signal after the commit: the rows are gone, and the run says that files wait."""
     file = world.file("a.wav")
@@ -416,88 +210,3 @@ def test_a_stop_leaves_the_files_to_the_next_run(world: Calls) -> None:
     assert "files are still there, though their rows are gone: the run was asked to stop" in report.trouble.message
     assert file.exists()
     assert world.purge().files == 1
-
-
-@pytest.fixture
-def stranger(postgres_pool: PostgresPool, world: Calls) -> Iterator[Calls]:
-    """The same calls, for a role with the rights of the documentation and no more."""
-    server: PostgresServer = postgres_pool.get(servers()[-1])
-    server.execute("CREATE ROLE files_stranger LOGIN")
-    world.execute(
-        "REVOKE CREATE ON SCHEMA public FROM PUBLIC; GRANT SELECT, DELETE ON call, recording TO files_stranger"
-    )
-    world.policy(store=as_role(world.url, "files_stranger"))
-    yield world
-    world.execute("DROP OWNED BY files_stranger")
-    server.execute("DROP ROLE files_stranger")
-
-
-def test_a_role_that_may_not_note_files_is_told_how(stranger: Calls) -> None:
-    """Statement by statement, until the run goes through with exactly those rights."""
-    stranger.execute("GRANT UPDATE ON recording TO files_stranger")
-    file = stranger.file("a.wav")
-    stranger.call("a.wav")
-    said: list[str] = []
-
-    for _ in range(4):
-        try:
-            report = stranger.purge()
-            break
-        except UnsupportedError as error:
-            said.append(error.message)
-            assert file.exists()
-            statements = error.message.partition(": ")[2].partition(": ")[2]
-            stranger.execute(statements)
-
-    assert len(said) == 2, said
-    assert "CREATE TABLE lapse_files" in said[1]
-    assert "GRANT UPDATE ON call TO" in said[0]
-    assert (report.status, report.files) == (Status.DONE, 1)
-
-
-@pytest.mark.parametrize(
-    ("column", "message"),
-    [
-        ("pahts", "has no column 'pahts'"),
-        ("recording.pahts", "has no column 'pahts'"),
-        ("nothing.path", "`files`: nothing is no table whose rows go along with those of call"),
-        ("id", "`files`: column id of call is bigint, which holds no path"),
-    ],
-)
-def test_a_column_that_names_no_files_is_refused(world: Calls, column: str, message: str) -> None:
-    """With its place in the policy, before anything is removed."""
-    world.policy(column=column)
-    world.call("a.wav")
-
-    with pytest.raises((StoreMissingError, UnsupportedError)) as caught:
-        world.purge()
-
-    assert message in caught.value.message
-    assert caught.value.origin is not None
-    assert caught.value.origin.line == 13
-    assert world.calls() == 1
-
-
-@pytest.mark.parametrize("store", ["sqlite:///calls.db", "duckdb:///calls.duckdb", "mysql://db.invalid/calls"])
-def test_other_stores_refuse_files(tmp_path: Path, store: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before anything is opened: they could not note which files go in the transaction that removes the rows."""
-    monkeypatch.setenv("LAPSE_STATE_DIR", str(tmp_path / "state"))
-    world = Calls(tmp_path, "other", "")
-    world.policy(store=store)
-    session = world.session()
-
-    for look in (check, plan, lambda session: run(session, Wishes()), lambda session: dry_run(session, Wishes())):
-        with pytest.raises(UnsupportedError, match="cannot keep account of files") as caught:
-            look(session)
-
-        assert caught.value.exit_code == ExitCode.USAGE
-        assert caught.value.origin is not None
-        assert caught.value.origin.line == 13
-
-
-def test_a_folder_with_lapses_own_files_is_refused(world: Calls) -> None:
-    """A row could name the ledger."""
-    world.policy(under="state/spool")
-
-    with pytest.raises(PolicyError, match="a row could name a file of Lapse's own"):
-        world.purge()

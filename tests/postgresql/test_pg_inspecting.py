@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 
 import psycopg
@@ -11,10 +12,12 @@ from pg_looking import CEL, as_role, connected, run
 from lapse.engine.inspecting import propose, write_proposal
 from lapse.engine.planning import plan
 from lapse.engine.session import open_session
+from lapse.errors import PolicyError
 from lapse.instant import parse_rfc3339, rfc3339
 from lapse.model.policy import TimeFormat
 from lapse.model.selection import Verdict
 from lapse.ports import Sketch
+from lapse.stores.postgresql.connection import Connection
 from lapse.stores.postgresql.inspecting import sketches, without_secrets
 from servers.postgres import PostgresServer
 
@@ -222,6 +225,22 @@ def test_a_table_that_is_locked_is_passed_by(pg_database: str) -> None:
 def test_a_password_goes_into_no_policy(address: str, shown: str) -> None:
     """Neither that of the user nor one among the options."""
     assert without_secrets(address) == shown
+
+
+@pytest.mark.parametrize("address", ["postgresql://u:s3cret%zz@db/x", "postgresql://u:s3cret@[db/x"])
+def test_an_address_that_cannot_be_read_is_told_without_its_password(address: str) -> None:
+    """The library's own words would quote it."""
+    with pytest.raises(PolicyError, match="cannot read this address") as raised:
+        Connection(address, shown=without_secrets(address), read_only=True)
+
+    assert "s3cret" not in "".join(traceback.format_exception(raised.value))
+
+
+def test_an_option_that_is_none_is_named() -> None:
+    """Where there is no password, the library's words help."""
+    address = "postgresql://u@db/x?sslmood=require"
+    with pytest.raises(PolicyError, match='"sslmood"'):
+        Connection(address, shown=address, read_only=True)
 
 
 def test_a_sketch_has_no_password_and_says_where_it_goes(pg_database: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from pg_ground import NOW, Ground, months
+from pg_ground import Ground, months
 from pg_looking import as_role
 
 from lapse.errors import UnsupportedError
@@ -16,11 +16,9 @@ _LOG = "CREATE TABLE log (id bigint{}, at timestamptz NOT NULL, tenant text, bod
 
 
 @pytest.fixture
-def ground(pg_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ground:
+def ground(pg_database: str, tmp_path: Path) -> Ground:
     """A policy that keeps 90 days and the two newest of each tenant."""
-    monkeypatch.setenv("LAPSE_STATE_DIR", str(tmp_path / "state"))
-    monkeypatch.setenv("LAPSE_NOW", NOW)
-    found = Ground(pg_database, tmp_path)
+    found = Ground(tmp_path, pg_database)
     found.policy(keep="[{for: 90 days, keep last: 2 per tenant}]")
     return found
 

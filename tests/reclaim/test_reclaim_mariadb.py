@@ -16,7 +16,7 @@ from lapse.stores.mysql.address import parse
 from lapse.stores.mysql.catalog import Table, find_table
 from lapse.stores.mysql.connection import Connection
 from lapse.stores.mysql.reclaiming import allocated, prediction, rewrite, space, tidy
-from servers.mariadb import MariadbServer, mariadb, mariadb_database  # noqa: F401 - fixtures
+from servers.mariadb import MariadbServer
 from servers.processes import await_condition
 
 _PARTS = (
@@ -60,7 +60,7 @@ class Database:
 
 
 @pytest.fixture
-def database(mariadb: MariadbServer, mariadb_database: str) -> Iterator[Database]:  # noqa: F811
+def database(mariadb: MariadbServer, mariadb_database: str) -> Iterator[Database]:
     """A database of the test's own."""
     address = parse(mariadb.socket_url(mariadb_database), shown="mysql://x")
     connection = Connection(address, shown="mysql://x", read_only=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import subprocess
 import sys
@@ -11,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from lapse.cli.main import app
+from calling import CalledWorld
 
 POLICY = """\
 version: 1
@@ -35,26 +33,19 @@ datasets:
 
 
 @dataclass(frozen=True)
-class ReclaimWorld:
+class ReclaimWorld(CalledWorld):
     """A folder with a policy and a database of 5,000 rows, of which 500 are left."""
-
-    folder: Path
 
     @property
     def file(self) -> Path:
         """The database."""
         return self.folder / "calls.db"
 
-    def call(self, *arguments: str) -> Result:
-        """Call the program."""
-        state = {"LAPSE_STATE_DIR": str(self.folder / "state"), "LAPSE_POLICY": str(self.folder / "lapse.yaml")}
-        return CliRunner().invoke(app, list(arguments), env=state)
-
-    def json(self, *arguments: str) -> dict[str, Any]:
-        """Call it with ``--json``, of the dataset ``calls``."""
-        result = self.call("reclaim", "calls", *arguments, "--json")
-        assert result.exit_code == 0, result.output
-        (found,) = json.loads(result.stdout)["result"]["datasets"]
+    def json(self, *arguments: str, **more: str) -> dict[str, Any]:
+        """``reclaim`` of the dataset ``calls``, which must do what it is asked."""
+        told = super().json("reclaim", "calls", *arguments, **more)
+        assert told["exit"] == 0, told
+        (found,) = told["result"]["datasets"]
         return dict(found)
 
     def rows(self) -> list[Any]:
@@ -74,10 +65,10 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> ReclaimWorld:
 
 def build(folder: Path, *pragmas: str) -> ReclaimWorld:
     """Make a world in *folder*."""
-    (folder / "lapse.yaml").write_text(POLICY, encoding="utf-8")
     (folder / "logs").mkdir()
     (folder / "logs" / "audit.jsonl").write_text('{"timestamp": "2020-01-01T00:00:00Z"}\n', encoding="utf-8")
     made = ReclaimWorld(folder)
+    made.write(POLICY)
     connection = sqlite3.connect(made.file, isolation_level=None)
     for pragma in pragmas:
         connection.execute(pragma).fetchall()

@@ -3,9 +3,9 @@
     with server_folder(MARIADB_USER) as folder, MariadbServer.start(folder / "a") as server:
         url = server.create_database("shop")
 
-A test module that imports the fixtures `mariadb` and `mariadb_database` has a server for its session, and
-a database of its own for each test. Programs come from Debian's and Ubuntu's packages, or from the ``bin``
-folder in ``LAPSE_TEST_MARIADB``.
+Every test may ask for the fixtures `mariadb`, a server that all tests share, `mariadb_database`, a database of
+its own there, and `own_mariadb`, a server that it may kill. Programs come from Debian's and Ubuntu's packages, or
+from the ``bin`` folder in ``LAPSE_TEST_MARIADB``.
 """
 
 from __future__ import annotations
@@ -14,28 +14,16 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import pymysql
 import pytest
 
-from servers.processes import (
-    Watchman,
-    as_user,
-    await_condition,
-    free_port,
-    may_read,
-    run_as,
-    server_folder,
-    server_user,
-    start_clock,
-    stop_clock,
-)
+from servers.owned import OwnedServer
+from servers.processes import run_as, server_folder, server_user
 
 MARIADB_USER = server_user("mysql")
 """The user that the servers run as. None: the one that runs the tests."""
@@ -71,26 +59,17 @@ def program(name: str) -> str:
     return found
 
 
-class MariadbServer:
-    """A server with databases of its own, on 127.0.0.1 and on a unix socket; ``lapse`` may do everything.
+class MariadbServer(OwnedServer):
+    """A server with databases of its own; ``lapse`` may do everything."""
 
-    Attributes:
-        folder: Its folder. ``data`` in it is the data directory, and the socket is in it too.
-        port: The port of 127.0.0.1; the same after a restart.
-        log: What the server said.
-    """
+    user = MARIADB_USER
+    hard = signal.SIGKILL
 
     def __init__(self, folder: Path) -> None:
         """Name a server; `start` makes one."""
-        self.folder = folder
-        self.data = folder / "data"
-        self.log = folder / "log"
+        super().__init__(folder)
         self.socket = folder / "socket"
-        self.port = free_port()
         self._options: Mapping[str, str] = {}
-        self._process: subprocess.Popen[bytes] | None = None
-        self._watchman: Watchman | None = None
-        self._frozen: list[int] = []
 
     @classmethod
     def start(cls, folder: Path, *, fsync: bool = False, options: Mapping[str, str] | None = None) -> Self:
@@ -158,86 +137,18 @@ class MariadbServer:
         """Remove a database."""
         self.execute(f"DROP DATABASE IF EXISTS `{name}`")
 
-    @property
-    def pid(self) -> int:
-        """The server's process."""
-        if self._process is None:
-            raise RuntimeError(f"the server in {self.folder} does not run")
-        return self._process.pid
-
     def stop(self) -> None:
         """End the server in good order. Nothing happens where it has ended already."""
         self._end(signal.SIGTERM)
-
-    def restart(self) -> None:
-        """End the server in good order and start it again, on the same port."""
-        self.stop()
-        self._launch()
-
-    def crash(self) -> None:
-        """Kill the server with nothing written back, and start it again: it recovers from its log."""
-        self.kill()
-        self._launch()
-
-    def kill(self) -> None:
-        """Kill the server with nothing written back."""
-        self._end(signal.SIGKILL)
-
-    def pause(self) -> None:
-        """Freeze it: connections stay open, and nobody answers."""
-        self._frozen = stop_clock(self.pid)
-
-    def resume(self) -> None:
-        """Let a frozen server go on."""
-        start_clock(self._frozen)
-        self._frozen = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.kill()
-
-    def _end(self, how: signal.Signals) -> None:
-        if self._process is not None:
-            self.resume()
-            self._process.send_signal(how)
-            self._process.wait(timeout=60)
-            self._process = None
-        if self._watchman is not None:
-            self._watchman.dismiss()
-            self._watchman = None
-
-    def _make_folder(self) -> None:
-        self.folder.mkdir()
-        if MARIADB_USER is not None:
-            shutil.chown(self.folder, MARIADB_USER)
-        if not may_read(MARIADB_USER, self.folder):
-            raise PermissionError(f"{MARIADB_USER} cannot enter {self.folder}; take a folder of server_folder()")
 
     def _launch(self) -> None:
         places = {"datadir": self.data, "socket": self.socket, "pid_file": self.folder / "pid", "port": self.port}
         listen = {"bind_address": "127.0.0.1", "tmpdir": self.folder, **places}
         flags = [f"--{name.replace('_', '-')}={value}" for name, value in {**listen, **self._options}.items()]
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                as_user([program("mariadbd"), "--no-defaults", "--skip-name-resolve", *flags], MARIADB_USER),
-                cwd="/",
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        self._watchman = Watchman(self.folder / "pid")
-        await_condition(self._answers, f"MariaDB in {self.folder}", seconds=60)
+        command = [program("mariadbd"), "--no-defaults", "--skip-name-resolve", *flags]
+        self._spawn(command, self.folder / "pid")
 
     def _answers(self) -> bool:
-        if self._process is not None and self._process.poll() is not None:
-            self._process = None
-            self.stop()
-            raise RuntimeError(f"MariaDB did not start: {self.log.read_text()[-2000:]}")
         # PyMySQL leaves a socket open that could not connect; so ask first.
         with socket.socket(socket.AF_UNIX) as probe:
             if probe.connect_ex(str(self.socket)) != 0:
@@ -260,3 +171,10 @@ def mariadb_database(mariadb: MariadbServer) -> Iterator[str]:
     mariadb.create_database(name)
     yield name
     mariadb.drop_database(name)
+
+
+@pytest.fixture
+def own_mariadb() -> Iterator[MariadbServer]:
+    """A server of the test's own, which may be killed; its commits wait for the disk."""
+    with server_folder(MARIADB_USER) as folder, MariadbServer.start(folder / "own", fsync=True) as server:
+        yield server

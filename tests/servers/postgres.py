@@ -20,24 +20,14 @@ import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from servers.processes import (
-    Watchman,
-    as_user,
-    await_condition,
-    free_port,
-    may_read,
-    run_as,
-    server_user,
-    start_clock,
-    stop_clock,
-)
+from servers.owned import OwnedServer
+from servers.processes import await_condition, may_read, run_as, server_user
 
 POSTGRES_USER = server_user("postgres")
 """The user that the servers run as. None: the one that runs the tests."""
@@ -94,26 +84,20 @@ def _programs(version: str) -> Path:
     return copy / folder.relative_to(package.parent)
 
 
-class PostgresServer:
-    """A server with databases of its own, on 127.0.0.1 and on a unix socket; everybody is trusted.
+class PostgresServer(OwnedServer):
+    """A server with databases of its own; everybody is trusted.
 
     Attributes:
         version: The major version, such as ``15``.
-        folder: Its folder. ``data`` in it is the database cluster, and the socket is in it too.
-        port: The port of 127.0.0.1; the same after a restart.
-        log: What the server said.
     """
+
+    user = POSTGRES_USER
+    hard = signal.SIGQUIT
 
     def __init__(self, version: str, folder: Path) -> None:
         """Name a server; `start` makes one."""
+        super().__init__(folder)
         self.version = version
-        self.folder = folder
-        self.data = folder / "data"
-        self.log = folder / "log"
-        self.port = free_port()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._watchman: Watchman | None = None
-        self._frozen: list[int] = []
 
     @classmethod
     def start(
@@ -171,13 +155,6 @@ class PostgresServer:
         with self.connect() as connection:
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
-    @property
-    def pid(self) -> int:
-        """The process that all its others descend from."""
-        if self._process is None:
-            raise RuntimeError(f"the server in {self.folder} does not run")
-        return self._process.pid
-
     def stop(self, mode: str = "fast") -> None:
         """End the server. Nothing happens where it has ended already.
 
@@ -185,54 +162,13 @@ class PostgresServer:
             mode: As pg_ctl has it: ``smart`` waits for clients, ``fast`` rolls back what they do,
                 ``immediate`` leaves everything as it lies.
         """
-        if self._process is not None:
-            self.resume()
-            self._process.send_signal(_STOPPING[mode])
-            self._process.wait(timeout=60)
-            self._process = None
-        if self._watchman is not None:
-            self._watchman.dismiss()
-            self._watchman = None
-
-    def restart(self) -> None:
-        """End the server in good order and start it again, on the same port."""
-        self.stop()
-        self._launch()
-
-    def crash(self) -> None:
-        """End the server with nothing written back, and start it again: it recovers from its log."""
-        self.stop("immediate")
-        self._launch()
-
-    def pause(self) -> None:
-        """Freeze all of its processes: connections stay open, and nobody answers."""
-        self._frozen = stop_clock(self.pid)
-
-    def resume(self) -> None:
-        """Let a frozen server go on."""
-        start_clock(self._frozen)
-        self._frozen = []
+        self._end(_STOPPING[mode])
 
     def catch_up(self, primary: PostgresServer) -> None:
         """Wait until this replica shows everything that *primary* has written by now."""
         [(target,)] = primary.execute("SELECT pg_current_wal_lsn()::text")
         reached = f"SELECT coalesce(pg_last_wal_replay_lsn() >= '{target}', false)"
         await_condition(lambda: bool(self.execute(reached)[0][0]), "the replica")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop("immediate")
-
-    def _make_folder(self) -> None:
-        self.folder.mkdir()
-        if POSTGRES_USER is not None:
-            shutil.chown(self.folder, POSTGRES_USER)
-        if not may_read(POSTGRES_USER, self.folder):
-            raise PermissionError(f"{POSTGRES_USER} cannot enter {self.folder}; server_folder() makes one it can")
 
     def _configure(self, options: Mapping[str, str]) -> None:
         with (self.data / "postgresql.conf").open("a") as file:
@@ -243,25 +179,10 @@ class PostgresServer:
 
     def _launch(self) -> None:
         listen = ["-h", "127.0.0.1", "-p", str(self.port), "-k", str(self.folder)]
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                as_user([self._program("postgres"), "-D", str(self.data), *listen], POSTGRES_USER),
-                cwd="/",
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        self._watchman = Watchman(self.data / "postmaster.pid")
-        try:
-            await_condition(self._answers, f"PostgreSQL {self.version} in {self.folder}", seconds=60)
-        except BaseException:
-            self.stop("immediate")
-            raise
+        command = [self._program("postgres"), "-D", str(self.data), *listen]
+        self._spawn(command, self.data / "postmaster.pid")
 
     def _answers(self) -> bool:
-        if self._process is not None and self._process.poll() is not None:
-            raise RuntimeError(f"PostgreSQL {self.version} did not start: {self.log.read_text()[-2000:]}")
         try:
             self.connect().close()
         except psycopg.OperationalError:

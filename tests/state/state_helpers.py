@@ -9,10 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, ClassVar
 
+import pytest
+
 from lapse.errors import TargetError
 from lapse.instant import SECOND, Nanos
 from lapse.model.disposal import Disposal, Method, Owner
-from lapse.state.keys import public_keys
+from lapse.state.keys import Signer, load_signer, public_keys
+from lapse.state.ledger import Ledger
 from lapse.state.ledger_check import verify_ledger
 
 NOW = Nanos(1_795_000_000 * SECOND)
@@ -111,3 +114,15 @@ def files_below(folder: Path) -> list[str]:
 def intact(root: Path) -> bool:
     """Whether the ledger below *root* passes its check."""
     return verify_ledger(root / "ledger", checkpoints=(), public_keys=public_keys(root / "keys")).ok
+
+
+@pytest.fixture
+def signer(tmp_path: Path) -> Signer:
+    """A key that was made just now."""
+    return load_signer(tmp_path / "keys")
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, signer: Signer) -> Ledger:
+    """A ledger that is not there yet."""
+    return Ledger(tmp_path / "ledger", signer)

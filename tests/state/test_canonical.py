@@ -30,3 +30,30 @@ def test_what_cannot_be_written_exactly_is_refused(value: Json) -> None:
     """By the reference itself, so that the error is its own."""
     with pytest.raises(ValueError):
         canonical(value)
+
+
+_EXACT = 2**53 - 1
+
+
+@given(
+    st.sampled_from([{str(number): "plain" for number in range(40)}, {str(number): number for number in range(40)}]),
+    st.dictionaries(st.text(), st.text(), max_size=4) | st.dictionaries(st.text(), st.integers(-_EXACT, _EXACT)),
+)
+def test_many_members_are_spelled_like_few(many: dict[str, Json], drawn: dict[str, Json]) -> None:
+    """Mappings of very many plain values take a way of their own, and come out the same."""
+    value = {**many, **drawn}
+
+    assert canonical(value) == rfc8785.dumps(value)
+
+
+@pytest.mark.parametrize("odd", [2**53, "\ud800", 1.5e300, True, None, {"b": [1]}])
+def test_one_odd_value_among_many_counts(odd: Json) -> None:
+    """What cannot be written is refused, and everything else written, whatever stands beside it."""
+    value = {**{str(number): number for number in range(100)}, "odd": odd}
+    try:
+        expected = rfc8785.dumps(value)
+    except ValueError as error:
+        with pytest.raises(type(error)):
+            canonical(value)
+    else:
+        assert canonical(value) == expected

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from state_helpers import NOW, MemoryTarget, intact
+from state_helpers import NOW, MemoryTarget, intact, ledger, signer
 
 from lapse.canonical import Digest, canonical, sha256
 from lapse.errors import StateError, TargetError, VerificationError
@@ -17,15 +17,7 @@ from lapse.state.ledger import Ledger
 from lapse.state.ledger_check import verify_ledger
 from lapse.state.ledger_problem import ProblemKind
 
-
-@pytest.fixture
-def signer(tmp_path: Path) -> Signer:
-    return load_signer(tmp_path / "keys")
-
-
-@pytest.fixture
-def ledger(tmp_path: Path, signer: Signer) -> Ledger:
-    return Ledger(tmp_path / "ledger", signer)
+__all__ = ["ledger", "signer"]
 
 
 def test_the_key_is_made_once_and_kept_private(tmp_path: Path) -> None:

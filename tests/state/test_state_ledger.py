@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from state_helpers import NOW, RUN, disposal, files_below, finished, intact, said, start_python
+from state_helpers import NOW, RUN, disposal, files_below, finished, intact, ledger, said, signer, start_python
 
 from lapse.canonical import canonical, sha256
 from lapse.errors import StateError, VerificationError
@@ -14,6 +14,8 @@ from lapse.instant import DAY, Nanos
 from lapse.model.ledger_entry import GENESIS_PREVIOUS, EntryKind
 from lapse.state.keys import Signer, load_signer, public_keys, verify
 from lapse.state.ledger import Head, Ledger
+
+__all__ = ["ledger", "signer"]
 
 APPENDER = """if True:
     import sys
@@ -28,16 +30,6 @@ APPENDER = """if True:
         entry = ledger.append(EntryKind.NOTE, {"number": number, "filler": "x" * 20_000}, at=real_now())
         print(entry.n, flush=True)
 """
-
-
-@pytest.fixture
-def signer(tmp_path: Path) -> Signer:
-    return load_signer(tmp_path / "keys")
-
-
-@pytest.fixture
-def ledger(tmp_path: Path, signer: Signer) -> Ledger:
-    return Ledger(tmp_path / "ledger", signer)
 
 
 def test_reading_a_ledger_that_is_not_there_makes_nothing(tmp_path: Path) -> None:

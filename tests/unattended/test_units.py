@@ -122,7 +122,7 @@ def test_only_the_policys_own_folders_can_be_written(
     result = scheduled.call("schedule", "systemd", "--json", "--", *metrics, CALLS=str(tmp_path / "db" / "c.db"))
     text = json.loads(result.stdout)["result"]["units"][0]["text"]
     (tmp_path / "x.service").write_text(text, encoding="utf-8")
-    strange = f"{scheduled.folder}/cold 100%% $$store"
+    strange = f"{scheduled.folder}/cold 100%% $store"  # a `$` means nothing but in a command line
 
     assert set(settings(tmp_path / "x.service", "ReadWritePaths")) == {
         str(scheduled.state), str(tmp_path / "db"), f"{scheduled.folder}/logs", f'"{strange}"', "/srv/prom"
@@ -308,6 +308,28 @@ def test_a_crontab_gets_one_block_and_keeps_the_rest(machine: World) -> None:
     assert once.startswith(mine)
     assert once.count("lapse --policy") + once.count("-m lapse") == 1
     assert (machine.folder / "crontab").read_text(encoding="utf-8") == mine
+
+
+def test_a_shell_takes_the_line_for_cron(world: World) -> None:
+    """A state folder with blanks and quotes in its name reaches the run as it is."""
+    world.policy("schedule: {daily at: 02:00}\n")
+    state = f"{world.folder}/it's a state $x ü"
+    line = world.call("schedule", "cron", LAPSE_STATE_DIR=state).stdout.splitlines()[-1]
+    before, _, _ = line.removeprefix("0 2 * * * ").partition(" /")
+
+    said = subprocess.run(["sh", "-c", f"{before} printenv LAPSE_STATE_DIR"], stdout=subprocess.PIPE, check=True)
+
+    assert said.stdout.decode() == f"{state}\n"
+
+
+@pytest.mark.parametrize("words", [["--bogus"], ["--for", "2x"], ["--rows", "many"], ["--until", "25:00"]])
+def test_what_no_run_would_take_is_refused_at_once(world: World, words: list[str]) -> None:
+    """Else every night's run would fail; the daemon does the same."""
+    world.policy("schedule: {daily at: 02:00}\n")
+
+    for command in (["schedule", "systemd"], ["daemon"]):
+        result = world.call(*command, "--", *words)
+        assert (result.exit_code, result.stdout) == (2, "")
 
 
 def test_crontab_lines_that_somebody_changed_are_left_alone(machine: World) -> None:

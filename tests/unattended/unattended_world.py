@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sqlite3
@@ -13,16 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
-from typer.testing import CliRunner, Result
 
+from calling import ROOT as ROOT
+from calling import CalledWorld
 from lapse import clock
-from lapse.cli.main import app
 from lapse.engine.session import Session, open_session
 from lapse.instant import DAY, SECOND, Nanos, rfc3339
 
-ROOT = Path(__file__).parents[2]
 POLICY = """\
 version: 1
 archives:
@@ -39,28 +36,12 @@ SCHEDULE = "schedule: {daily at: 02:00}\n"
 
 
 @dataclass(frozen=True)
-class World:
-    """A folder with a policy and a call log.
-
-    Attributes:
-        folder: Where it is.
-    """
-
-    folder: Path
-
-    @property
-    def state(self) -> Path:
-        """Lapse's state folder."""
-        return self.folder / "state"
-
-    @property
-    def policy_file(self) -> Path:
-        """The policy."""
-        return self.folder / "lapse.yaml"
+class World(CalledWorld):
+    """A folder with a policy and a call log."""
 
     def policy(self, *parts: str) -> None:
         """Write the policy, with further parts at its end."""
-        self.policy_file.write_text(POLICY + "".join(parts), encoding="utf-8")
+        self.write(POLICY + "".join(parts))
 
     def calls(self, times: Iterable[str | None]) -> None:
         """Put rows of these times into the call log."""
@@ -77,21 +58,6 @@ class World:
             return int(connection.execute("SELECT count(*) FROM cel").fetchone()[0])
         finally:
             connection.close()
-
-    def env(self, **more: str) -> dict[str, str]:
-        """What the program is told through the environment."""
-        return {"LAPSE_STATE_DIR": str(self.state), "LAPSE_POLICY": str(self.policy_file), **more}
-
-    def call(self, *arguments: str, **more: str) -> Result:
-        """Call the program in this process."""
-        return CliRunner().invoke(app, list(arguments), env=self.env(**more))
-
-    def json(self, *arguments: str) -> dict[str, Any]:
-        """The one object that the program prints with ``--json``; it fits the published schema."""
-        found: dict[str, Any] = json.loads(self.call(*arguments, "--json").stdout)
-        schema = json.loads((ROOT / "docs" / "reference" / "output.schema.json").read_text(encoding="utf-8"))
-        jsonschema.validate(found, schema, cls=jsonschema.Draft202012Validator)
-        return found
 
     def start(self, *arguments: str, **more: str) -> subprocess.Popen[str]:
         """Start the program as a process; its two outputs are pipes."""

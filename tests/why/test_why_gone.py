@@ -245,7 +245,7 @@ def test_rows_that_only_their_place_names_cannot_be_looked_up(world: WhyWorld) -
 
 
 def test_a_key_of_several_columns_is_found_in_the_archive(world: WhyWorld) -> None:
-    """The parts stand between commas, as in the store; the last one may hold commas."""
+    """The parts stand between commas, as in the store; any of them may hold commas."""
     connection = sqlite3.connect(world.folder / "calls.db")
     with connection:
         connection.execute("CREATE TABLE cel (host INTEGER, id TEXT, at TEXT, kind TEXT, tenant TEXT,"
@@ -260,3 +260,20 @@ def test_a_key_of_several_columns_is_found_in_the_archive(world: WhyWorld) -> No
     assert _why(world, "2,a").verdict == "kept"
     assert world.call("why", "calls", "2,b,c").exit_code == 2
     assert world.call("why", "calls", "1").exit_code == 2
+
+
+def test_a_first_part_of_a_key_with_commas_is_found_in_the_archive(world: WhyWorld) -> None:
+    """Nobody is told that a record never was, only because its key can be divided in more than one way."""
+    connection = sqlite3.connect(world.folder / "calls.db")
+    with connection:
+        connection.execute("CREATE TABLE cel (host TEXT, id INTEGER, at TEXT, kind TEXT, tenant TEXT,"
+                           " PRIMARY KEY (host, id))")  # fmt: skip
+        connection.executemany("INSERT INTO cel VALUES (?, ?, ?, 'CALL', 'acme')", [
+            ("a,b", 1, "2026-01-01T00:00:00Z"), (None, 2, "2026-01-01T00:00:00Z"), ("a", 2, "2026-05-31T00:00:00Z"),
+        ])  # fmt: skip
+    connection.close()
+    world.done("run")
+
+    assert _why(world, "a,b,1").verdict == "disposed"
+    assert _why(world, "a,2").verdict == "kept"
+    assert world.call("why", "calls", ",2").exit_code == 2

@@ -112,7 +112,7 @@ def test_what_keeps_most_is_told_first(world: WhyWorld) -> None:
     assert "litigation" in messages[CauseKind.HOLD]
     assert "tax law" in messages[CauseKind.FLOOR]
     assert "rule 1 (type KEEP: forever)" in messages[CauseKind.FOREVER]
-    assert "the first lapses at 2026-08-28T00:00:00" in messages[CauseKind.NOT_YET]
+    assert "the first lapses after 2026-08-28T00:00:00Z" in messages[CauseKind.NOT_YET]
 
 
 def test_the_first_day_counts_a_floor_that_all_records_have(world: WhyWorld) -> None:
@@ -120,7 +120,7 @@ def test_the_first_day_counts_a_floor_that_all_records_have(world: WhyWorld) -> 
     world.policy(POLICY + "floors:\n  - {match: {dataset: calls}, at least: 120 days, because: contract}\n")
     world.rows(fresh(1, 3))
 
-    assert "the first lapses at 2026-09-27T00:00:00" in world.causes()[CauseKind.NOT_YET].message
+    assert "the first lapses after 2026-09-27T00:00:00Z" in world.causes()[CauseKind.NOT_YET].message
 
 
 def test_a_dataset_without_rules_keeps_everything(world: WhyWorld) -> None:
@@ -396,7 +396,7 @@ def test_a_run_that_another_dataset_refused_is_told(world: WhyWorld) -> None:
     refused = world.call("run")
 
     assert refused.exit_code == 3
-    assert "tools: all 1 records have lapsed" in world.causes()[CauseKind.FAILED].message
+    assert "tools: its only record has lapsed" in world.causes()[CauseKind.FAILED].message
 
 
 def test_budgets_that_are_used_up_are_counted(world: WhyWorld) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, cast
 
 import pytest
@@ -61,6 +62,29 @@ def test_a_held_record_has_the_day_it_would_lapse(world: WhyWorld) -> None:
     assert world.json("why", "calls", "2")["records"][0]["lapses"] == "2032-01-03T00:00:00.000000001Z"
 
 
+def test_no_instant_is_finer_than_somebody_can_read(world: WhyWorld) -> None:
+    """Clock and deadlines are known to the nanosecond, and said so to programs only."""
+    world.policy(POLICY)
+    world.rows([*old(1, 1), (2, "2199-01-01T00:00:00Z", "CALL", "acme")])
+
+    shown = [world.done("why", "calls", "1"), world.done("why", "calls", "2"), world.done("why", "--not", "calls")]
+
+    assert not re.findall(r":\d\d\.\d+Z", "".join(shown))
+    assert "lapses by it after 2026-" in shown[0]
+
+
+def test_a_cutoff_is_exact_where_it_matters(world: WhyWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record that lies a hair's breadth beside it must not seem to be on the other side."""
+    monkeypatch.setenv("LAPSE_NOW", "2026-06-01T00:00:00.500000001Z")
+    world.policy(POLICY)
+    world.rows([(1, "2026-03-03T00:00:00.2Z", "CALL", "acme"), *old(2, 2)])
+
+    near, far = (_findings(_why(world, key)) for key in "12")
+
+    assert "not before 2026-03-03T00:00:00.500000001Z" in near["rule 2 (everything: 90 days)"]
+    assert "not before 2026-03-03T00:00:00Z" in far["rule 2 (everything: 90 days)"]
+
+
 def test_floors_say_what_they_ask_for_and_which_of_them_keeps(world: WhyWorld) -> None:
     """The rule lets it go, the first floor that holds it back decides; others are told beside it."""
     world.policy(POLICY.replace("{type: BILLED, for: 1 year}", "{type: BILLED, for: 1 day}") + FLOORS)
@@ -69,7 +93,7 @@ def test_floors_say_what_they_ask_for_and_which_of_them_keeps(world: WhyWorld) -
     billed, young, gone = (_why(world, key) for key in "123")
 
     assert (billed.verdict, decided(billed)) == ("kept", "floor 'tax law'")
-    assert _findings(billed)["floor 'tax law'"].startswith("at least 6 years; lapses by it at 2032-01-02")
+    assert _findings(billed)["floor 'tax law'"].startswith("at least 6 years; lapses by it after 2032-01-02")
     assert decided(young) == "rule 2 (everything: 90 days)"
     assert _findings(young)["floor 'tax law'"] == "does not apply to it"
     assert (gone.verdict, decided(gone)) == ("lapsed", "cutoff")

@@ -127,6 +127,25 @@ def test_a_record_that_left_a_server_is_found_in_the_archive(pg: WhyWorld) -> No
     assert (found.verdict, found.disposals[0].rules) == ("disposed", ("rule 1 (everything: 90 days)",))
 
 
+def test_a_key_with_an_instant_in_it_is_found_in_the_archive(pg: WhyWorld, pg_database: str) -> None:
+    """As it is written in the store: a table that is cut up by time has the time in its primary key."""
+    execute(
+        pg_database,
+        "DROP TABLE cel",
+        "CREATE TABLE cel (id INT, at TIMESTAMPTZ, day TIMESTAMP, mark BYTEA, tenant TEXT,"
+        " PRIMARY KEY (id, at, day, mark))",
+        "INSERT INTO cel VALUES (1, '2026-01-01 00:00:00.12Z', '2026-01-01', '\\x01ff', 'acme'),"
+        " (2, '2026-05-30Z', '2026-05-30', '', 'acme')",
+    )
+    key = "1,2026-01-01 00:00:00.12+00,2026-01-01 00:00:00,\\x01ff"
+    (before,) = why(pg.session(), "calls", key)
+    pg.done("run")
+
+    (found,) = why(pg.session(), "calls", key)
+
+    assert (before.key, before.verdict, found.verdict) == (key, "lapsed", "disposed")
+
+
 def test_a_server_that_is_not_there_is_a_cause(world: WhyWorld) -> None:
     """What can be told without it is told all the same."""
     world.policy(POLICY.format(store="postgresql://nobody@127.0.0.1:9/none"))

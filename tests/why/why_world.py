@@ -8,21 +8,18 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-import jsonschema
 import pytest
 import typer
-from typer.testing import CliRunner, Result
 
+from calling import CalledWorld
 from lapse.cli.main import app
 from lapse.engine.hindering import why_not
 from lapse.engine.session import Session, open_session
 from lapse.model.causes import Cause, CauseKind, WhyNot
 from lapse.model.why import Explanation
 
-ROOT = Path(__file__).parents[2]
-NOW = "2026-06-01T00:00:00Z"
 Row = tuple[int, str | None, str | None, str | None]
 
 POLICY = """\
@@ -44,23 +41,14 @@ datasets:
 
 
 @dataclass(frozen=True)
-class WhyWorld:
-    """A folder with a policy, its store and Lapse's state.
+class WhyWorld(CalledWorld):
+    """A folder with a policy, its store and Lapse's state."""
 
-    Attributes:
-        folder: Where it is.
-    """
-
-    folder: Path
-
-    @property
-    def state(self) -> Path:
-        """Lapse's state folder."""
-        return self.folder / "state"
+    now: ClassVar[str] = "2026-06-01T00:00:00Z"
 
     def policy(self, text: str) -> None:
         """Write another policy."""
-        (self.folder / "lapse.yaml").write_text(text, encoding="utf-8")
+        self.write(text)
 
     def rows(self, rows: Iterable[Row]) -> None:
         """Put rows into the table, which is made where it is missing."""
@@ -77,26 +65,15 @@ class WhyWorld:
         text = "".join(json.dumps(line) + "\n" for line in lines)
         (self.folder / name).write_text(text, encoding="utf-8")
 
-    def env(self) -> dict[str, str]:
-        """What the program is told through the environment."""
-        return {"LAPSE_STATE_DIR": str(self.state), "LAPSE_NOW": NOW, "LAPSE_POLICY": str(self.folder / "lapse.yaml")}
-
-    def call(self, *arguments: str) -> Result:
-        """Call the program; errors are told, not raised."""
-        return CliRunner().invoke(app, list(arguments), env=self.env())
-
     def done(self, *arguments: str) -> str:
         """What the program prints, which must do what it is asked."""
         result = self.call(*arguments)
         assert result.exit_code == 0, result.stderr
         return result.stdout
 
-    def json(self, *arguments: str) -> dict[str, Any]:
+    def json(self, *arguments: str, **more: str) -> dict[str, Any]:
         """Its result with ``--json``, which fits the published schema."""
-        found: dict[str, Any] = json.loads(self.call(*arguments, "--json").stdout)
-        schema = json.loads((ROOT / "docs" / "reference" / "output.schema.json").read_text(encoding="utf-8"))
-        jsonschema.validate(found, schema, cls=jsonschema.Draft202012Validator)
-        result: dict[str, Any] = found["result"]
+        result: dict[str, Any] = super().json(*arguments, **more)["result"]
         return result
 
     def session(self) -> Session:

@@ -154,7 +154,7 @@ NONSENSE = [
     (["--match", "x"], "is not FIELD=VALUE"),
     (["--match", "=1"], "is not FIELD=VALUE"),
     (["--all", "--since", "soon"], "is no date and no instant"),
-    (["--all", "--since", "2026-01-01", "--until", "2025-01-01"], "ends at 2025-01-01"),
+    (["--all", "--since", "2026-01-01", "--until", "2025-01-01"], "`until` is 2025-01-01"),
     (["--dataset", "nope"], "has no dataset 'nope'"),
     (["--all", "--matter", ""], "cannot be said in a file"),
 ]

@@ -12,40 +12,13 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
-import jsonschema
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from lapse.cli.main import app
+from calling import CALLS_AND_TOOLS, CalledWorld
 
-SCHEMA = json.loads(
-    (Path(__file__).parents[2] / "docs" / "reference" / "output.schema.json").read_text(encoding="utf-8")
-)
-NOW = "2025-06-01T00:00:00Z"
-POLICY = """\
-version: 1
-archives:
-  cold: {to: ./archive}
-datasets:
-  calls:
-    store: sqlite:///db/calls.db
-    table: cel
-    time: at
-    type: kind
-    tenant: tenant
-    key: id
-    keep:
-      - {type: BILLED, for: 1 year}
-      - {for: 90 days}
-    archive: cold
-  tools:
-    store: logs/audit*.jsonl
-    time: timestamp
-    type: schema
-    keep: 90 days
-    archive: cold
-"""
+POLICY = CALLS_AND_TOOLS.replace("///calls.db", "///db/calls.db")
 CALLS, LINES = 60, 6
 _NOT_ABOVE_PERMISSIONS = """\
 import ctypes, os, sys
@@ -58,10 +31,10 @@ os.execv(sys.executable, [sys.executable, "-m", "lapse", *sys.argv[1:]])
 
 
 @dataclass(frozen=True)
-class World:
+class World(CalledWorld):
     """A folder with a policy, a call log of 60 rows of which 40 have lapsed, and an audit file, 3 of 6 lines lapsed."""
 
-    folder: Path
+    now: ClassVar[str] = "2025-06-01T00:00:00Z"
 
     @property
     def database(self) -> Path:
@@ -73,23 +46,14 @@ class World:
         """The audit file."""
         return self.folder / "logs" / "audit.jsonl"
 
-    @property
-    def state(self) -> Path:
-        """Lapse's state folder."""
-        return self.folder / "state"
-
     def env(self, **more: str) -> dict[str, str]:
-        """What the program is told through the environment."""
-        return {"LAPSE_STATE_DIR": str(self.state), "LAPSE_NOW": NOW, "LAPSE_POLICY": "lapse.yaml", **more}
+        """The policy is named as from its folder."""
+        return super().env(**{"LAPSE_POLICY": "lapse.yaml", **more})
 
     def call(self, *arguments: str, **more: str) -> Result:
         """Call the program in its folder."""
         with contextlib.chdir(self.folder):
-            return CliRunner().invoke(app, list(arguments), env=self.env(**more))
-
-    def json(self, *arguments: str, **more: str) -> dict[str, Any]:
-        """Call it with ``--json``: the one object that it printed."""
-        return parsed(self.call(*arguments, "--json", **more))
+            return super().call(*arguments, **more)
 
     def process(self, *arguments: str, program: str = "", **more: str) -> subprocess.CompletedProcess[str]:
         """Call it as a process, through a Python *program* that starts it."""
@@ -106,11 +70,7 @@ class World:
     def policy(self, old: str = "", new: str = "") -> None:
         """Write the policy, with *old* in it replaced by *new*."""
         assert old in POLICY
-        (self.folder / "lapse.yaml").write_text(POLICY.replace(old, new, 1), encoding="utf-8")
-
-    def write(self, text: str) -> None:
-        """Write another policy."""
-        (self.folder / "lapse.yaml").write_text(text, encoding="utf-8")
+        self.write(POLICY.replace(old, new, 1))
 
     def snapshot(self) -> dict[str, str | bytes | None]:
         """Everything in the folder: bytes of files, targets of links, None for the rest.
@@ -154,14 +114,6 @@ def _content(path: Path) -> str | bytes | None:
     if path.is_symlink():
         return str(path.readlink())
     return path.read_bytes() if path.is_file() else None
-
-
-def parsed(result: Result) -> dict[str, Any]:
-    """The one JSON object on stdout; it fits the published schema and says the exit code."""
-    found: dict[str, Any] = json.loads(result.stdout)
-    jsonschema.validate(found, SCHEMA, cls=jsonschema.Draft202012Validator)
-    assert found["exit"] == result.exit_code
-    return found
 
 
 def make(folder: Path) -> World:

@@ -12,6 +12,7 @@ from xivo_world import FULL, PURGED, XivoWorld
 from xivo_world import world_fixture as world_fixture
 
 from lapse.cli.links import called_as
+from lapse.dialects.xivo.schedule import Form, schedule
 
 
 @pytest.mark.parametrize(
@@ -41,7 +42,7 @@ def test_a_usage_error_comes_before_the_configuration_is_read(world: XivoWorld) 
 
 
 @pytest.mark.parametrize(
-    "arguments", [["-d", "30"], ["-d30"], ["--days_to_keep", "30"], ["--days_to_keep=30"], ["--days", "30"],
+    "arguments", [["-d", "30"], ["-d30"], ["-d=30"], ["--days_to_keep", "30"], ["--days_to_keep=30"], ["--days", "30"],
                   ["--d", "30"], ["--days=30"], ["-d", " +30 "], ["--day", "030"]],
 )  # fmt: skip
 def test_days_are_understood_as_the_original_does(world: XivoWorld, arguments: list[str]) -> None:
@@ -138,6 +139,12 @@ def test_the_timer_for_systemd_says_when_and_what(world: XivoWorld) -> None:
     assert "ExecStart=/" in text
     assert "as xivo-purge-db -d 30\n" in text
     assert "OnCalendar=*-*-* 03:25:00\nRandomizedDelaySec=1800\nPersistent=true\n" in text
+
+
+def test_cron_and_systemd_find_a_program_with_odd_signs_in_its_path(world: XivoWorld) -> None:
+    """`%` ends a command for the one, and begins a specifier for the other, where `$` begins a variable, too."""
+    assert schedule(Form.CRON, command="/opt/100%/x", days=3).endswith("&& /opt/100\\%/x -d 3\n")
+    assert "ExecStart=/opt/100%%/$$x\n" in schedule(Form.SYSTEMD, command="/opt/100%/$x", days=None)
 
 
 def test_json_says_what_the_log_says(world: XivoWorld) -> None:

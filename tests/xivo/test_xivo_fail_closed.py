@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,10 @@ def test_a_file_that_cannot_be_read_stops_the_purge(world: XivoWorld) -> None:
     file.rmdir()
     file.symlink_to(world.folder / "nowhere")
     refused(world, f"{file}:1:1", "cannot be read")
+
+    file.unlink()
+    os.mkfifo(file)
+    refused(world, f"{file}:1:1", "a pipe")  # and the purge does not wait for a writer
 
 
 def test_a_dead_link_in_the_place_of_the_configuration_is_not_no_configuration(world: XivoWorld) -> None:
@@ -193,6 +198,12 @@ def test_a_secret_is_not_told(world: XivoWorld) -> None:
     result = world.call()
     assert result.exit_code == 1
     assert "hunter2" not in result.output + world.log.read_text()
+
+    # Drivers take the first `@` or `/` for the end of the password, and tell the rest as a name.
+    for password in ("hunter@2", "hunter/2", "hunter2%zz"):
+        world.extra("a.yml", f"db_uri: postgresql://asterisk:{password}@localhost:1/asterisk")
+        result = world.call()
+        assert (result.exit_code, "hunter" in result.output, "2@localhost" in result.output) == (1, False, False)
 
 
 def test_a_log_or_pid_file_that_cannot_be_written_stops_the_purge(world: XivoWorld, tmp_path: Path) -> None:

@@ -99,6 +99,27 @@ def test_what_a_plug_in_prints_becomes_log_records(world: XivoWorld, monkeypatch
     assert "(ERROR) (mine): ouch" in result.stderr
 
 
+def test_the_password_that_a_plug_in_prints_or_fails_with_is_not_told(
+    world: XivoWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It gets the address of the database with it; neither the log nor the answer has it."""
+    code = """
+        import logging
+
+        def archive(config):
+            print("copying", config["other"])
+            logging.getLogger("mine").warning("from %s", config["other"])
+            raise RuntimeError("no answer: " + config["other"])
+    """
+    install(world.folder, monkeypatch, code=code, points={ARCHIVES: {"mine": "archive"}})
+    world.config("other: postgresql://asterisk:hunter2@db/asterisk\nenabled_plugins: {archives: [mine]}\n")
+
+    told = world.call("--json")
+
+    assert told.output.count("postgresql://asterisk:***@db/asterisk") == 4  # printed, logged, failed, and in the answer
+    assert "hunter2" not in told.output + world.log.read_text()
+
+
 def test_json_stays_one_object_whatever_a_plug_in_prints(world: XivoWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """Log lines go to stderr then."""
     code = "def archive(config): print('{not json')"

@@ -166,12 +166,12 @@ def test_a_purger_of_a_plug_in_is_no_dataset(tmp_path: Path) -> None:
     assert "mine" not in policy_of(settings, facts_of()).policy.datasets
 
 
-def test_files_of_recordings_lie_below_one_folder(tmp_path: Path) -> None:
-    """The one that Wazo documents, or another; no other purger removes any."""
+def test_files_of_recordings_are_sounds_or_lie_below_one_folder(tmp_path: Path) -> None:
+    """Sounds anywhere, as the original removes what entries name, unless a folder is named; of no other purger."""
     text = "enabled_plugins: {purgers: {recordings: true, call-logs: true}}\n"
 
     found = policy(tmp_path, text).datasets
-    assert found["recordings"].files == RowFiles(column="path", under="/var/lib/wazo/sounds/tenants")
+    assert found["recordings"].files == RowFiles(column="path", under="/", ending=".wav")
     assert [name for name, dataset in found.items() if dataset.files is not None] == ["recordings"]
     other = policy(tmp_path, f"{text}lapse: {{recordings: ../spool}}").datasets["recordings"].files
     assert other == RowFiles(column="path", under=str(tmp_path / "spool"))

@@ -147,8 +147,27 @@ def test_a_file_that_is_missing_is_fine_and_one_elsewhere_is_left_and_told(telep
 
         assert result.exit_code == 1
         assert outside.exists()
-        assert "recordings purger: failed: 1 files are still there" in result.stdout + result.stderr
+        assert "recordings purger: failed: 1 file is still there" in result.stdout + result.stderr
     assert recorded(telephony) == young(telephony, {1: 90, 2: 90, 3: 90})
+
+
+def test_without_a_line_of_configuration_sounds_go_wherever_they_lie(telephony: Telephony, spool: Path) -> None:
+    """As with the original; but no file that is no sound, and none behind a link."""
+    going = recorded(telephony) - young(telephony, {1: 90, 2: 90, 3: 90})
+    (text, behind, *_) = sorted(going)
+    (away := telephony.folder / "away").mkdir()
+    (telephony.folder / "link").symlink_to(away)
+    for path in (notes := telephony.folder / "notes.txt", away / "a.wav"):
+        path.write_bytes(b"sound")
+    telephony.execute(f"UPDATE call_logd_recording SET path = '{notes}' WHERE path = '{text}'")
+    telephony.execute(f"UPDATE call_logd_recording SET path = '{away.parent}/link/a.wav' WHERE path = '{behind}'")
+    telephony.config(_PURGERS)
+
+    result = telephony.call("-d", "90")
+
+    assert "recordings purger: failed: 2 files are still there" in result.stdout + result.stderr
+    assert files(spool) == young(telephony, {1: 90, 2: 90, 3: 90}) | {text, behind}
+    assert (result.exit_code, notes.exists(), (away / "a.wav").exists()) == (1, True, True)
 
 
 def test_a_dry_run_removes_no_file(telephony: Telephony, spool: Path) -> None:

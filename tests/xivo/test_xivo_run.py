@@ -157,6 +157,21 @@ def test_a_pid_file_of_nobody_is_taken_over(world: XivoWorld, text: str) -> None
     assert not world.pid_file.exists()
 
 
+def test_a_number_that_somebody_else_has_by_now_is_taken_over(world: XivoWorld) -> None:
+    """A purge that was killed left its file, and a process that began later got its number: it is no purge."""
+    with subprocess.Popen(["sleep", "60"]) as stranger:
+        try:
+            world.pid_file.write_text(f"{stranger.pid}\n")
+            long_ago = world.pid_file.stat().st_mtime - 3600
+            os.utime(world.pid_file, (long_ago, long_ago))
+
+            assert world.call().exit_code == 0
+            assert stranger.poll() is None
+        finally:
+            stranger.kill()
+    assert not world.pid_file.exists()
+
+
 def test_the_pid_file_has_the_number_of_the_process(world: XivoWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """While the purge is at work."""
     from plugin_tools import install
@@ -199,8 +214,8 @@ def test_a_purge_may_take_longer_than_clocks_may_differ(world: XivoWorld, monkey
     assert len({each["now"] for each in world.entries("disposal")}) == 1
 
 
-def test_a_table_that_is_another_one_now_is_refused(world: XivoWorld) -> None:
-    """Its fingerprint was pinned by the first run; the others are purged."""
+def test_a_table_that_is_another_one_now_is_refused_until_it_is_trusted(world: XivoWorld) -> None:
+    """Its fingerprint was pinned by the first run; the others are purged; the remedy is the drop-in's."""
     world.call()
     world.execute("ALTER TABLE cel RENAME TO was", "CREATE TABLE cel (id INTEGER PRIMARY KEY, eventtime BLOB)")
 
@@ -208,7 +223,13 @@ def test_a_table_that_is_another_one_now_is_refused(world: XivoWorld) -> None:
 
     assert result.exit_code == 1
     assert "cel purger: failed: cel: the first run saw" in result.stderr
+    assert "accept it with: lapse as xivo-purge-db trust cel\n" in result.stderr
     assert world.counts() == {**dict.fromkeys(PURGED, 0), "was": 2}
+
+    assert world.call("trust", "cell").exit_code == 2
+    assert world.call("trust", "cel").stdout.startswith("cel is trusted as sqlite:")
+    assert world.entries("trust")[-1]["dataset"] == "cel"
+    assert world.call("-d", "0").exit_code == 0
 
 
 def test_an_archive_of_lapse_s_own_takes_what_goes(world: XivoWorld) -> None:

@@ -58,6 +58,7 @@ MISTAKES = [
     ("-t", "a", "--tenant=b"), ("-t", "--dry-run"), ("-t", "-x"), ("--bogus",), ("stray",), ("--", "stray"),
     ("-t", "a", "stray"), ("--store",), ("--archive", "--dry-run"), ("--ledger",), ("--store", "nonsense"),
     ("--store", "mysql://db/x"), ("--store", ""), ("--store", "sqlite:///:memory:"), ("--archive", "gopher://x"),
+    ("--archive", ""), ("--ledger", ""), ("--ledger", " "),
 ]  # fmt: skip
 
 
@@ -81,6 +82,15 @@ def test_what_makes_no_sense_is_refused_with_2(world: World, arguments: tuple[st
 def test_unknown_commands_are_refused_with_2(world: World, words: tuple[str, ...]) -> None:
     """Whichever word it is."""
     assert world.call(*words).exit_code == 2
+
+
+@pytest.mark.parametrize("words", [(), ("audit",), ("--json",)])
+def test_half_a_command_is_refused_with_2(world: World, words: tuple[str, ...]) -> None:
+    """What a timer calls every night and does nothing must not look done."""
+    result = world.call(*words)
+
+    assert result.exit_code == 2
+    assert "there is no command" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -247,7 +257,7 @@ def test_a_hold_beside_the_configuration_keeps(world: World) -> None:
 
     assert result.exit_code == 0, result.output
     assert left(world.trail) == [1]
-    assert "1 entry is kept, since they are held: 1 hold M-1" in result.stderr
+    assert "1 entry is kept, since it is held: hold M-1: 1" in result.stderr
 
 
 def test_holds_that_cannot_be_read_stop_everything(world: World) -> None:

@@ -70,6 +70,19 @@ def test_a_complaint_names_line_and_column(text: str, place: str) -> None:
     assert str(complaints[0].origin) == place
 
 
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [('{"a": "b', "unterminated string"), ('{"a": "\t"}', "invalid control character"), ("[", "its end stands where")],
+)
+def test_a_complaint_is_a_sentence(text: str, what: str) -> None:
+    """Also where the reader of strings found it, which says where by a number that stands elsewhere here."""
+    complaints: list[Complaint] = []
+
+    assert read(text.encode(), FILE, complaints) is None
+    assert complaints[0].message.startswith(f"this is not JSON: {what}")
+    assert not complaints[0].message.endswith((" at", " starting"))
+
+
 def test_every_value_knows_where_it_stands() -> None:
     """Keys and values both."""
     root = read(b'{\n  "a": {"b": 12}}', FILE, [])

@@ -196,7 +196,7 @@ def test_what_cannot_be_judged_is_kept_and_counted_in_one_warning(either: World)
     assert either.answer()["kept_doubtful"] == len(doubtful)
 
 
-@pytest.mark.parametrize("action", ["abc", "", 1.5, b"400", "x400", " "])
+@pytest.mark.parametrize("action", ["abc", "", 1.5, b"400", "x400", " ", "400x", "-", "1,5"])
 def test_an_action_that_is_no_code_is_kept_on_sqlite(world: World, action: object) -> None:
     """A column of SQLite can hold anything; the default is for codes."""
     world.configure(configuration(default=0))

@@ -198,6 +198,28 @@ def test_keys_with_dots_and_variables_are_read_as_the_service_does(tmp_path: Pat
 @pytest.mark.parametrize(
     "text",
     [
+        "storage: {datasources: [{url: 'jdbc:postgresql://db/a', username: u, x: 1}, {url: 'jdbc:postgresql://u@db/b'}]}",
+        "'storage.datasources[0].url': jdbc:postgresql://u@db/a\n'storage.datasources[1]': {url: 'jdbc:postgresql://u@db/b'}",
+    ],
+)
+def test_a_list_of_databases_is_read_as_the_service_does(tmp_path: Path, text: str) -> None:
+    """Its parts have numbers in the place of names."""
+    assert found(tmp_path, text) == ["postgresql://u@db/a", "postgresql://u@db/b"]
+
+
+def test_a_single_database_needs_no_name(tmp_path: Path) -> None:
+    """What stands beside its address is a setting of it."""
+    text = "storage: {datasources: {url: 'jdbc:postgresql://db/a', username: u, driver: x, pool: {size: 3}}}"
+
+    assert found(tmp_path, text) == ["postgresql://u@db/a"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "storage: {datasources: [{username: u}]}", "storage: {datasources: [{url: 'jdbc:sqlite:a.db'}, {x: 1}]}",
+        "storage: {datasources: {username: u}}",
+        "storage: {datasources: {url: 'jdbc:sqlite:a.db', b: {username: u}}}",
         "", "storage: {}", "storage: {datasources: {}}", "storage: {datasources: {a: {username: x}}}",
         "storage: {datasources: {a: {url: }}}", "storage: {datasources: {a: {url: [1]}}}", "a: b: c",
         "storage: {datasources: {a: {url: 'jdbc:oracle:thin:@db'}}}", "storage: {datasources: {a: {url: '${AWAY}'}}}",
