@@ -18,7 +18,7 @@ from pathlib import Path
 _NEW_MOUNTS = 0x0002_0000  # CLONE_NEWNS
 _COLLAPSE = 0x08
 _MEGABYTE = 1_000_000
-_ROOM = 2000
+_ROOM = 8000
 _AS_STAT_SAYS = {"ext4": "ext2/ext3", "xfs": "xfs", "overlay": "overlayfs", "tmpfs": "tmpfs"}
 _libc = ctypes.CDLL(None, use_errno=True)
 
