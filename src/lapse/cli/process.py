@@ -12,7 +12,7 @@ _STDOUT, _STDERR = 1, 2
 
 def prepare() -> None:
     """Prepare the process. What a terminal's character set lacks is written as an escape, not as an error."""
-    _keep_memory_low()
+    _use_little()
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # there are none, and to look for them takes a while
     _occupy_standard_streams()
     for stream in (sys.stdout, sys.stderr):
@@ -29,9 +29,11 @@ def _occupy_standard_streams() -> None:
     sys.stderr = sys.stderr or os.fdopen(_STDERR, "w", closefd=False)
 
 
-def _keep_memory_low() -> None:
+def _use_little() -> None:
     """Measured in bench/."""
     # Arrow's own pool holds on to what slices have freed: 50 MB more at the peak, and no faster.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+    # Nothing here multiplies matrices, but loading numpy starts threads for it, which spin for a tenth of a second.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # A slice is many tuples at once and no cycles: looking for them again and again costs a tenth of a run.
     gc.set_threshold(100_000, 20, 20)
