@@ -21,6 +21,9 @@ from live_world import Live, Mode
 
 DISKS = ("ext4", "xfs", "overlay", "tmpfs")
 MODES = [Mode(*mode) for mode in itertools.product(CREWS, Profile, DISKS)]
+_PLACES = itertools.product(range(len(CREWS)), range(len(Profile)), range(len(DISKS)))
+SOME = [mode for mode, places in zip(MODES, _PLACES, strict=True) if sum(places) % 2 == 0]
+"""Half of them, as the white squares of a board: every crew on every disk, each with one profile of the two."""
 
 Record = Callable[[str, object], None]
 
@@ -126,7 +129,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
 
 
 @pytest.mark.crash
-@pytest.mark.parametrize("mode", MODES, ids=str)
+@pytest.mark.parametrize("mode", SOME, ids=str)
 def test_no_line_is_lost_under_live_writers(mode: Mode, tmp_path: Path, runs: Runs, record_property: Record) -> None:
     """Every line is in the log or in the archive, once, whole, in order, and none went before its time."""
     _anywhere(mode, SHORT, tmp_path / "disk", runs, record_property)

@@ -30,7 +30,7 @@ from lapse.stores.postgresql.timecuts import TimeCutter, is_worth_it
 _UNREAD = 1_000_000
 """Rows of a slice that goes without a copy, at most."""
 
-_COPIED, _COPIED_SIZE = 250_000, 64 * 1024 * 1024
+_COPIED, _COPIED_SIZE = 75_000, 24 * 1024 * 1024
 """Rows and bytes of a slice with a copy, at most: each is synced more than ten times, however few rows it has."""
 
 _FREE = Budget()
