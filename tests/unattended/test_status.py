@@ -21,7 +21,8 @@ from lapse.engine.running import Wishes, run
 from lapse.engine.status import status
 from lapse.errors import ExitCode
 from lapse.instant import DAY, SECOND, Nanos, parse_rfc3339, rfc3339
-from lapse.model.status import Ended, Past, PastRun, Problem, ProblemKind, StatusReport
+from lapse.model.growth import Growth
+from lapse.model.status import DatasetStatus, Ended, Past, PastRun, Problem, ProblemKind, StatusReport
 from lapse.registry import open_store
 from lapse.state.runs import LastRuns
 
@@ -358,3 +359,21 @@ def test_a_run_that_was_interrupted_is_remembered(world: World) -> None:
 
     assert "interrupted" in world.problems()["failed"]
     assert json.loads((world.folder / "told").read_text(encoding="utf-8"))["error"]["message"] == "interrupted"
+
+
+@pytest.mark.parametrize(
+    ("days", "shown"), [(0.4, "0 days"), (12.0, "12 days"), (3650.0, "3,650 days"), (1e6, "more than 10 years")]
+)
+def test_a_disk_that_fills_up_in_ages_is_not_counted_down(days: float, shown: str) -> None:
+    """A figure of many digits would be a guess that looks like knowledge."""
+    grown = DatasetStatus(
+        dataset="log", store="/log", past=Past(), missed=(), total_records=0, pending=0,
+        growth=Growth(size=1, days_to_full=days),
+    )  # fmt: skip
+    report = StatusReport(
+        policy="/p", now=Nanos(0), datasets=(grown,), next_run=None, working=(), holds=(), ledger=None,
+        ledger_entries=0, head=None, archives={}, problems=(), warnings=(),
+    )  # fmt: skip
+    page = [line.text for block in StatusView(report).page() for line in lines(block, None)]
+
+    assert f"  log: its files, 1 B, {shown} to a full disk" in page

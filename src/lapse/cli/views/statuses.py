@@ -25,6 +25,8 @@ _COLUMNS = (
     Column("in all", right=True),
     Column("unsettled", right=True),
 )
+_FAR = 3650
+"""Days beyond which it is of no interest when a disk is full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +133,14 @@ def _growth(growth: Growth) -> str:
     parts = [f"{files}, {size(growth.size)}"]
     parts += [] if growth.lines_a_day is None else [f"{growth.lines_a_day:,.0f} lines a day"]
     parts += [] if growth.bytes_a_day is None else [f"{size(round(growth.bytes_a_day))} a day"]
-    parts += [] if growth.days_to_full is None else [f"{growth.days_to_full:,.0f} days to a full disk"]
+    parts += [] if growth.days_to_full is None else [f"{_days(growth.days_to_full)} to a full disk"]
     parts += [] if growth.warn_at is None else [f"warns at {size(growth.warn_at)}"]
     return ", ".join(parts)
+
+
+def _days(days: float) -> str:
+    """Some days; what is years away is no more than a guess."""
+    return f"{days:,.0f} days" if days <= _FAR else "more than 10 years"
 
 
 def _rest(report: StatusReport) -> Iterator[str]:
