@@ -158,6 +158,22 @@ def somebody_else() -> Iterator[None]:
         os.seteuid(0)
 
 
+def test_a_folder_on_the_way_need_not_be_listed() -> None:
+    """As those above a spool often cannot be by others than their owner."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        folder.chmod(0o755)
+        (inner := folder / "closed" / "in").mkdir(parents=True)
+        (file := inner / "a.wav").write_text("sound")
+        inner.chmod(0o777)
+        (folder / "closed").chmod(0o311)
+        with somebody_else():
+            done = unlinked(folder, "closed/in/a.wav")
+        (folder / "closed").chmod(0o700)
+
+        assert (done.removed, dict(done.left), file.exists()) == (1, {}, False)
+
+
 def test_what_this_user_may_not_remove_stays() -> None:
     """In a folder that is closed to it, and below one; the others go."""
     with tempfile.TemporaryDirectory() as place:

@@ -19,6 +19,7 @@ from lapse.errors import StoreError
 from lapse.model.files import PendingFile
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_ON_THE_WAY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC  # needs no right to list the folder
 _OUTSIDE = "outside of the folder"
 _OTHER = "another ending than the policy's"
 _NO_PATH = "no path of a file"
@@ -134,9 +135,9 @@ def _empty(root: int, way: Sequence[bytes], inside: Sequence[tuple[bytes, Pendin
 def _walk(root: int, way: Sequence[bytes]) -> int:
     """Open the folder at the end of *way*, a descriptor that the caller closes."""
     folder = os.dup(root)
-    for name in way:
+    for number, name in enumerate(way, start=1):
         try:
-            below = os.open(name, _FOLDER, dir_fd=folder)
+            below = os.open(name, _FOLDER if number == len(way) else _ON_THE_WAY, dir_fd=folder)
         except NotADirectoryError as error:
             if stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
                 raise OSError(error.errno, "a symbolic link on its way") from error
