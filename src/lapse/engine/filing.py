@@ -67,8 +67,8 @@ def check_files(session: Session, dataset: Dataset) -> None:
             hint="Remove `files`; only PostgreSQL can.",
             origin=dataset.origin("files"),
         )
-    if dataset.files.ending is not None:
-        return  # no file of Lapse's own ends so
+    if dataset.files.under == "/":
+        return  # there is an ending then, and no file of Lapse's own ends so
     under = os.path.realpath(dataset.files.under)
     for own in (session.folders.root, session.folders.ledger):
         if os.path.commonpath([under, place := os.path.realpath(own)]) in (under, place):

@@ -11,9 +11,37 @@ from lapse.errors import PolicyError
 
 _ENDING = re.compile(r"\.[A-Za-z0-9]{1,16}")
 _OWN_ENDINGS = frozenset(
-    {".json", ".jsonl", ".parquet", ".zst", ".gz", ".db", ".sqlite", ".lock", ".pem", ".yaml", ".yml"}
+    {
+        ".db",
+        ".duckdb",
+        ".gz",
+        ".idx",
+        ".json",
+        ".jsonl",
+        ".key",
+        ".lock",
+        ".log",
+        ".md",
+        ".new",
+        ".parquet",
+        ".part",
+        ".pem",
+        ".pid",
+        ".prom",
+        ".pub",
+        ".service",
+        ".sqlite",
+        ".timer",
+        ".tmp",
+        ".yaml",
+        ".yml",
+        ".zst",
+    }
 )
-"""What segments, ledgers, notes, keys and policies end in: files that no row may name."""
+"""What segments, ledgers, notes, keys and policies end in: files that no row may name.
+
+Where files may lie anywhere, this alone stands before them.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

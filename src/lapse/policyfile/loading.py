@@ -135,7 +135,7 @@ class _Draft:
         self._stores = self._addresses("datasets", "store", lambda text: store_address(text, folder, schemes))
         self._targets = self._addresses("archives", "to", lambda text: target_address(text, folder, target_schemes))
         self._unders = self._folders_of_files()
-        self._ends = self._datasets_with_ending()
+        self._anywhere = self._told_by_ending()
         self._ledger = self._address(tree, "ledger", lambda text: folder_address(text, folder))
         self._sound: dict[str, Dataset] = {}
         self._own: dict[str, DatasetShape] = {}
@@ -152,11 +152,12 @@ class _Draft:
                 found[entry.key] = self._address(files, "under", lambda text: folder_address(text, self._folder))
         return {name: address for name, address in found.items() if address is not None}
 
-    def _datasets_with_ending(self) -> frozenset[str]:
-        """Datasets whose files have an ending that nothing of Lapse's own has, so that they may lie anywhere."""
-        files = {entry.key: entry.node.get("files") for entry in children(self._tree.get("datasets"))
-                 if isinstance(entry.node, Mapped)}  # fmt: skip
-        return frozenset(name for name, node in files.items() if isinstance(node, Mapped) and node.get("ending"))
+    def _told_by_ending(self) -> frozenset[str]:
+        """Datasets whose files may lie anywhere, since they end as nothing of Lapse's own does."""
+        nodes = {entry.key: entry.node for entry in children(self._tree.get("datasets"))}
+        roots = (name for name, under in self._unders.items() if conflicts.is_root(under))
+        files = ((name, node.get("files")) for name in roots if isinstance(node := nodes[name], Mapped))
+        return frozenset(name for name, node in files if isinstance(node, Mapped) and node.get("ending"))
 
     def _address(self, owner: Node, key: str, resolve: Callable[[str], Address]) -> Address | None:
         node = owner.get(key) if isinstance(owner, Mapped) else None
@@ -190,7 +191,7 @@ class _Draft:
             conflicts.folders_in_stores(self._targets, self._ledger, self._stores),
             conflicts.twin_targets(self._targets),
             conflicts.bad_file_folders(
-                {name: under for name, under in self._unders.items() if name not in self._ends},
+                {name: under for name, under in self._unders.items() if name not in self._anywhere},
                 self._targets,
                 self._ledger,
             ),
@@ -208,7 +209,7 @@ class _Draft:
         if shape is None or entry.key not in self._stores:
             return None
         under = self._unders.get(entry.key)
-        if under is not None and conflicts.is_root(under) and entry.key not in self._ends:
+        if under is not None and conflicts.is_root(under) and entry.key not in self._anywhere:
             under = None  # there is a complaint about it
         dataset = build.dataset_of(entry, shape, self._stores[entry.key], under=under)
         self._own[entry.key] = shape.model_copy(update={"keep": None, "tenants": {}})  # rules may be very many
