@@ -22,7 +22,8 @@ from lapse.dialects.mxcp.site import ProfileError
 from lapse.errors import LapseError, MissingDriverError, StoreError, StoreMissingError, UsageError
 from lapse.instant import SECOND, Nanos
 from lapse.model.timetext import is_naive, parse_time_text
-from lapse.stores.jsonl.files import LogFile, LogSet
+from lapse.stores.jsonl.files import LogSet
+from lapse.stores.jsonl.listed import LogFile
 
 _TYPES: Mapping[str, str] = {
     "record_id": "VARCHAR",

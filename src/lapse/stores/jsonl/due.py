@@ -14,9 +14,9 @@ from lapse.model.policy import Dataset
 from lapse.model.rotation import Every, Rotation
 from lapse.stores.jsonl.codec import Encoding, encoding_of
 from lapse.stores.jsonl.fields import Doubtful, FieldReader
-from lapse.stores.jsonl.files import LogFile
 from lapse.stores.jsonl.judging import instant_of
 from lapse.stores.jsonl.lines import Shape
+from lapse.stores.jsonl.listed import LogFile
 from lapse.stores.jsonl.quiet import is_written
 from lapse.stores.jsonl.rotation_names import parse_rotated
 from lapse.stores.jsonl.scanning import Extent, opened, reading

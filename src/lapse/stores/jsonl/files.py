@@ -11,34 +11,17 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from lapse.errors import StoreMissingError, UnsupportedError
+from lapse.stores.jsonl.listed import LogFile, LogFiles
 from lapse.stores.jsonl.names import is_reserved, parse
 from lapse.stores.jsonl.series import SEGMENTS, Series
 from lapse.stores.jsonl.trouble import translated
 
 _WILD = re.compile(r"[*?\[]|" + re.escape(SEGMENTS))
 _ANY_DEPTH = "**"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogFile:
-    """A log file as it was found.
-
-    Attributes:
-        path: Absolute, symbolic links in a file's own name resolved.
-        inode: Its inode.
-        size: Bytes.
-        mtime_ns: Last modification, nanoseconds since the epoch, as the file system says.
-    """
-
-    path: Path
-    inode: int
-    size: int
-    mtime_ns: int
 
 
 class LogSet:
@@ -64,7 +47,7 @@ class LogSet:
         if self._last == _ANY_DEPTH:
             self._between, self._last = [*self._between, _ANY_DEPTH], "*"
 
-    def files(self) -> list[LogFile]:
+    def files(self) -> LogFiles:
         """Every file meant, ordered by path.
 
         Raises:
@@ -73,23 +56,23 @@ class LogSet:
                 or has a name that is no text.
             StoreError: If a folder cannot be read.
         """
-        found = [self._look(path) for path in sorted(set(self.paths()), key=str)]
+        found = LogFiles(_look(name) for name in sorted(set(self.names())))
         if not found:
             raise self._missing()
         return found
 
-    def paths(self) -> Iterator[Path]:
+    def names(self) -> Iterator[str]:
         """Paths of everything that matches, unordered; nothing is refused yet, but a glob means no folders."""
         if self.exact:
             path = self.base / self._last
-            yield from [path] if os.path.lexists(path) else []
+            yield from [str(path)] if os.path.lexists(path) else []
             return
         if self._linked is not None and os.path.lexists(self._linked):
-            yield self._linked
+            yield str(self._linked)
         for folder in self.folders():
             for entry in _entries(folder):
                 if self._finds(entry):
-                    yield Path(entry.path)
+                    yield entry.path
 
     def _finds(self, entry: os.DirEntry[str]) -> bool:
         if self._series is not None:
@@ -144,12 +127,6 @@ class LogSet:
         is_log = self._series is not None and len(files) == 1 and self._begun(files[0]) == ("", 0)
         return files[0].path if self.exact or is_log else None
 
-    def _look(self, path: Path) -> LogFile:
-        with translated("look at it", path):
-            facts = path.lstat()
-        _refuse_others(path, facts)
-        return LogFile(path=path, inode=facts.st_ino, size=facts.st_size, mtime_ns=facts.st_mtime_ns)
-
     def _missing(self) -> StoreMissingError:
         if self.exact:
             return StoreMissingError(f"{self.pattern}: there is no such file", hint="Check `store:` in the policy.")
@@ -160,14 +137,21 @@ class LogSet:
         )
 
 
+def _look(name: str) -> LogFile:
+    with translated("look at it", name):
+        facts = os.lstat(name)
+    _refuse_others(name, facts)
+    return LogFile(name=name, inode=facts.st_ino, size=facts.st_size, mtime_ns=facts.st_mtime_ns)
+
+
 def _link_target(path: Path) -> Path | None:
     """The file that a symbolic link leads to. None if it is none."""
     return Path(os.path.realpath(path)) if path.is_symlink() else None
 
 
-def _refuse_others(path: Path, facts: os.stat_result) -> None:
-    if not str(path).isprintable():
-        raise UnsupportedError(f"{str(path)!r}: its name is no plain text", hint="Rename the file, or narrow the glob.")
+def _refuse_others(path: str, facts: os.stat_result) -> None:
+    if not path.isprintable():
+        raise UnsupportedError(f"{path!r}: its name is no plain text", hint="Rename the file, or narrow the glob.")
     if stat.S_ISLNK(facts.st_mode):
         raise UnsupportedError(
             f"{path} is a symbolic link, and a glob follows none",
@@ -177,16 +161,16 @@ def _refuse_others(path: Path, facts: os.stat_result) -> None:
         raise UnsupportedError(f"{path} is a folder", hint=f"Name the files in it: {path}/*.jsonl")
     if not stat.S_ISREG(facts.st_mode):
         raise UnsupportedError(f"{path} is no regular file", hint="Narrow the glob so that it names log files only.")
-    if facts.st_nlink > 1 and facts.st_nlink - _own_links(path, facts.st_ino) > 1:
+    if facts.st_nlink > 1 and facts.st_nlink - _own_links(Path(path).parent, facts.st_ino) > 1:
         raise UnsupportedError(
             f"{path} has {facts.st_nlink} hard links: a rewrite would leave the others as they are",
             hint="Remove the other names of the file (find them with `find -inum`), or narrow the glob.",
         )
 
 
-def _own_links(path: Path, inode: int) -> int:
-    """How many names Lapse itself gave to the file, in a commit that was interrupted."""
-    return sum(parse(entry.name) is not None and entry.inode() == inode for entry in _entries(path.parent))
+def _own_links(folder: Path, inode: int) -> int:
+    """How many names Lapse itself gave to a file in *folder*, in a commit that was interrupted."""
+    return sum(parse(entry.name) is not None and entry.inode() == inode for entry in _entries(folder))
 
 
 def _descend(folder: Path, parts: list[str]) -> Iterator[Path]:

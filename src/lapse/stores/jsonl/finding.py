@@ -14,9 +14,10 @@ from lapse.model.selection import Selection
 from lapse.ports import Found, Matched
 from lapse.sqlcore.tallying import Running
 from lapse.stores.jsonl.fields import Doubtful, FieldReader
-from lapse.stores.jsonl.files import LogFile, LogSet
+from lapse.stores.jsonl.files import LogSet
 from lapse.stores.jsonl.judging import Judge, Judged, used_fields
 from lapse.stores.jsonl.lines import Line, Shape
+from lapse.stores.jsonl.listed import LogFile
 from lapse.stores.jsonl.scanning import Extent, opened, reading
 
 _PLACE = re.compile(r"(?P<file>.+):(?P<line>[1-9][0-9]{0,18})", re.DOTALL)

@@ -10,8 +10,8 @@ from lapse.model.growth import Footprint
 from lapse.model.policy import Dataset
 from lapse.stores.jsonl.codec import Encoding, encoding_of
 from lapse.stores.jsonl.fields import Doubtful, FieldReader
-from lapse.stores.jsonl.files import LogFile
 from lapse.stores.jsonl.judging import instant_of
+from lapse.stores.jsonl.listed import LogFile
 from lapse.stores.jsonl.scanning import Extent, opened
 from lapse.stores.jsonl.trouble import translated
 

@@ -121,9 +121,8 @@ class Memory:
         if blocks:
             self.learn(after, blocks, complete=False)
 
-    def keep_only(self, extents: Sequence[Extent]) -> None:
-        """Forget the files that are not there any more."""
-        inodes = {extent.inode for extent in extents}
+    def keep_only(self, inodes: AbstractSet[int]) -> None:
+        """Forget the files that are not there any more: those with none of these inodes."""
         self._files = {key: data for key, data in self._files.items() if key.inode in inodes}
 
     def save(self) -> None:

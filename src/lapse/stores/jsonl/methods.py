@@ -11,7 +11,8 @@ from lapse.errors import StoreError
 from lapse.model.policy import Dataset
 from lapse.stores.jsonl.codec import Encoding, encoding_of
 from lapse.stores.jsonl.disk import open_log
-from lapse.stores.jsonl.files import LogFile, LogSet
+from lapse.stores.jsonl.files import LogSet
+from lapse.stores.jsonl.listed import LogFile
 from lapse.stores.jsonl.probing import block_to_collapse, is_odd
 from lapse.stores.jsonl.writers import Standing, stand
 

@@ -9,8 +9,9 @@ from lapse.instant import SECOND
 from lapse.model.policy import Dataset, TimeFormat
 from lapse.model.timetext import is_naive
 from lapse.stores.jsonl.fields import Doubtful, FieldReader
-from lapse.stores.jsonl.files import LogFile, LogSet
+from lapse.stores.jsonl.files import LogSet
 from lapse.stores.jsonl.lines import Shape
+from lapse.stores.jsonl.listed import LogFile
 from lapse.stores.jsonl.methods import method_notes
 from lapse.stores.jsonl.recovering import markers
 from lapse.stores.jsonl.scanning import Extent, opened, reading

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from lapse.model.selection import Selection
 from lapse.stores.jsonl.blocksums import Block, BlockSum
 from lapse.stores.jsonl.fields import Doubtful
 from lapse.stores.jsonl.judgement import Judgement
+from lapse.stores.jsonl.listed import LogFile
 from lapse.stores.jsonl.scanning import Counts, Doubts, Extent
 from lapse.stores.jsonl.summing import Sum
 
@@ -103,3 +105,20 @@ def _added(one: Mapping[int, int], other: Mapping[int, int]) -> Mapping[int, int
     if not one:
         return other
     return {code: one.get(code, 0) + other.get(code, 0) for code in {**one, **other}}
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a scan of a file found, so that the next one need not be made.
+
+    Attributes:
+        selection: What decided.
+        file: The file, as it was.
+        size: Bytes that were looked at.
+        sizes: The outcomes that its lines have, with the bytes of these lines; 0 where they were not counted.
+    """
+
+    selection: Selection
+    file: LogFile
+    size: int
+    sizes: Mapping[int, int]

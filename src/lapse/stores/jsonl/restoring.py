@@ -15,9 +15,10 @@ from lapse.errors import StoreError, UnsupportedError
 from lapse.ports import LineBlock, Part, RestoreCount
 from lapse.stores.jsonl.codec import BLOCK, Encoding, encoder, encoding_of
 from lapse.stores.jsonl.disk import create, dress, open_log, sync_folder, write_all
-from lapse.stores.jsonl.files import LogFile, LogSet
+from lapse.stores.jsonl.files import LogSet
 from lapse.stores.jsonl.inplace import BLANK
 from lapse.stores.jsonl.lines import Shape, lines
+from lapse.stores.jsonl.listed import LogFile
 from lapse.stores.jsonl.names import Kind, OwnName
 from lapse.stores.jsonl.scanning import Extent, opened, reading
 from lapse.stores.jsonl.trouble import translated

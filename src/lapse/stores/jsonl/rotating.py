@@ -20,7 +20,8 @@ from lapse.model.policy import Dataset
 from lapse.model.rotation import Packing, Rotation, Step, Turn
 from lapse.stores.jsonl import due
 from lapse.stores.jsonl.disk import inode_of, open_log
-from lapse.stores.jsonl.files import LogFile, LogSet
+from lapse.stores.jsonl.files import LogSet
+from lapse.stores.jsonl.listed import LogFile
 from lapse.stores.jsonl.quiet import Writers, write_lease
 from lapse.stores.jsonl.recovering import Unfinished
 from lapse.stores.jsonl.reopening import reopen

@@ -99,6 +99,11 @@ class Doubts:
         before, first, number = self._found.get(kind, (0, file, line))
         self._found[kind] = (before + count, first, number)
 
+    def merge(self, other: Doubts) -> None:
+        """Take in what was found in later files."""
+        for kind, (count, file, line) in other._found.items():
+            self.add(kind, file, line, count=count)
+
     def all(self) -> tuple[Doubt, ...]:
         """Every kind that was found, in the order of their kinds."""
         return tuple(Doubt(kind, *self._found[kind]) for kind in Doubtful if kind in self._found)

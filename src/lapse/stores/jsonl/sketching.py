@@ -20,8 +20,9 @@ from lapse.model.policy import TimeFormat
 from lapse.model.timetext import is_naive, number_instant, parse_time_text
 from lapse.ports import Sketch
 from lapse.stores.jsonl.codec import Encoding, encoding_of
-from lapse.stores.jsonl.files import LogFile, LogSet
+from lapse.stores.jsonl.files import LogSet
 from lapse.stores.jsonl.lines import Shape
+from lapse.stores.jsonl.listed import LogFile
 from lapse.stores.jsonl.noting import format_of_number
 from lapse.stores.jsonl.scanning import Extent, opened, reading
 
@@ -74,8 +75,8 @@ def sketches(address: str) -> Iterator[Sketch]:
 
 def _groups_in(folder: Path) -> Mapping[str, list[LogFile]]:
     """The log files of a folder by the tightest glob that means just them."""
-    files = []
-    for path in sorted(LogSet(f"{_escaped(str(folder))}/*").paths(), key=str):
+    files: list[LogFile] = []
+    for path in map(Path, sorted(LogSet(f"{_escaped(str(folder))}/*").names())):
         if _LOGLIKE.fullmatch(path.name) and not path.is_symlink():
             try:
                 files += _files_at(path)
@@ -87,7 +88,7 @@ def _groups_in(folder: Path) -> Mapping[str, list[LogFile]]:
     return {glob: members for group in stems.values() for glob, members in _globs(folder, group)}
 
 
-def _files_at(path: Path) -> list[LogFile]:
+def _files_at(path: Path) -> Sequence[LogFile]:
     return LogSet(_escaped(str(path))).files()
 
 
@@ -120,7 +121,7 @@ def _globs(folder: Path, files: Sequence[LogFile]) -> Iterator[tuple[str, list[L
     end = end if end.startswith(".") else ""
     for last in (f"{start}*{end}", f"{start}[0-9]*{end}"):
         pattern = f"{_escaped(str(folder))}/{last}"
-        if set(LogSet(pattern).paths()) == set(paths):
+        if set(LogSet(pattern).names()) == set(map(str, paths)):
             yield pattern, list(files)
             return
     for file in files:

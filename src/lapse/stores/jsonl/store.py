@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -19,7 +18,7 @@ from lapse.instant import Nanos
 from lapse.model.disposal import Disposal, Facts
 from lapse.model.growth import Footprint
 from lapse.model.match import Match
-from lapse.model.newest import KnownNewest, Newest
+from lapse.model.newest import KnownNewest, Newest, rules_with_newest
 from lapse.model.plan import Identity, Mark, Tally
 from lapse.model.policy import Dataset
 from lapse.model.rotation import Turn
@@ -30,46 +29,31 @@ from lapse.state.lease import hold, holder
 from lapse.stores.jsonl.disk import inode_of
 from lapse.stores.jsonl.expecting import expected_bytes, removed_bytes
 from lapse.stores.jsonl.fields import FieldReader
-from lapse.stores.jsonl.files import LogFile, LogSet
+from lapse.stores.jsonl.files import LogSet
 from lapse.stores.jsonl.finding import find, search
 from lapse.stores.jsonl.footprint import footprint
 from lapse.stores.jsonl.gathering import newest_of
 from lapse.stores.jsonl.identifying import fingerprint
 from lapse.stores.jsonl.judging import Judge
+from lapse.stores.jsonl.listed import FileMarks, LogFile
 from lapse.stores.jsonl.locating import followed
 from lapse.stores.jsonl.memory import Memory, meaning_of
 from lapse.stores.jsonl.names import LOCK
 from lapse.stores.jsonl.noting import notes
+from lapse.stores.jsonl.parts import Seen
 from lapse.stores.jsonl.recovering import Unfinished, markers, not_finished, prune, settle
 from lapse.stores.jsonl.redo import Journalled
 from lapse.stores.jsonl.restoring import restore
 from lapse.stores.jsonl.rotating import due_turns, recover_rotations, rotate, unfinished
-from lapse.stores.jsonl.scanning import Doubt, Extent, opened
+from lapse.stores.jsonl.scanning import Counts, Doubt, Doubts, Extent, opened
 from lapse.stores.jsonl.sketching import sketches
-from lapse.stores.jsonl.surveying import survey
+from lapse.stores.jsonl.surveying import some_at_once, survey
 from lapse.stores.jsonl.taking import JsonlTake
 from lapse.stores.jsonl.task import task_of
 from lapse.stores.jsonl.witnessing import is_untouched, place_of
 from lapse.stores.jsonl.writers import written_last
 
 Marks = Mapping[str, tuple[int, ...]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """What a scan of a file found, so that the next one need not be made.
-
-    Attributes:
-        selection: What decided.
-        file: The file, as it was.
-        size: Bytes that were looked at.
-        sizes: The outcomes that its lines have, with the bytes of these lines; 0 where they were not counted.
-    """
-
-    selection: Selection
-    file: LogFile
-    size: int
-    sizes: Mapping[int, int]
 
 
 class JsonlStore:
@@ -83,7 +67,7 @@ class JsonlStore:
         self._read_only = read_only
         self._logs = LogSet(dataset.store)
         self._doubts: tuple[Doubt, ...] = ()
-        self._seen: dict[Path, _Seen] = {}
+        self._seen: dict[str, Seen] = {}
         self._index: FileIndex | None = None
         self._memory: Memory | None = None
         self._known: KnownNewest | None = None
@@ -113,28 +97,31 @@ class JsonlStore:
         files = self._logs.files()
         return Identity(
             fingerprint=fingerprint(self._logs, self._dataset, scheme=self.scheme),
-            mark=Mark(kind="files", values={str(file.path): (file.size, file.inode) for file in files}),
+            mark=Mark(kind="files", values=FileMarks(files)),
             notes=(*unfinished(self._logs), *notes(self._logs, files, self._dataset)),
         )
 
     def survey(self, selection: Selection, mark: Marks | None = None) -> Iterator[Tally]:
         """Count every line by outcome and tenant, each file read once."""
-        looked_at = [(file, extent) for file in self._logs.files() if (extent := self._below(file, mark)) is not None]
-        extents, memory = [extent for _, extent in looked_at], self._memory_for(Judge(selection))
+        files, memory = self._logs.files(), self._memory_for(Judge(selection))
         if memory is not None and mark is not None:
             memory.read_all()  # a sealed plan is held against the lines themselves
-        self._known = KnownNewest(selection, newest_of(extents, selection, memory))
+        self._known = KnownNewest(selection, self._newest_in(files, selection, mark, memory))
         judge = self._judge(selection)
         if memory is not None:
             memory.judge_by(judge)
-        surveyed = survey(extents, judge, memory)
+        counts, doubts = Counts(), Doubts()
+        for some in some_at_once(self._looked_at(files, mark)):
+            surveyed = survey([extent for _, extent in some], judge, memory)
+            counts.merge(surveyed.counts)
+            doubts.merge(surveyed.doubts)
+            if not self._read_only:  # else nothing is removed, and there may be very many files
+                for (file, extent), sizes in zip(some, surveyed.sizes, strict=True):
+                    self._note(file, extent, selection, sizes)
         if memory is not None:
-            memory.keep_only(extents)
-        if not self._read_only:  # else nothing is removed, and there may be very many files
-            for (file, extent), sizes in zip(looked_at, surveyed.sizes, strict=True):
-                self._note(file, extent, selection, sizes)
-        self._doubts = surveyed.doubts.all()
-        yield from surveyed.counts.tallies()
+            memory.keep_only({file.inode for file in files})
+        self._doubts = doubts.all()
+        yield from counts.tallies()
 
     def doubts(self) -> tuple[Doubt, ...]:
         """What the last survey could not judge, by kind, with the place of the first."""
@@ -314,14 +301,14 @@ class JsonlStore:
         """What of a file is below the mark; all without one. None if the mark does not have it, or not like this."""
         if mark is None:
             return Extent(path=file.path, inode=file.inode, size=file.size)
-        size, inode = mark.get(str(file.path), (0, 0))
+        size, inode = mark.get(file.name, (0, 0))
         marked = Extent(path=file.path, inode=inode, size=size)
         extent = followed(marked, self._done.get(file.path, []))
         return extent if extent.inode == file.inode and extent.size <= file.size else None
 
     def _destinations(self, file: LogFile, extent: Extent, judge: Judge) -> Iterator[Destination]:
         """The destinations that some line of a file has lapsed for; remembered from the survey where possible."""
-        seen = self._seen.get(file.path)
+        seen = self._seen.get(file.name)
         if seen is None or (seen.file, seen.size) != (file, extent.size) or seen.selection != judge.selection:
             surveyed = survey([extent], judge, self._memory_for(judge))
             seen = self._note(file, extent, judge.selection, surveyed.sizes[0])
@@ -344,17 +331,32 @@ class JsonlStore:
     def _newest(self, selection: Selection, mark: Marks | None = None) -> Newest:
         """The newest lines of each group: as the last survey has seen them, else as they are now."""
         if self._known is None or not self._known.holds_for(selection):
-            extents = [extent for file in self._logs.files() if (extent := self._below(file, mark)) is not None]
-            self._known = KnownNewest(selection, newest_of(extents, selection))
+            self._known = KnownNewest(selection, self._newest_in(None, selection, mark))
         self._known = KnownNewest(selection, self._known.newest)
         return self._known.newest
+
+    def _newest_in(
+        self, files: Sequence[LogFile] | None, selection: Selection, mark: Marks | None, memory: Memory | None = None
+    ) -> Newest:
+        """The newest lines of each group in *files*, or in those that are there now."""
+        if not rules_with_newest(selection):
+            return Newest()
+        there = self._logs.files() if files is None else files
+        return newest_of([extent for _, extent in self._looked_at(there, mark)], selection, memory)
+
+    def _looked_at(self, files: Iterable[LogFile], mark: Marks | None) -> Iterator[tuple[LogFile, Extent]]:
+        """The *files* with what of them is below the mark."""
+        for file in files:
+            extent = self._below(file, mark)
+            if extent is not None:
+                yield file, extent
 
     def _expected(self, file: LogFile, extent: Extent, judge: Judge, destination: Destination) -> int:
         """Bytes that have lapsed for a destination, as surveyed. 0 if that is not known."""
         if self._below(file, None) != extent or self._done.get(file.path):
             return 0  # it is no longer what was surveyed
         codes = frozenset(judge.selection.lapsed_codes(destination))
-        return expected_bytes(self._seen[file.path].sizes, codes)
+        return expected_bytes(self._seen[file.name].sizes, codes)
 
     def _follow(self, piece: Slice, before: Extent, redo: Journalled, *, limited: bool, partial: bool) -> None:
         """Let the index follow a commit; where it cannot, the file is read again next time."""
@@ -366,8 +368,8 @@ class JsonlStore:
         with contextlib.suppress(LapseError):
             self._memory.follow(before, after, gone, upto=before.size if partial else upto)
 
-    def _note(self, file: LogFile, extent: Extent, selection: Selection, sizes: Mapping[int, int]) -> _Seen:
-        seen = self._seen[file.path] = _Seen(selection, file, extent.size, sizes)
+    def _note(self, file: LogFile, extent: Extent, selection: Selection, sizes: Mapping[int, int]) -> Seen:
+        seen = self._seen[file.name] = Seen(selection, file, extent.size, sizes)
         return seen
 
     def _now(self, piece: Slice) -> Extent:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import TypeVar
 
 from lapse.stores.jsonl.codec import Encoding, encoding_of
 from lapse.stores.jsonl.deciding import Timeline
@@ -19,6 +21,16 @@ from lapse.stores.jsonl.workers import MOST_TASKS, processors, spread
 
 _FOR_ONE = 64 * 1024 * 1024
 _TASK = 16 * 1024 * 1024
+_FILES = 16_384
+
+ItemT = TypeVar("ItemT")
+
+
+def some_at_once(files: Iterable[ItemT]) -> Iterator[Sequence[ItemT]]:
+    """Very many *files*, in parts to survey one after the other: something of each is held until its part is done."""
+    left = iter(files)
+    while some := list(islice(left, _FILES)):
+        yield some
 
 
 def survey(extents: Sequence[Extent], judge: Judge, memory: Memory | None = None) -> Survey:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from lapse.errors import StoreError, UnsupportedError
 from lapse.stores.jsonl.disk import open_log
-from lapse.stores.jsonl.files import LogFile
+from lapse.stores.jsonl.listed import LogFile
 from lapse.stores.jsonl.quiet import Writers, is_written, write_lease
 
 NO_WRITERS = "none"
