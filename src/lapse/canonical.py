@@ -20,6 +20,12 @@ _MANY = 32
 """Members from which on it is worth it to look whether a mapping is plain."""
 
 
+class Spelled(str):
+    """The canonical JSON of something large, to stand in its place in several values without being spelled anew."""
+
+    __slots__ = ()
+
+
 def canonical(value: Json) -> bytes:
     """The RFC 8785 bytes of *value*.
 
@@ -32,10 +38,21 @@ def canonical(value: Json) -> bytes:
         return rfc8785.dumps(value)  # which says what cannot be written
 
 
+def spelled(value: Json) -> Spelled:
+    """The same as text that stands for *value* wherever it is part of another one.
+
+    Raises:
+        ValueError: If a number cannot be written exactly.
+    """
+    return Spelled(canonical(value).decode())
+
+
 def _spelled(value: Json) -> str:
     """The same as text. The plain values that most of everything is made of are spelled here, which is faster."""
     if type(value) is str:
         return encode_basestring(value)
+    if type(value) is Spelled:
+        return value
     if value is None:
         return "null"
     if type(value) is bool:

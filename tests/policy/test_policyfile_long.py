@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -124,6 +127,14 @@ def test_complaints_are_the_same_either_way(tmp_path: Path, mistake: str, monkey
     assert _complaints(tmp_path, text) == plainly
 
 
+@pytest.fixture
+def collector() -> Iterator[None]:
+    """What a test tells the collector to leave alone is not left alone after it."""
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("collector")
 def test_very_many_rules_are_read(tmp_path: Path) -> None:
     """More nodes than a few aliases may stand for are no matter where they are written out."""
     file = tmp_path / "lapse.yaml"
@@ -132,9 +143,25 @@ def test_very_many_rules_are_read(tmp_path: Path) -> None:
     rules = load(file).datasets["log"].rules
 
     assert len(rules) == 12_000
+    assert gc.get_freeze_count() > 12_000  # no search for garbage goes through them
     origin = rules[-1].origin
     assert origin is not None
     assert (origin.line, origin.column) == (_HEAD.count("\n") + 12_000, 9)
+
+
+@pytest.mark.parametrize("text", [_HEAD + _TENANT.format(1, 1), _HEAD + "      - {for: 7}\n"], ids=["right", "wrong"])
+def test_garbage_is_looked_for_again_after_a_policy_was_read(tmp_path: Path, text: str) -> None:
+    """Whether or not something was wrong with it; and not if nobody looked for any before."""
+    file = tmp_path / "lapse.yaml"
+    file.write_text(text)
+    for wanted in (gc.disable, gc.enable):
+        wanted()
+        was = gc.isenabled()
+
+        with contextlib.suppress(PolicyError):
+            load(file)
+
+        assert gc.isenabled() is was
 
 
 def test_aliases_that_stand_for_too_much_are_refused(tmp_path: Path) -> None:

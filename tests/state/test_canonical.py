@@ -7,7 +7,7 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lapse.canonical import Json, canonical
+from lapse.canonical import Json, canonical, spelled
 
 numbers = st.integers(-(2**53) + 1, 2**53 - 1) | st.floats(allow_nan=False, allow_infinity=False)
 plain = st.none() | st.booleans() | numbers | st.text()
@@ -18,6 +18,15 @@ values = st.recursive(plain, lambda inner: st.lists(inner, max_size=4) | st.dict
 def test_every_value_is_spelled_as_the_standard_says(value: Json) -> None:
     """Texts, numbers, lists and mappings of all kinds: the same bytes as the reference gives."""
     assert canonical(value) == rfc8785.dumps(value)
+
+
+@given(values)
+def test_what_is_spelled_once_stands_for_its_value(value: Json) -> None:
+    """As a value alone, in a list and in a mapping: the bytes are those of the value itself."""
+    once = spelled(value)
+
+    assert canonical(once) == rfc8785.dumps(value)
+    assert canonical({"b": [once, 1], "a": once}) == rfc8785.dumps({"a": value, "b": [value, 1]})
 
 
 def test_keys_are_in_the_order_of_their_code_units() -> None:

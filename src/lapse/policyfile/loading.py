@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -38,6 +40,9 @@ from lapse.policyfile.secrets import AddressError
 from lapse.policyfile.shape import misshapen, plain, shaped
 from lapse.policyfile.tree import Entry, Mapped, Node, Scalar, children, items
 
+_VERY_MANY = 10_000
+"""Rules from which on the collector is told that they stay."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -68,7 +73,23 @@ def load(
     Raises:
         PolicyError: If it cannot be followed, with every complaint in file order.
     """
-    return read(path, schemes=schemes, target_schemes=target_schemes).policy
+    with _uncollected():
+        policy = read(path, schemes=schemes, target_schemes=target_schemes).policy
+    if sum(len(dataset.rules) for dataset in policy.datasets.values()) >= _VERY_MANY:
+        gc.freeze()
+    return policy
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """What is read is no garbage: very many rules are not gone through for some again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def read(

@@ -41,8 +41,11 @@ def put_entry(entry: LedgerEntry, *, targets: Mapping[str, ArchiveTarget]) -> No
         TargetError: If it cannot be written, another entry lies there, or the segment is not where it was sealed:
             an archive that is away, or another one by the same name, is no place for an entry.
     """
+    segments = sealed_segments(entry)
+    if not segments:
+        return
     line = canonical(entry.to_json())
-    for segment in sealed_segments(entry):
+    for segment in segments:
         target = targets.get(segment.archive)
         if target is None or not target.exists(segment.path):
             raise TargetError(

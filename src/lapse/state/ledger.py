@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lapse import clock
-from lapse.canonical import Digest, Json, canonical, sha256
+from lapse.canonical import Digest, Json, canonical, digest_of, sha256, spelled
 from lapse.errors import StateError, VerificationError
 from lapse.instant import Nanos, parse_rfc3339, rfc3339
 from lapse.model.disposal import Disposal
@@ -239,8 +239,9 @@ class _Appender:
             hash=Digest(""),
             signature="",
         )
-        digest = unsigned.computed_hash()
-        line = canonical({**unsigned.hashed(), "hash": digest, "signature": self._signer.sign(digest)})
+        hashed = {**unsigned.hashed(), "body": spelled(unsigned.body)}
+        digest = digest_of(hashed)
+        line = canonical({**hashed, "hash": digest, "signature": self._signer.sign(digest)})
         append_lines(self._descriptor, line + b"\n", path=self._path)
         # Read back from its own bytes, so that it is equal to what `entries` yields later.
         self._last = _parsed(line, str(self._path))

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
+from typing import TypedDict
 
 from lapse.model.ledger_entry import EntryKind
 from lapse.state.files import open_for_reading, translated
 
 # Canonical JSON has no spaces: most lines that are no disposal need no parsing. What matches by chance is parsed.
 _MARK = f'"kind":"{EntryKind.DISPOSAL.value}"'.encode()
+
+
+class _Body(TypedDict):
+    run: str
+    slice: str
+
+
+class _Line(TypedDict):
+    kind: str
+    body: _Body
 
 
 class DisposalIndex:
@@ -70,9 +80,11 @@ class DisposalIndex:
     def _note(self, line: bytes) -> None:
         if _MARK not in line:
             return
+        import msgspec  # takes what is asked for out of a line of many megabytes, and leaves the rest
+
         try:
-            entry = json.loads(line)
-            if entry["kind"] == EntryKind.DISPOSAL.value:
-                self._offsets[entry["body"]["run"], entry["body"]["slice"]] = self._read_to
-        except (ValueError, KeyError, TypeError, RecursionError):
+            entry = msgspec.json.decode(line, type=_Line)
+        except (ValueError, RecursionError):
             return  # a damaged line proves no disposal; `lapse ledger verify` names it
+        if entry["kind"] == EntryKind.DISPOSAL.value:
+            self._offsets[entry["body"]["run"], entry["body"]["slice"]] = self._read_to

@@ -156,6 +156,9 @@ class Counts:
 
     def merge(self, other: Counts) -> None:
         """Take over what another one has counted, which is not to be used any more."""
+        if not self._sums:
+            self._sums = other._sums
+            return
         for key, found in other._sums.items():
             mine = self._sums.get(key)
             if mine is None:
