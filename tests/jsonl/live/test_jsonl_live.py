@@ -61,12 +61,15 @@ def _home() -> Iterator[Path]:
 
 
 def _harass(live: Live, effort: Effort, chance: random.Random) -> None:
-    """Run while they write; the first run is killed, which is when there is most to remove."""
-    fates = [True] * (effort.kills - 1) + [False] * (effort.runs - effort.kills)
+    """Run while they write; the first run is killed, which is when there is most to remove.
+
+    The last run is not: what a killed one has sealed and taken out counts as removed once the next one has recorded it.
+    """
+    fates = [True] * (effort.kills - 1) + [False] * (effort.runs - effort.kills - 1)
     chance.shuffle(fates)
     with live.writing():
         live.call("plan")
-        for killed in [True, *fates]:
+        for killed in [True, *fates, False]:
             if killed:
                 live.run_and_kill(chance)
             else:
