@@ -23,6 +23,7 @@ from lapse.model.plan import DatasetPlan
 from lapse.model.policy import Dataset, Hold, Schedule
 from lapse.model.span import days_and_hours
 from lapse.model.status import DatasetStatus, Overdue, Past, Problem, ProblemKind, StatusReport
+from lapse.sqlcore.partitions import LEFT_ASIDE
 from lapse.state.checkpoints import latest
 from lapse.state.journal import unsettled
 from lapse.state.runs import LastRuns
@@ -73,6 +74,7 @@ def status(session: Session, *, survey: bool = False) -> StatusReport:
         archives=archives,
         problems=(
             *(problem for each in datasets for problem in _problems(session, each)),
+            *(problem for each in planned.values() if not alive for problem in _left_aside(each)),
             *_lost_holds(session, holds, past=past),
             *_cut_tails(archives, entries),
         ),
@@ -154,6 +156,13 @@ def _problems(session: Session, each: DatasetStatus) -> Iterator[Problem]:
             f"{name}: {size_text(each.growth.size)} are more than the {size_text(each.growth.warn_at or 0)} to warn at"
         )
         yield Problem(kind=ProblemKind.GROWTH, dataset=name, message=what, fix=f"lapse plan {name}")
+
+
+def _left_aside(planned: DatasetPlan) -> Iterator[Problem]:
+    """Rows that an interrupted run left where no answer of their table shows them."""
+    name = planned.dataset
+    for note in filter(LEFT_ASIDE.match, planned.identity.notes):
+        yield Problem(kind=ProblemKind.UNSETTLED, dataset=name, message=f"{name}: {note}", fix=f"lapse run {name}")
 
 
 def _missed_text(session: Session, each: DatasetStatus) -> str:

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
+
+from lapse.errors import StoreError
 
 ROWS_STAY = "It stays; the rows that have lapsed are removed one by one."
 """What becomes of a partition that could not be dropped, for a hint."""
 
+LEFT_ASIDE = re.compile(r"(?P<records>[0-9,]+) rows of partition .* are set aside ")
+"""Matches what `left_aside` says."""
+
 _NAMED = 3
+
+
+class LeftAsideError(StoreError):
+    """Rows are aside and could not be put back; the next run settles them."""
+
+
+def left_aside(rows: int, *, partition: str, where: str) -> str:
+    """That so many rows are not where they belong, but *where*, such as ``in table lapse_aside_1``."""
+    return (
+        f"{rows:,} rows of partition {partition} are set aside {where}, as a run is dropping them or broke off "
+        "while it did; the next run puts them back, unless their drop is recorded"
+    )
 
 
 def none_goes(obstacle: str) -> str:

@@ -14,6 +14,7 @@ from lapse.model.period import Kind
 from lapse.model.plan import Group
 from lapse.model.policy import Rule
 from lapse.model.selection import Verdict, resolve
+from lapse.sqlcore.partitions import LEFT_ASIDE
 
 _STAYING = re.compile(r"(?P<records>[0-9,]+) lapsed rows stay\b")
 _LINES_STAY = "and its lines stay: "
@@ -114,6 +115,16 @@ def writers_refuse(scene: Scene) -> Iterator[Cause]:
             yield Cause(kind=CauseKind.WRITERS, weight=Weight.STOPPED, message=note, fix=fix)
 
 
+def left_aside(scene: Scene) -> Iterator[Cause]:
+    """Rows of a partition that an interrupted run left where no answer of their table shows them."""
+    notes = scene.planned.identity.notes if scene.planned is not None else ()
+    for found in filter(None, map(LEFT_ASIDE.match, notes)):
+        fix, records = f"lapse run {scene.name}", int(found["records"].replace(",", ""))
+        yield Cause(
+            kind=CauseKind.UNSETTLED, weight=Weight.KEEPS, message=found.string, fix=fix, records=records
+        )  # fmt: skip
+
+
 def _by_reason(scene: Scene, verdict: Verdict) -> Iterator[tuple[str, Kept]]:
     """What has *verdict*, by its reason."""
     groups = [] if scene.planned is None else [g for g in scene.planned.groups if g.outcome.verdict is verdict]
@@ -181,4 +192,15 @@ def _keeps(kind: CauseKind, message: str, kept: Kept, fix: str) -> Cause:
     return Cause(kind=kind, weight=Weight.KEEPS, message=message, fix=fix, records=kept.records)
 
 
-KEEPING = (held, under_a_floor, for_ever, among_the_newest, not_yet, unmatched, doubted, tied, writers_refuse)
+KEEPING = (
+    held,
+    under_a_floor,
+    for_ever,
+    among_the_newest,
+    not_yet,
+    unmatched,
+    doubted,
+    tied,
+    writers_refuse,
+    left_aside,
+)

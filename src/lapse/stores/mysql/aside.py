@@ -25,6 +25,7 @@ from lapse.errors import BusyError, ChangedError, LapseError, LeaseError, StoreE
 from lapse.model.disposal import Disposal, Owner
 from lapse.sqlcore.fragments import Fragment
 from lapse.sqlcore.markers import MARKER_TABLE
+from lapse.sqlcore.partitions import LeftAsideError, left_aside
 from lapse.stores.mysql import own
 from lapse.stores.mysql.catalog import ASIDE, Table, find_table, quote
 from lapse.stores.mysql.connection import Connection
@@ -42,10 +43,6 @@ _ROWS = 5_000  # put back in one transaction
 _STRICT = "ANSI_QUOTES,STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION"
 # A time that is none, or a number 0 for an AUTO_INCREMENT column, comes back as it was.
 _LENIENT = f"{_STRICT},ALLOW_INVALID_DATES,NO_AUTO_VALUE_ON_ZERO"
-
-
-class LeftAsideError(StoreError):
-    """Rows are aside and could not be put back; the next run settles them."""
 
 
 class Note(msgspec.Struct, frozen=True, kw_only=True):
@@ -339,7 +336,4 @@ def remarks(connection: Connection, table: Table) -> Iterator[str]:
     for aside in standing(connection):
         if table.home and aside.note.table == table.name:
             ((rows,),) = connection.rows(f"SELECT COUNT(*) FROM {quote(aside.name)}")
-            yield (
-                f"{rows:,} rows of partition {aside.note.partition} are set aside in table {aside.name}, as a run "
-                "broke off while it dropped them; the next run puts them back, or completes a drop that is recorded"
-            )
+            yield left_aside(rows, partition=aside.note.partition, where=f"in table {aside.name}")

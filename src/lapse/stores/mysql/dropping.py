@@ -18,10 +18,10 @@ from lapse.model.disposal import Disposal, Method, Proof, Waiver
 from lapse.model.plan import Tally, merge
 from lapse.ports import Part, RowBatch, Slice
 from lapse.segments.content import ContentDigest
-from lapse.sqlcore.partitions import ROWS_STAY
+from lapse.sqlcore.partitions import ROWS_STAY, LeftAsideError
 from lapse.sqlcore.proving import NOTHING, check_proof
 from lapse.stores.mysql import own
-from lapse.stores.mysql.aside import PATIENCE, Aside, LeftAsideError, exchange, exclusively, finish, make, put_back
+from lapse.stores.mysql.aside import PATIENCE, Aside, exchange, exclusively, finish, make, put_back
 from lapse.stores.mysql.catalog import Table
 from lapse.stores.mysql.connection import Connection
 from lapse.stores.mysql.holding import check_holds, locked

@@ -239,6 +239,18 @@ class Connection:
         )
 
     @contextmanager
+    def waiting(self, seconds: int) -> Iterator[None]:
+        """Outside of a transaction: statements of the block may take so long, waiting for locks included."""
+        self.run(f"SET statement_timeout = '{seconds}s'")
+        self.run("SET lock_timeout = 0")
+        try:
+            yield
+        finally:
+            if not self.closed:
+                self.run("RESET statement_timeout")
+                self.run("RESET lock_timeout")
+
+    @contextmanager
     def attempt(self) -> Iterator[None]:
         """Within a transaction: what the block does is undone if it fails, the transaction goes on."""
         self.run("SAVEPOINT lapse_attempt")

@@ -3,7 +3,8 @@
 The drop is one short transaction: writers of the partition are stopped, every row is read again and compared with what
 was sealed, the partition is detached and dropped, and the marker is written. Whatever came in between keeps the
 partition. The exclusive locks, which readers of the whole table wait behind, are asked for last, and for half a second
-at most each time.
+at most each time. Where somebody is always at work on the table they are never to be had: then the partition is set
+aside first, and the same is done with it there.
 """
 
 # ruff: noqa: S608 - names are quoted, values are bound
@@ -26,6 +27,7 @@ from lapse.segments.content import ContentDigest
 from lapse.sqlcore.fragments import Fragment
 from lapse.sqlcore.partitions import ROWS_STAY
 from lapse.sqlcore.proving import check_proof
+from lapse.stores.postgresql.aside import set_aside
 from lapse.stores.postgresql.catalog import Table
 from lapse.stores.postgresql.connection import Block, Connection
 from lapse.stores.postgresql.counting import Counts
@@ -34,7 +36,7 @@ from lapse.stores.postgresql.encoding import COPY_OPTIONS, read
 from lapse.stores.postgresql.holding import check_holds
 from lapse.stores.postgresql.leasing import fence
 from lapse.stores.postgresql.naming import escaped
-from lapse.stores.postgresql.partitions import inventory
+from lapse.stores.postgresql.partitions import inventory, tied
 from lapse.stores.postgresql.places import Leaf, Stretch, within
 from lapse.stores.postgresql.taking import Ground
 
@@ -67,6 +69,7 @@ class PartitionTake:
         self._tallies: tuple[Tally, ...] | None = None
         self._disposal: Disposal | None = None
         self._stopped = False
+        self._separable = False
         self.removed = 0
         """Rows that a commit removed."""
 
@@ -183,15 +186,46 @@ class PartitionTake:
             return disposal
         self._stop_writers()
         self._compare()
-        check_holds(self._connection, self._piece.selection, self._table, (), f"partition {self._leaf.sql}")
+        self._check_holds()
+        users = self._users()
+        try:
+            self._drop(self._detach_and_drop)
+        except BusyError:
+            # A transaction that outlasts all tries would keep the other form waiting as well.
+            if not self._separable or users & self._users():
+                raise
+            self._drop_aside(disposal)
+        else:
+            self._finish(disposal)
+        return disposal
+
+    def _drop_aside(self, disposal: Disposal) -> None:
+        """Take the partition out of its table, compare it there, and drop it, or put it back."""
+        self._connection.roll_back()
+        owner, name = self._piece.facts.owner, self._piece.name
+        with set_aside(self._connection, self._table, self._leaf, owner=owner, slice_name=name):
+            self._begin()
+            why = tied(self._connection, self._table, self._leaf, self._piece.dataset.time)
+            if why is not None:
+                raise ChangedError(f"partition {self._leaf.sql} may no longer be dropped: {why}", hint=ROWS_STAY)
+            self._compare()
+            self._count_again()
+            self._check_holds()
+            self._drop(self._drop_alone)
+            self._finish(disposal)
+
+    def _check_holds(self) -> None:
+        """See that no hold came, and note the files of the rows."""
+        what, parted = f"partition {self._leaf.sql}", (self._leaf.oid,)
+        check_holds(self._connection, self._piece.selection, self._table, (), what, parted=parted)
         if self._ground.filing is not None:
             self._ground.filing.note(escaped(self._leaf.sql), Fragment("TRUE"))
-        self._drop()
+
+    def _finish(self, disposal: Disposal) -> None:
         if self._ground.marked:
             self._ground.marking.add(disposal)
         self._connection.commit()
         self.removed = disposal.records
-        return disposal
 
     def _decided(self, proof: Proof) -> Disposal:
         if self._disposal is None:
@@ -210,12 +244,15 @@ class PartitionTake:
         if self._stopped:
             return
         self._connection.roll_back()
+        self._begin()
+        self._check_still_droppable()
+        self._stopped = True
+
+    def _begin(self) -> None:
         self._connection.run("BEGIN ISOLATION LEVEL READ COMMITTED")
         self._ground.limit()
         fence(self._connection, self._table)
         self._patiently(lambda: self._lock("SHARE ROW EXCLUSIVE", self._leaf.sql))
-        self._check_still_droppable()
-        self._stopped = True
 
     def _check_still_droppable(self) -> None:
         """See that it is still the same partition, to which nothing was tied meanwhile.
@@ -225,8 +262,11 @@ class PartitionTake:
         """
         same = self._connection.value("SELECT to_regclass(%s)::oid = %s", (self._leaf.sql, self._leaf.oid))
         time = self._piece.dataset.time
-        if not same or not inventory(self._connection, self._table, (self._leaf,), time).has(self._leaf.oid):
+        found = inventory(self._connection, self._table, (self._leaf,), time).find(self._leaf.oid)
+        if not same or found is None:
             raise ChangedError(f"partition {self._leaf.sql} may no longer be dropped", hint=ROWS_STAY)
+        # Without a marker nobody could tell what became of a partition that is gone.
+        self._separable = found.separable and self._ground.marked
 
     def _compare(self) -> None:
         """See that every row is there as it was read, and that no other has come.
@@ -243,14 +283,34 @@ class PartitionTake:
         if again.digest() != self._sent.digest():
             raise ChangedError(f"partition {self._leaf.sql} changed while it was archived", hint=ROWS_STAY)
 
-    def _drop(self) -> None:
-        """Detach and drop.
+    def _count_again(self) -> None:
+        """Under a waiver: see that the counts are those of the disposal, since writers were let through.
 
         Raises:
+            ChangedError: If not.
+        """
+        if self._content is None and merge(self._counted()) != self._tallies:
+            raise ChangedError(f"partition {self._leaf.sql} changed after it was counted", hint=ROWS_STAY)
+
+    def _users(self) -> frozenset[str]:
+        """The transactions that have table or partition in use now."""
+        found = self._connection.rows(
+            "SELECT virtualtransaction FROM pg_locks WHERE locktype = 'relation' AND granted "
+            "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+            "AND relation = ANY(%s::oid[]) AND pid IS DISTINCT FROM pg_backend_pid()",
+            ([self._table.oid, self._leaf.oid],),
+        )
+        return frozenset(transaction for (transaction,) in found)
+
+    def _drop(self, step: Callable[[], None]) -> None:
+        """Drop the partition by *step*.
+
+        Raises:
+            BusyError: If a lock is not to be had.
             ChangedError: If the server does not want to, as something depends on the partition.
         """
         try:
-            self._patiently(self._detach_and_drop)
+            self._patiently(step)
         except BusyError:
             raise
         except StoreError as error:
@@ -263,6 +323,10 @@ class PartitionTake:
         for name in (self._table.sql, self._leaf.sql, *self._locked_along()):
             self._lock("ACCESS EXCLUSIVE", name, seconds=_PATIENCE - (clock.monotonic() - began))
         self._connection.run(f"ALTER TABLE {self._table.sql} DETACH PARTITION {self._leaf.sql}")
+        self._connection.run(f"DROP TABLE {self._leaf.sql}")
+
+    def _drop_alone(self) -> None:
+        self._lock("ACCESS EXCLUSIVE", self._leaf.sql)
         self._connection.run(f"DROP TABLE {self._leaf.sql}")
 
     def _locked_along(self) -> list[str]:

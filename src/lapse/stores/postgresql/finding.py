@@ -4,10 +4,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from lapse.instant import Nanos
 from lapse.model.match import Match
+from lapse.model.plan import merge
 from lapse.model.policy import Dataset
 from lapse.ports import Found, Matched
 from lapse.sqlcore.fields import field_path, shown_fields
@@ -34,6 +35,14 @@ def search(connection: Connection, judge: Judge, *, match: Match, limit: int) ->
     return Matched(
         tallies=judge.tallies(connection, where, size="0", from_=f"{escaped(table.sql)} AS r", checksums=False),
         first=tuple(_found(connection, judge, where=where, ending=f" ORDER BY {order} LIMIT {limit}")),
+    )
+
+
+def together(found: Sequence[Matched], *, limit: int) -> Matched:
+    """What was found in several tables, one after the other."""
+    return Matched(
+        tallies=merge(tally for each in found for tally in each.tallies),
+        first=tuple(row for each in found for row in each.first)[:limit],
     )
 
 

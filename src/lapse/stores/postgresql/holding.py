@@ -47,7 +47,7 @@ def posted_holds(connection: Connection, table: Table) -> tuple[PostedHold, ...]
     tables = list(_tables(connection))
     if not tables:
         return ()
-    names = _kin(connection, table)
+    names = _kin(connection, table.oid)
     found = (each for holds in tables for each in holds.read(names))
     return tuple({each.id: each for each in found}.values())
 
@@ -66,7 +66,7 @@ def post_hold(connection: Connection, table: Table, hold: PostedHold) -> None:
             if not tables:
                 HoldsTable(connection.rows, placeholder="%s").create()
                 tables = list(_tables(connection))
-            tables[0].add(_kin(connection, table)[0], hold)
+            tables[0].add(_kin(connection, table.oid)[0], hold)
     except StoreError as error:
         if not _is_denied(error):
             raise
@@ -81,10 +81,18 @@ def withdraw_hold(connection: Connection, table: Table, matter: str) -> None:
     with connection.transaction("ISOLATION LEVEL READ COMMITTED"):
         _lock_alone(connection)
         for holds in _tables(connection):
-            holds.remove(_kin(connection, table)[:1], matter)
+            holds.remove(_kin(connection, table.oid)[:1], matter)
 
 
-def check_holds(connection: Connection, selection: Selection, table: Table, along: Iterable[Table], what: str) -> None:
+def check_holds(
+    connection: Connection,
+    selection: Selection,
+    table: Table,
+    along: Iterable[Table],
+    what: str,
+    *,
+    parted: Sequence[int] = (),
+) -> None:
     """Within a take's transaction, right before its commit: see that it was made under every hold there is.
 
     Arguments:
@@ -93,6 +101,7 @@ def check_holds(connection: Connection, selection: Selection, table: Table, alon
         table: Its table.
         along: Tables whose rows go along.
         what: What is taken, for messages.
+        parted: Numbers of tables that were partitions of it a moment ago: what is held in them is held.
 
     Raises:
         ChangedError: If a hold was added since.
@@ -100,24 +109,32 @@ def check_holds(connection: Connection, selection: Selection, table: Table, alon
     """
     connection.run("SELECT pg_advisory_xact_lock_shared(%s)", (_LOCK,))
     if connection.value("SHOW transaction_isolation") == "read committed":
-        _check(connection, selection, table, along, what)
+        _check(connection, selection, table, along, what, parted)
         return
     # This transaction sees the database as it was when it began; what is there now, another one sees.
     other = connection.another()
     try:
-        _check(other, selection, table, along, what)
+        _check(other, selection, table, along, what, parted)
     finally:
         other.close()
 
 
-def _check(connection: Connection, selection: Selection, table: Table, along: Iterable[Table], what: str) -> None:
+def _check(
+    connection: Connection,
+    selection: Selection,
+    table: Table,
+    along: Iterable[Table],
+    what: str,
+    parted: Sequence[int],
+) -> None:
     tables = list(_tables(connection))
     if not tables:
         return
+    kin = [name for oid in (table.oid, *parted) for name in _kin(connection, oid)]
     for holds in tables:
-        check_known(selection, holds.read(_kin(connection, table)), what=what)
+        check_known(selection, holds.read(kin), what=what)
         for other in along:
-            found = holds.read(_kin(connection, other))
+            found = holds.read(_kin(connection, other.oid))
             check_along(found, clock.real_now(), table=table.shown, along=other.shown)
 
 
@@ -138,8 +155,8 @@ def _tables(connection: Connection) -> Iterator[HoldsTable]:
         yield HoldsTable(connection.rows, placeholder="%s", table=escaped(name))
 
 
-def _kin(connection: Connection, table: Table) -> Sequence[str]:
-    return [str(name) for (name,) in connection.rows(_KIN, (table.oid,) * 4)]
+def _kin(connection: Connection, oid: int) -> Sequence[str]:
+    return [str(name) for (name,) in connection.rows(_KIN, (oid,) * 4)]
 
 
 def _is_denied(error: StoreError) -> bool:

@@ -21,6 +21,7 @@ from lapse.sqlcore.holdstable import HOLDS_TABLE
 from lapse.sqlcore.markers import FILES_TABLE, MARKER_TABLE
 from lapse.sqlcore.numeric_times import NUMERIC, plausible
 from lapse.sqlcore.roles import ACTORS, TENANTS, TIMES, TYPES, is_passing, rank
+from lapse.stores.postgresql import aside
 from lapse.stores.postgresql.catalog import INTEGERS, Table, TableColumn, table_of
 from lapse.stores.postgresql.connection import Connection
 from lapse.stores.postgresql.identifying import fingerprint
@@ -58,14 +59,15 @@ def sketches(connection: Connection, address: str) -> Iterator[Sketch]:
 
 
 def _tables(connection: Connection) -> list[int]:
-    """Tables of people: no partitions, none of an extension, none of Lapse's own."""
+    """Tables of people: no partitions, none that is set aside, none of an extension, none of Lapse's own."""
     found = connection.rows(
         "SELECT c.oid::bigint FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
         "WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence <> 't' "
         "AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%%' AND c.relname <> ALL(%s) "
+        "AND NOT coalesce(starts_with(obj_description(c.oid, 'pg_class'), %s), FALSE) "
         "AND has_schema_privilege(n.oid, 'USAGE') AND NOT EXISTS (SELECT FROM pg_depend d "
         "WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e') ORDER BY n.nspname, c.relname",
-        ([MARKER_TABLE, FILES_TABLE, HOLDS_TABLE],),
+        ([MARKER_TABLE, FILES_TABLE, HOLDS_TABLE], aside.MARK),
     )
     return [int(oid) for (oid,) in found]
 

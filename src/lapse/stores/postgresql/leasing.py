@@ -96,6 +96,22 @@ def _await_zombies(connection: Connection, table: Table, dataset: str) -> None:
         ) from error
 
 
+@contextmanager
+def lingering(connection: Connection, table: Table) -> Iterator[None]:
+    """Let the next run wait for this session, as for a take, while it commits more than once.
+
+    A session whose client is gone completes the statement it waits in. Whoever checks the `fence` within the block is
+    not overtaken by another run until it is left.
+    """
+    number = lock_number(table, "take")
+    connection.run("SELECT pg_advisory_lock_shared(%s)", (number,))
+    try:
+        yield
+    finally:
+        with contextlib.suppress(StoreError):  # a session that has ended has no locks any more
+            connection.run("SELECT pg_advisory_unlock_shared(%s)", (number,))
+
+
 def fence(connection: Connection, table: Table) -> None:
     """Within a take's transaction: let the next run see that it is open.
 

@@ -10,11 +10,13 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from lapse.instant import Nanos
 from lapse.model.selection import Destination, Selection
 from lapse.sqlcore.fields import field_path
 from lapse.sqlcore.partitions import drop_remarks, none_goes
+from lapse.stores.postgresql.aside import CONCURRENTLY
 from lapse.stores.postgresql.catalog import Table
 from lapse.stores.postgresql.connection import Connection
 from lapse.stores.postgresql.places import Leaf, Stretch
@@ -33,10 +35,12 @@ class Partition:
     Attributes:
         leaf: It.
         upper: End of its range in nanoseconds, exclusive: no row of it is later.
+        separable: Whether it may be detached first, while others use the table, and be attached again as it was.
     """
 
     leaf: Leaf
     upper: Nanos
+    separable: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,16 +65,18 @@ class Inventory:
         fixed: The others, if some may.
         obstacle: Why none may. None if some may, or if the table has no partitions.
         default: The DEFAULT partition. None if there is none.
+        inseparable: Why no partition may be detached while others use the table. None if some may.
     """
 
     partitions: tuple[Partition, ...] = ()
     fixed: tuple[Fixed, ...] = ()
     obstacle: str | None = None
     default: str | None = None
+    inseparable: str | None = None
 
-    def has(self, leaf: int) -> bool:
-        """Whether the partition of that number may go whole."""
-        return any(partition.leaf.oid == leaf for partition in self.partitions)
+    def find(self, leaf: int) -> Partition | None:
+        """The partition of that number. None if it may not go whole."""
+        return next((partition for partition in self.partitions if partition.leaf.oid == leaf), None)
 
 
 def inventory(connection: Connection, table: Table, leaves: Iterable[Leaf], time: str) -> Inventory:
@@ -83,16 +89,53 @@ def inventory(connection: Connection, table: Table, leaves: Iterable[Leaf], time
     if obstacle is not None:
         return Inventory(obstacle=obstacle, default=default)
     uppers = _uppers(connection, table.column(time).base, children.values())
+    inseparable = _inseparable(connection, table, default)
+    separable = frozenset[int]() if inseparable is not None else _separable(connection, table)
     partitions: list[Partition] = []
     fixed: list[Fixed] = []
     for leaf in leaves:
         child, upper = children.get(leaf.oid), uppers.get(leaf.oid)
         reason = "it lies in a partition that is partitioned further" if child is None else child.obstacle
         if reason is None and upper is not None:
-            partitions.append(Partition(leaf=leaf, upper=upper))
+            partitions.append(Partition(leaf=leaf, upper=upper, separable=leaf.oid in separable))
         else:
             fixed.append(Fixed(leaf=leaf, reason=reason or "its range has no end"))
-    return Inventory(partitions=tuple(partitions), fixed=tuple(fixed), default=default)
+    return Inventory(
+        partitions=tuple(partitions), fixed=tuple(fixed), default=default, inseparable=inseparable
+    )  # fmt: skip
+
+
+def tied(connection: Connection, table: Table, leaf: Leaf, time: str) -> str | None:
+    """Why *leaf*, a partition of *table* a moment ago, may not be dropped now. None if nothing stands against it."""
+    of_its_own = (child.obstacle for child in _described(connection, "c.oid = %s", leaf.oid))
+    return next(filter(None, chain(_table_obstacles(connection, table, time), of_its_own)), None)
+
+
+def _inseparable(connection: Connection, table: Table, default: str | None) -> str | None:
+    """Why the server detaches no partition of the table while others use it. None if it does."""
+    if connection.version < CONCURRENTLY:
+        return "the server is older than PostgreSQL 14"
+    if default is not None:
+        return f"there is a DEFAULT partition, {default}"
+    pending = "SELECT EXISTS (SELECT FROM pg_inherits WHERE inhparent = %s AND inhdetachpending)"
+    return "another partition is being detached" if connection.value(pending, (table.oid,)) else None
+
+
+def _separable(connection: Connection, table: Table) -> frozenset[int]:
+    """The partitions that a detachment and an attachment leave as they were, and for which it locks nothing else.
+
+    A foreign key locks the table that it points at; a trigger that the partition has from its table comes back as the
+    table has it; and only a note on what belongs to the table's owner is believed.
+    """
+    found = connection.rows(
+        "SELECT c.oid::bigint FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid "
+        "JOIN pg_class p ON p.oid = i.inhparent WHERE p.oid = %s AND c.relowner = p.relowner "
+        "AND NOT EXISTS (SELECT FROM pg_constraint WHERE contype = 'f' AND conrelid = c.oid) "
+        "AND NOT EXISTS (SELECT FROM pg_trigger t JOIN pg_trigger o ON o.oid = t.tgparentid "
+        "WHERE t.tgrelid = c.oid AND (t.tgenabled <> 'O' OR o.tgenabled <> 'O'))",
+        (table.oid,),
+    )
+    return frozenset(oid for (oid,) in found)
 
 
 def _table_obstacles(connection: Connection, table: Table, time: str) -> Iterator[str]:
@@ -144,7 +187,7 @@ def _by_time(connection: Connection, table: Table, time: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Child:
-    """A partition of the first level, with why it may not be dropped. None if it may."""
+    """A partition of the first level, or what was one, with why it may not be dropped. None if it may."""
 
     oid: int
     sql: str
@@ -153,8 +196,12 @@ class _Child:
 
 
 def _children(connection: Connection, table: Table) -> tuple[_Child, ...]:
+    return _described(connection, "c.oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = %s)", table.oid)
+
+
+def _described(connection: Connection, which: str, oid: int) -> tuple[_Child, ...]:
     found = connection.rows(
-        "SELECT c.oid::bigint, format('%%I.%%I', n.nspname, c.relname), "
+        "SELECT c.oid::bigint, format('%%I.%%I', n.nspname, c.relname), "  # noqa: S608 - a condition of ours
         "coalesce(pg_get_expr(c.relpartbound, c.oid), ''), pg_has_role(c.relowner, 'USAGE'), "
         # Before PostgreSQL 15 a trigger that a partition has from its table is called internal.
         "(SELECT min(t.tgname) FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgenabled IN ('O', 'A') "
@@ -163,9 +210,8 @@ def _children(connection: Connection, table: Table) -> tuple[_Child, ...]:
         "(SELECT min(w.ev_class::regclass::text) FROM pg_depend d JOIN pg_rewrite w ON w.oid = d.objid "
         "WHERE d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid "
         "AND w.ev_class <> c.oid) "
-        "FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_namespace n ON n.oid = c.relnamespace "
-        "WHERE i.inhparent = %s",
-        (table.oid,),
+        f"FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE {which}",
+        (oid,),
     )
     return tuple(_Child(oid, sql, bound, _obstacle(bound, *why)) for oid, sql, bound, *why in found)
 
@@ -228,7 +274,8 @@ def partition_remarks(found: Inventory, cells: Sequence[Cell[Stretch]], selectio
     if found.obstacle is not None:
         yield none_goes(found.obstacle)
         return
-    going = [each.leaf for goal in selection.destinations() for each in lapsed_whole(found.partitions, cells, goal)]
+    whole = [each for goal in selection.destinations() for each in lapsed_whole(found.partitions, cells, goal)]
+    going = [each.leaf for each in whole]
     staying: dict[str, list[str]] = defaultdict(list)
     mixed = [("not everything in it has lapsed", each.leaf) for each in found.partitions if each.leaf not in going]
     for reason, leaf in (*mixed, *((fixed.reason, fixed.leaf) for fixed in found.fixed)):
@@ -238,3 +285,19 @@ def partition_remarks(found: Inventory, cells: Sequence[Cell[Stretch]], selectio
     yield from drop_remarks([leaf.sql for leaf in going], rows=rows, patience="half a second", staying=staying)
     if going and found.default is not None:
         yield f"the DEFAULT partition, {found.default}, is locked for a moment, too, while another one is dropped"
+    if going:
+        yield _way_out(found, whole)
+
+
+def _way_out(found: Inventory, going: Sequence[Partition]) -> str:
+    """What becomes of partitions whose lock is not to be had."""
+    apart = sum(each.separable for each in going)
+    if apart == len(going):
+        return "if the lock is not to be had, a partition is detached first while others go on (DETACH … CONCURRENTLY)"
+    if apart:
+        return (
+            f"if the lock is not to be had, {apart:,} of the {len(going):,} partitions may be detached first while "
+            "others go on (DETACH … CONCURRENTLY)"
+        )
+    why = found.inseparable or "foreign keys, triggers or owners of their own stand against it"
+    return f"if the lock is not to be had, it is tried again later; DETACH … CONCURRENTLY cannot be used: {why}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from typing import ClassVar
 
@@ -20,7 +20,7 @@ from lapse.model.posted import PostedHold
 from lapse.model.reclaim import Prediction, Progress, Space
 from lapse.model.selection import Selection
 from lapse.ports import Budget, Burden, Found, Matched, Part, RestoreCount, Sketch, Slice
-from lapse.stores.postgresql import holding, reclaiming
+from lapse.stores.postgresql import aside, holding, reclaiming
 from lapse.stores.postgresql.burdening import Seen, burden
 from lapse.stores.postgresql.catalog import Table
 from lapse.stores.postgresql.connection import Connection
@@ -29,9 +29,10 @@ from lapse.stores.postgresql.dependents import TooManyError
 from lapse.stores.postgresql.describing import LentSession, describe, transaction
 from lapse.stores.postgresql.dropping import PartitionTake
 from lapse.stores.postgresql.failures import still_referred_to
-from lapse.stores.postgresql.finding import find, key_columns, named, search
+from lapse.stores.postgresql.finding import find, key_columns, named, search, together
 from lapse.stores.postgresql.identifying import identify
 from lapse.stores.postgresql.inspecting import sketches, without_secrets
+from lapse.stores.postgresql.judging import Judge
 from lapse.stores.postgresql.leasing import fence, lease, lease_holder
 from lapse.stores.postgresql.pieces import OfPlaces, OfTimes, Piece, Whole, highest_of, leaf_of, rows_of, unpack
 from lapse.stores.postgresql.restoring import restore
@@ -67,7 +68,8 @@ class PostgresStore:
         scene = self._scene
         found = identify(scene.connection, scene.table, self._dataset)
         unfiled = scene.filing.refusal() if scene.filing is not None else None
-        return replace(found, refusal=found.refusal or scene.dependents.refusal or unfiled)
+        notes = (*found.notes, *aside.remarks(scene.connection, scene.table))
+        return replace(found, notes=notes, refusal=found.refusal or scene.dependents.refusal or unfiled)
 
     def survey(self, selection: Selection, mark: Mark | None = None) -> Iterator[Tally]:
         """Count every row, stretch by stretch; sizes are estimated from a sample."""
@@ -75,11 +77,20 @@ class PostgresStore:
 
     def find(self, selection: Selection, key: str) -> Iterator[Found]:
         """The rows whose key has the text *key*; parts of a composite key stand between commas."""
-        yield from find(self._scene.connection, self._scene.judge(selection), key=key)
+        for judge in self._judges(selection):
+            yield from find(self._scene.connection, judge, key=key)
 
     def search(self, selection: Selection, match: Match, *, limit: int) -> Matched:
         """The rows with some values, counted by outcome, and the first of them in the order of their key."""
-        return search(self._scene.connection, self._scene.judge(selection), match=match, limit=limit)
+        found = [search(self._scene.connection, judge, match=match, limit=limit) for judge in self._judges(selection)]
+        return together(found, limit=limit)
+
+    def _judges(self, selection: Selection) -> Iterator[Judge]:
+        """What decides about the rows of the table, then about those of partitions that are aside."""
+        judge = self._scene.judge(selection)
+        yield judge
+        for table in aside.left_of(self._scene.connection, self._scene.table):
+            yield replace(judge, table=table)
 
     def key_fields(self) -> tuple[str, ...]:
         """The key column, else the primary key."""
@@ -234,7 +245,9 @@ class PostgresStore:
     # After
 
     def recover(self, intact: Callable[[Disposal], bool]) -> Iterator[Disposal]:
-        """Yield every marker; the server has undone what was not committed by itself."""
+        """Put back what was set aside, and yield every marker; the server has undone what was not committed."""
+        with suppress(StoreMissingError):  # a restore makes the table
+            aside.settle(self._scene.connection, self._scene.table)
         yield from self._scene.marking.read()
 
     def outcome(self, pledge: Mapping[str, Json]) -> bool | None:
