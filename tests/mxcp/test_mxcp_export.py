@@ -160,6 +160,18 @@ def test_a_second_export_adds_to_the_table(full: Site) -> None:
     assert "Error: text.duckdb: " in result.stderr
 
 
+@pytest.mark.parametrize("content", [b'{"a": 1}\n' * 9, b"a,b\n1,2\n", b"", b"SQLite format 3\x00" * 9])
+def test_a_file_that_is_no_database_is_refused(full: Site, content: bytes) -> None:
+    """DuckDB opens some of them, so that an export into the log itself was a success that wrote nothing."""
+    file = full.folder / "notes.jsonl"
+    file.write_bytes(content)
+    result = full.call("log", "--export-duckdb", str(file))
+
+    assert result.exit_code == 1
+    assert "is no DuckDB file" in result.stderr
+    assert file.read_bytes() == content
+
+
 def test_an_audit_trail_that_is_off_cannot_be_exported(full: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exit 1, as in the original; without a log the table is empty."""
     monkeypatch.setenv("MXCP_AUDIT_ENABLED", "false")

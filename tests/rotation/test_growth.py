@@ -81,6 +81,16 @@ def test_with_one_look_the_times_of_the_records_tell_how_a_log_grows(tmp_path: P
     assert found.days_to_full == pytest.approx(free.f_bavail * free.f_frsize / (size * 24 / 23), rel=0.05)
 
 
+def test_a_burst_in_the_newest_file_is_no_rate(tmp_path: Path) -> None:
+    """A thousand lines in a second are not 86 million a day, which would fill every disk at once."""
+    mine = home(tmp_path)
+    mine.logs.write(*(line(10, at=f"2026-11-21T00:00:00.{number:03}Z") for number in range(1000)))
+
+    found = mine.growth()
+
+    assert (found.bytes_a_day, found.lines_a_day, found.days_to_full) == (None, None, None)
+
+
 def test_runs_leave_samples_that_count_from_then_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two hours after a run, what came in since is what is counted, whatever times the records have."""
     mine = home(tmp_path)

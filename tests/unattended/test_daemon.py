@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from unattended_world import World, await_handler, program
 from unattended_world import world_fixture as world_fixture
 
 from lapse import clock
+from lapse.engine.daemon import Daemon, Plan
 from lapse.engine.pulse import health_file, plan_of
 from lapse.instant import DAY, SECOND, Nanos, parse_rfc3339, rfc3339
 from lapse.model.status import Ended, PastRun
@@ -223,6 +224,65 @@ def test_systemd_is_told_that_it_is_ready(world: World) -> None:
             told.append(listener.recv(100))
 
     assert told == [b"READY=1", b"WATCHDOG=1", b"STOPPING=1"]
+
+
+def test_a_manager_that_does_not_listen_does_not_end_it(world: World) -> None:
+    """NOTIFY_SOCKET may lead nowhere, as in a container that has inherited it."""
+    with daemon(world, NOTIFY_SOCKET=str(world.folder / "nobody")) as found:
+        found.awaits("daemon.started")
+        assert found.stopped() == 0
+
+
+def test_signs_of_life_that_cannot_be_removed_are_no_failure(world: World) -> None:
+    """It was asked to end, and has: exit 0, and a line that says what is left."""
+    with daemon(world, "--health", "/proc/nowhere/health") as found:
+        found.awaits("daemon.health_not_written")
+        assert found.stopped() == 0
+        assert "/proc/nowhere/health" in found.awaits("daemon.health_not_removed")["error"]
+
+
+def test_a_sign_of_life_from_the_future_is_none(world: World) -> None:
+    """A clock that was set back must not make a dead daemon live until then."""
+    file = health_file(world.session())
+    file.parent.mkdir(parents=True, mode=0o700)
+    file.write_text(json.dumps({"at": rfc3339(Nanos(clock.real_now() + 3600 * SECOND))}), encoding="utf-8")
+
+    assert world.call("daemon", "--check").exit_code == 1
+
+
+class Told:
+    """Hears what a daemon in this process does, and ends it after a certain event."""
+
+    def __init__(self, last: str) -> None:
+        self.events: dict[str, Any] = {}
+        self._last = last
+
+    def __call__(self, name: str, facts: Mapping[str, Any]) -> None:
+        self.events[name] = facts
+        if name == self._last:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_run_that_cannot_be_started_does_not_end_it(tmp_path: Path) -> None:
+    """As while Lapse itself is upgraded."""
+    told = Told("daemon.run_not_started")
+    plan = Plan(next_after=lambda began: Nanos(began + DAY), first=Nanos(0))
+    Daemon([str(tmp_path / "gone")], plan=lambda: plan, health=tmp_path / "health", tell=told).run()
+
+    assert told.events["daemon.run_not_started"]["error"].endswith("gone: No such file or directory")
+    assert "daemon.stopped" in told.events
+
+
+def test_a_clock_that_is_set_back_brings_the_next_run_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that began years ahead does not wait for years once its clock is right."""
+    told, ahead, right = Told("daemon.clock_set_back"), Nanos(3000 * DAY), Nanos(1000 * DAY)
+    times = iter([ahead, ahead, ahead, ahead])
+    monkeypatch.setattr(clock, "real_now", lambda: next(times, right))
+    monkeypatch.setattr("lapse.engine.daemon.PULSE", 0.01)
+    plan = Plan(next_after=lambda began: Nanos(began + DAY), first=Nanos(ahead + DAY))
+    Daemon(["unused"], plan=lambda: plan, health=tmp_path / "health", tell=told).run()
+
+    assert parse_rfc3339(told.events["daemon.clock_set_back"]["next"]) == right + DAY
 
 
 def test_text_is_for_people(world: World) -> None:

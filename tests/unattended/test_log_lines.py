@@ -66,6 +66,15 @@ def test_complaints_about_a_policy_are_in_one_line(world: World) -> None:
     assert [each["where"].rpartition("lapse.yaml")[2] for each in line["complaints"]] == [":11:22", ":12:10"]
 
 
+def test_a_traceback_is_in_one_line_too(world: World) -> None:
+    """What collects the lines can read no others."""
+    result = world.call("--debug", "--log-format", "json", "run", "nobody")
+    found = [json.loads(line) for line in result.stderr.splitlines()]
+
+    assert [each["event"] for each in found][-2:] == ["command.traceback", "command.failed"]
+    assert "Traceback (most recent call last)" in found[-2]["traceback"]
+
+
 def test_the_level_leaves_out_what_matters_less(world: World) -> None:
     """From the option or from the environment; the option wins."""
     assert logged(world.call("run", "--log-format", "json", "--log-level", "warning")) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -101,8 +102,6 @@ def test_labels_are_escaped(world: World) -> None:
 
 def test_the_file_is_for_the_collector_to_read(world: World) -> None:
     """0644 whatever the mask, replaced whole, and nothing is left beside it."""
-    import os
-
     before = os.umask(0o077)
     try:
         written(world, "status")
@@ -122,6 +121,30 @@ def test_metrics_that_cannot_be_written_do_not_change_a_run(world: World) -> Non
     assert "Warning: the metrics were not written" in ran.stderr
     assert world.rows() == 5
     assert asked.exit_code == 2
+
+
+@pytest.mark.parametrize("place", ["/", ".", "pipe", "pipe/x.prom"])
+def test_only_a_file_gives_way_to_metrics(world: World, place: str) -> None:
+    """A folder, a pipe or a device such as /dev/null is refused: root would replace it by a file."""
+    os.mkfifo("pipe")
+
+    result = world.call("status", "--metrics", place)
+
+    assert result.exit_code == 2
+    assert "internal error" not in result.stderr
+    assert Path("pipe").is_fifo()
+
+
+def test_metrics_are_never_written_through_a_link(world: World) -> None:
+    """Who may write to the collector's folder cannot make a run of root overwrite another file."""
+    victim, link = world.folder / "victim", world.folder / f".lapse.prom.{os.getpid()}.tmp"
+    victim.write_text("precious", encoding="utf-8")
+    link.symlink_to(victim)
+
+    written(world, "status")
+
+    assert victim.read_text(encoding="utf-8") == "precious"
+    assert not link.is_symlink()
 
 
 def test_a_dry_run_writes_no_metrics(world: World) -> None:

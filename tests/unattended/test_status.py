@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from unattended_world import World, program
+from unattended_world import POLICY, World, program
 from unattended_world import world_fixture as world_fixture
 
 from lapse import clock
@@ -176,11 +177,27 @@ def test_records_past_their_deadline_are_named_by_rule(world: World) -> None:
     result = world.call("status")
     (overdue,) = world.status()["datasets"][0]["measured"]["overdue"]
 
-    assert overdue["records"] == 10
+    assert overdue["records"] == 9
     assert 18 * 86_400 < overdue["seconds"] < 21 * 86_400
     assert result.exit_code == 1
     assert "past the deadline of rule 1 (everything: 90 days)" in result.stdout
     assert result.stdout.rstrip().endswith("Look: lapse run calls")
+
+
+def test_a_rule_whose_records_all_went_is_not_overdue(world: World) -> None:
+    """Though the run ended early, and left records of another rule."""
+    world.write(POLICY.replace("keep: 90 days", "keep: [{type: a, for: 50 days}, {for: 90 days}]\n    type: kind"))
+    connection = sqlite3.connect(world.folder / "calls.db")
+    with connection:
+        connection.execute("ALTER TABLE cel ADD COLUMN kind TEXT")
+        connection.execute("UPDATE cel SET kind = CASE WHEN id > 7 THEN 'a' ELSE 'b' END")
+    connection.close()
+    world.call("run", "--rows", "8")
+    told = world.status()["datasets"][0]["measured"]
+
+    assert told["remaining"] == sum(each["records"] for each in told["overdue"])
+    assert all((each["seconds"] > 0) == (each["records"] > 0) for each in told["overdue"])
+    assert 0 in [each["records"] for each in told["overdue"]]
 
 
 def test_a_survey_looks_at_the_stores_now(world: World) -> None:

@@ -10,46 +10,16 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import kubernetes_validate
 import pytest
-from compose_spec import PyCompose
-from cronsim import CronSim
-from ruamel.yaml import YAML
-from typer.testing import Result
 from unattended_world import World, program
 from unattended_world import world_fixture as world_fixture
+from units_world import printed
+from units_world import scheduled_fixture as scheduled_fixture
 
-from lapse import clock
 from lapse.engine.units.needs import current_user
-from lapse.instant import to_datetime
 
 _EXPOSED = 2.5
 """What `systemd-analyze security` may find at most: up to 5 it says OK."""
-
-
-@pytest.fixture
-def scheduled(world: World) -> World:
-    """A world with two archives' worth of needs, a variable, and a folder with a space and a per cent sign in it."""
-    strange = world.folder / "cold 100% $store"
-    strange.mkdir()
-    world.policy_file.write_text(
-        "version: 1\n"
-        f"archives: {{cold: {{to: '{strange}'}}}}\n"
-        "datasets:\n"
-        "  calls: {store: 'sqlite:///${CALLS}', table: cel, time: at, keep: 90 days, archive: cold}\n"
-        "  tools: {store: logs/audit*.jsonl, time: t, keep: 90 days, archive: cold}\n"
-        "schedule: {cron: '0,30 2 1,15 * mon-fri', jitter: 10m}\n",
-        encoding="utf-8",
-    )
-    (world.folder / "logs").mkdir()
-    return world
-
-
-def printed(world: World, *arguments: str, **more: str) -> Result:
-    """What a call of `schedule` printed."""
-    result = world.call("schedule", *arguments, CALLS="calls.db", **more)
-    assert result.exit_code == 0, result.stderr
-    return result
 
 
 def units(world: World, *arguments: str, folder: Path) -> tuple[Path, Path]:
@@ -130,6 +100,18 @@ def test_only_the_policys_own_folders_can_be_written(
     assert any("/srv/prom is not there" in warning for warning in json.loads(result.stdout)["warnings"])
 
 
+def test_files_that_arguments_name_are_those_that_were_meant(scheduled: World, tmp_path: Path) -> None:
+    """A service begins in /, a job of cron at home: a relative path would lead elsewhere."""
+    words = ("--", "--metrics", "m.prom", "--metrics=n/m.prom", "--stop-file", "../stop", "--rows", "5")
+    service, _ = units(scheduled, *words, folder=tmp_path / "units")
+    here = Path.cwd()
+    command = shlex.split(settings(service, "ExecStart")[0])
+
+    assert command[command.index("run") + 1 :] == [
+        "--metrics", f"{here}/m.prom", f"--metrics={here}/n/m.prom", "--stop-file", f"{here}/../stop", "--rows", "5",
+    ]  # fmt: skip
+
+
 def test_secrets_come_from_a_file(scheduled: World, tmp_path: Path) -> None:
     """The variable is named, its value stands nowhere."""
     service, _ = units(scheduled, folder=tmp_path / "units")
@@ -153,6 +135,14 @@ def test_the_network_is_closed_where_nothing_needs_it(world: World, tmp_path: Pa
     assert settings(closed, "IPAddressDeny") == ["any"]
     assert settings(opened, "RestrictAddressFamilies") == ["AF_UNIX AF_INET AF_INET6"]
     assert settings(opened, "IPAddressDeny") == []
+
+
+def test_a_state_folder_that_is_not_there_is_told(world: World) -> None:
+    """The fence cannot let a run through to it, so that the service would not even start."""
+    elsewhere = str(world.folder / "state elsewhere")
+
+    assert f"{elsewhere} is not there: make it" in printed(world, "systemd", LAPSE_STATE_DIR=elsewhere).stderr
+    assert elsewhere not in printed(world, "systemd", "--user", LAPSE_STATE_DIR=elsewhere).stderr
 
 
 def test_without_a_schedule_there_is_nothing_to_print(world: World) -> None:
@@ -266,7 +256,7 @@ def test_a_machine_without_systemd_gets_the_files_and_is_told(machine: World) ->
     result = machine.call("schedule", "systemd", "--user", "--install")
 
     assert result.exit_code == 0
-    assert "nothing was started: systemctl enable --now lapse.timer" in result.stderr
+    assert "nothing was started: systemctl --user enable --now lapse.timer" in result.stderr
 
 
 def test_a_systemd_that_says_no_is_an_error(machine: World) -> None:
@@ -310,6 +300,17 @@ def test_a_crontab_gets_one_block_and_keeps_the_rest(machine: World) -> None:
     assert (machine.folder / "crontab").read_text(encoding="utf-8") == mine
 
 
+def test_one_name_may_begin_like_another_in_a_crontab(machine: World) -> None:
+    """Lines for lapse-2 are none for lapse."""
+    for name in ("lapse-2", "lapse"):
+        result = machine.call("schedule", "cron", "--install", "--name", name)
+        assert result.exit_code == 0, result.stderr
+
+    assert machine.call("schedule", "cron", "--uninstall").exit_code == 0
+    table = (machine.folder / "crontab").read_text(encoding="utf-8")
+    assert re.findall("^# BEGIN.*", table, re.MULTILINE) == ["# BEGIN lapse schedule lapse-2"]
+
+
 def test_a_shell_takes_the_line_for_cron(world: World) -> None:
     """A state folder with blanks and quotes in its name reaches the run as it is."""
     world.policy("schedule: {daily at: 02:00}\n")
@@ -342,110 +343,3 @@ def test_crontab_lines_that_somebody_changed_are_left_alone(machine: World) -> N
 
         assert machine.call("schedule", "cron", "--install").exit_code == 3
         assert table.read_text(encoding="utf-8") == text
-
-
-def test_the_cron_line_is_one_that_cron_and_the_shell_read(scheduled: World) -> None:
-    """Five fields; the rest, per cent signs unescaped as cron does it, is a command that the shell understands."""
-    state = f"{scheduled.folder}/50% full"
-    text = printed(scheduled, "cron", LAPSE_STATE_DIR=state).stdout
-    (line,) = [line for line in text.splitlines() if re.match(r"[0-9*]", line)]
-    fields, command = " ".join(line.split(" ")[:5]), " ".join(line.split(" ")[5:])
-    words = shlex.split(command.replace("\\%", "%"))
-
-    assert next(CronSim(fields, to_datetime(clock.real_now())))
-    assert "%" not in command.replace("\\%", "")
-    assert f"LAPSE_STATE_DIR={state}" in words
-    assert words[-3:] == ["run", "--jitter", "600s"]
-    assert {"MAILTO", "PATH"} <= {line.partition("=")[0] for line in text.splitlines()}
-    subprocess.run(["sh", "-n", "-c", command], check=True)
-
-
-def test_cron_has_no_time_zones(world: World) -> None:
-    """A line that some crons would run at another time is not printed."""
-    world.policy("schedule: {daily at: 02:00, time zone: Europe/Paris}\n")
-    result = world.call("schedule", "cron")
-
-    assert result.exit_code == 2
-    assert "Europe/Paris" in result.stderr
-
-
-def test_kubernetes_takes_the_manifest(scheduled: World) -> None:
-    """By the API's own schema, strictly; one run at a time, without rights, on a file system that it cannot write."""
-    text = printed(scheduled, "kubernetes", "--image", "registry.example/lapse:1").stdout
-    documents = list(YAML(typ="safe").load_all(text))
-    for document in documents:
-        kubernetes_validate.validate(document, "1.30", strict=True)
-    by_kind = {document["kind"]: document for document in documents}
-    job = by_kind["CronJob"]["spec"]
-    pod = job["jobTemplate"]["spec"]["template"]["spec"]
-    (container,) = pod["containers"]
-
-    assert by_kind["ConfigMap"]["data"]["lapse.yaml"] == scheduled.policy_file.read_text(encoding="utf-8")
-    assert (job["schedule"], job["concurrencyPolicy"]) == ("0,30 2 1,15 * mon-fri", "Forbid")
-    assert pod["securityContext"]["runAsNonRoot"]
-    assert container["securityContext"]["readOnlyRootFilesystem"]
-    assert container["args"] == ["--jitter", "600s"]
-    assert {each["name"] for each in container["volumeMounts"]} == {each["name"] for each in pod["volumes"]}
-    (calls,) = [each for each in container["env"] if each["name"] == "CALLS"]
-    assert calls["valueFrom"]["secretKeyRef"] == {"name": "lapse-env", "key": "CALLS"}
-
-
-def test_every_claim_of_the_job_is_made_or_asked_for(scheduled: World) -> None:
-    """Those for the state and the archives come with it; those that must hold the stores are named at the top."""
-    text = printed(scheduled, "kubernetes", "--image", "x").stdout
-    documents = list(YAML(typ="safe").load_all(text))
-    pod = documents[-1]["spec"]["jobTemplate"]["spec"]["template"]["spec"]
-    claimed = {each["persistentVolumeClaim"]["claimName"] for each in pod["volumes"] if "persistentVolumeClaim" in each}
-    made = {each["metadata"]["name"] for each in documents if each["kind"] == "PersistentVolumeClaim"}
-    asked = set(re.findall("^# Claim (.*) must be the one that holds /", text, re.MULTILINE))
-
-    assert {"lapse-state", "lapse-archive-1"} <= made
-    assert asked == {"lapse-store-1", "lapse-store-2"}
-    assert claimed == made | asked
-
-
-def test_a_job_that_would_leave_a_file_behind_is_refused(scheduled: World) -> None:
-    """Its container is gone before anybody could read the metrics."""
-    words = ("schedule", "kubernetes", "--image", "x", "--", "--metrics", "lapse.prom")
-    result = scheduled.call(*words, CALLS="calls.db")
-
-    assert result.exit_code == 2
-    assert "leaves no file behind" in result.stderr
-
-
-def test_a_password_in_the_policy_does_not_get_into_a_manifest(world: World) -> None:
-    """Refused, with the line and what to write instead."""
-    text = world.policy_file.read_text(encoding="utf-8")
-    url = "postgresql://lapse:sesame@db/asterisk"
-    world.policy_file.write_text(text.replace("sqlite:///calls.db", url), encoding="utf-8")
-    result = world.call("schedule", "kubernetes", "--image", "x")
-
-    assert result.exit_code == 2
-    assert "lapse.yaml:6" in result.stderr
-    assert "sesame" not in result.output
-
-
-def test_compose_takes_the_file(scheduled: World) -> None:
-    """By an implementation of the Compose specification; no rights, nothing written but what is mounted."""
-    text = printed(scheduled, "compose", "--image", "registry.example/lapse:1", "--", "--for", "2h").stdout
-    service = PyCompose.from_yaml(text).to_dict()["services"]["lapse"]
-    again = YAML(typ="safe").load(text)["services"]["lapse"]
-
-    assert service["image"] == "registry.example/lapse:1"
-    assert again["command"][-4:] == ["daemon", "--", "--for", "2h"]
-    assert again["read_only"] is True
-    assert again["user"] == f"{os.geteuid()}:{os.getegid()}"
-    targets = {volume["target"]: volume.get("read_only", False) for volume in again["volumes"]}
-    assert targets[str(scheduled.policy_file)] is True
-    assert targets[f"{scheduled.folder}/cold 100% $$store"] is False
-    bound = [volume for volume in again["volumes"] if volume["type"] == "bind"]
-    assert [volume["source"] for volume in bound] == [volume["target"] for volume in bound]
-
-
-@pytest.mark.parametrize("form", ["kubernetes", "compose"])
-def test_what_lies_elsewhere_is_printed_only(scheduled: World, form: str) -> None:
-    """There is nothing to install here."""
-    result = scheduled.call("schedule", form, "--install", CALLS="calls.db")
-
-    assert result.exit_code == 2
-    assert f"lapse schedule {form} > FILE" in result.stderr

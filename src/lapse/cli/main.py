@@ -95,7 +95,7 @@ def _answered(work: Callable[[], Any], call: Invocation) -> int:
 def _failed(call: Invocation, error: Exception) -> int:
     code = call.exit_code_of(error)
     if call.debug:
-        print_traceback(error)
+        print_traceback(error, call.log)
     call.output.fail(call.command or _command_of(error), error, code)
     return code
 

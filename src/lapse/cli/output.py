@@ -107,11 +107,15 @@ def print_page(blocks: Iterable[Block]) -> None:
     _print(_laid_out(blocks, sys.stdout), sys.stdout)
 
 
-def print_traceback(error: BaseException) -> None:
-    """Print where *error* came from on stderr, passwords in addresses masked."""
+def print_traceback(error: BaseException, log: JsonLog | None) -> None:
+    """Tell on stderr, or in a line of *log*, where *error* came from, passwords in addresses masked."""
     from lapse.model.masking import masked
 
-    _write(masked("".join(traceback.format_exception(error))), sys.stderr)
+    text = masked("".join(traceback.format_exception(error)))
+    if log is None:
+        _write(text, sys.stderr)
+    else:
+        log.say("command.traceback", "error", {"traceback": text})
 
 
 def print_note(text: str) -> None:

@@ -12,14 +12,14 @@ import select
 import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
 from lapse import clock
 from lapse.canonical import Json
-from lapse.errors import LapseError, StateError
+from lapse.errors import ExitCode, LapseError, StateError
 from lapse.instant import SECOND, Nanos, parse_rfc3339, rfc3339
 from lapse.state.files import make_private, read_private, remove_durably, write_durably
 
@@ -28,6 +28,8 @@ PULSE = 30.0
 _STALE = 4 * PULSE
 _STOP = (signal.SIGTERM, signal.SIGINT)
 _HEARD = (*_STOP, signal.SIGHUP, signal.SIGCHLD)
+_SET_BACK = round(PULSE * SECOND)
+"""By how much a clock must go back until due times are looked up anew; less is what time servers do all the time."""
 _LOST = 128  # what a shell adds to the number of the signal that ended a process
 
 Tell = Callable[[str, Mapping[str, Json]], None]
@@ -84,10 +86,14 @@ class Daemon:
         """
         plan = self._plan()
         with _signals(self._heard) as wake:
-            due = plan.first
+            due, seen = plan.first, clock.real_now()
             self._tell("daemon.started", {"pid": os.getpid()})
             _notify_manager("READY=1")
             while not self._heard.stop:
+                before, seen = seen, clock.real_now()
+                if seen < before - _SET_BACK:
+                    due = min(due, plan.next_after(seen))  # else it would wait for a time that is far away by now
+                    self._tell("daemon.clock_set_back", {"next": rfc3339(due)})
                 if self._heard.reread:
                     plan, due = self._reread(plan, due)
                     continue
@@ -100,7 +106,10 @@ class Daemon:
                 _wait(wake, min(PULSE, (due - clock.real_now()) / SECOND))
         self._tell("daemon.stopped", {})
         _notify_manager("STOPPING=1")
-        remove_durably(self._health)
+        try:
+            remove_durably(self._health)
+        except StateError as error:  # it was asked to end, and has ended: that is no failure
+            self._tell("daemon.health_not_removed", {"error": str(error)})
 
     def _reread(self, plan: Plan, due: Nanos) -> tuple[Plan, Nanos]:
         """The plan by the policy as it is now; the one before if that cannot be read."""
@@ -116,7 +125,12 @@ class Daemon:
     def _run_once(self, wake: int) -> None:
         """One run, until it has ended; signals to stop are passed on."""
         # In a group of its own: what a terminal sends to everybody would reach it twice.
-        child = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, process_group=0)
+        try:
+            child = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, process_group=0)
+        except OSError as error:  # an upgrade that is under way, no memory: the next one may do better
+            self._exit = int(ExitCode.INCOMPLETE)
+            self._tell("daemon.run_not_started", {"error": f"{self._command[0]}: {error.strerror}"})
+            return
         self._tell("daemon.run_started", {"pid": child.pid})
         passed = 0
         while child.poll() is None:
@@ -161,6 +175,8 @@ def sign_of_life(health: Path) -> str | None:
     except (ValueError, KeyError, TypeError):
         return f"{health} is not what the daemon writes"
     silent = (clock.real_now() - seen) / SECOND
+    if silent < -_STALE:
+        return "the daemon's last sign of life lies in the future: the clock was set back"
     return f"the daemon has given no sign of life for {silent:.0f} s" if silent > _STALE else None
 
 
@@ -201,6 +217,7 @@ def _notify_manager(state: str) -> None:
         return
     import socket
 
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+    # A manager that does not listen, or another one's address in a container, is no reason to end.
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
         channel.connect(f"\0{address[1:]}" if address.startswith("@") else address)
         channel.send(state.encode())

@@ -110,16 +110,23 @@ def _past_run(session: Session, report: RunReport, ended: DatasetReport) -> Past
 
 
 def _afterwards(found: Measured, ended: DatasetReport) -> Measured:
-    """What is there after the run: nothing overdue if all of it went; else it may be what was found before."""
+    """What is there after the run: of what was overdue, less what went of each rule; nothing if all of it went."""
     left = replace(
         found,
         records=max(0, found.records - ended.records),
         size=max(0, found.size - ended.size),
         remaining=ended.remaining or 0,
     )
-    if left.remaining or ended.status is Status.INCOMPLETE:
-        return left
-    return replace(left, overdue=tuple(replace(each, deadline=None, records=0) for each in found.overdue))
+    is_over = not left.remaining and ended.status is not Status.INCOMPLETE
+    return replace(
+        left, overdue=tuple(_still(each, None if is_over else ended.rules.get(each.rule, 0)) for each in found.overdue)
+    )
+
+
+def _still(found: Overdue, removed: int | None) -> Overdue:
+    """What of *found* is left, nothing with None; its oldest may be younger than the one that was found before."""
+    left = 0 if removed is None else found.records - removed
+    return replace(found, records=left) if left > 0 else replace(found, records=0, deadline=None)
 
 
 def measured(session: Session, dataset: Dataset, plan: DatasetPlan) -> Measured:

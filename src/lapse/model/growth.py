@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from lapse.instant import DAY, Nanos
 
-_SHORTEST = 3600 * 1_000_000_000
+SHORTEST = 3600 * 1_000_000_000
 """Nanoseconds: over less than an hour, what came in says little about a day."""
 
 
@@ -22,7 +22,7 @@ class Footprint:
         free: Bytes free on their disk for this user. None if it cannot be seen.
         line: Bytes of a line on average, in the newest file. None if there is none.
         rate: Bytes that came into the newest file a day, by the times of its first and last records. None if
-            that cannot be told.
+            that cannot be told, or if they are less than an hour apart.
     """
 
     size: int
@@ -86,7 +86,7 @@ def bytes_a_day(samples: Sequence[Sample], *, size: int, at: Nanos) -> float | N
     """
     seen = [*samples, Sample(at, size, size)]
     span = at - seen[0].at
-    if span < _SHORTEST:
+    if span < SHORTEST:
         return None
     # Where a file was taken away by others, less is there than before: that is no growth, and no shrinking either.
     grown = sum(max(0, later.before - earlier.after) for earlier, later in itertools.pairwise(seen))

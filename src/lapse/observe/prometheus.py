@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from prometheus_client.core import GaugeMetricFamily, Metric
 
 _MODE = 0o644  # the collector runs as another user; here are counts and times of datasets, never a record's content
+_PLACE = "Name a file in a folder that this user can write, such as node_exporter's textfile folder."
 _ENDS = ("run.ended", "run.refused", "run.failed")
 
 
@@ -46,20 +48,36 @@ def write_metrics(report: StatusReport, file: Path) -> None:
     """Make the metrics of *report* the content of *file*, which readers see whole or not at all.
 
     Raises:
-        UsageError: If it cannot be written.
+        UsageError: If it cannot be written, or something else than a file stands there.
     """
+    text = metrics_text(report)
+    try:
+        _require_replaceable(file)
+        _replace(file, text)
+    except OSError as error:
+        raise UsageError(f"{file} cannot be written: {error.strerror}", hint=_PLACE) from error
+
+
+def _require_replaceable(file: Path) -> None:
+    """Refuse what must not give way to a file: a folder, a pipe, or a device such as ``/dev/null``."""
+    if not os.path.lexists(file):
+        return
+    mode = file.lstat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+        raise UsageError(f"{file} is there and is no file, which metrics could replace", hint=_PLACE)
+
+
+def _replace(file: Path, text: bytes) -> None:
     # The collector takes every `*.prom`, so a half-written file must have another ending.
     staged = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    staged.unlink(missing_ok=True)  # of a process that was killed, and had the same number
     try:
-        try:
-            staged.write_bytes(metrics_text(report))
-            staged.chmod(_MODE)
-            staged.replace(file)
-        finally:
-            staged.unlink(missing_ok=True)
-    except OSError as error:
-        hint = "Name a file in a folder that this user can write, such as node_exporter's textfile folder."
-        raise UsageError(f"{file} cannot be written: {error.strerror}", hint=hint) from error
+        with staged.open("xb") as out:  # never through a link that somebody has put there
+            out.write(text)
+        staged.chmod(_MODE)
+        staged.replace(file)
+    finally:
+        staged.unlink(missing_ok=True)
 
 
 def metrics_text(report: StatusReport) -> bytes:

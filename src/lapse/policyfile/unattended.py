@@ -18,7 +18,7 @@ class Due:
     """When runs are due.
 
     Attributes:
-        text: As it is written.
+        text: As it is written, on one line.
         cron: The five fields that it means.
     """
 
@@ -27,7 +27,7 @@ class Due:
 
 
 def _due(parse: Callable[[object], str]) -> PlainValidator:
-    return PlainValidator(words.single(lambda value: Due(text=str(value), cron=parse(value))))
+    return PlainValidator(words.single(lambda value: Due(text=" ".join(str(value).split()), cron=parse(value))))
 
 
 def _text(*examples: str, **schema: str) -> WithJsonSchema:

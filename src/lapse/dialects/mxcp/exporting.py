@@ -56,6 +56,8 @@ _OUTPUT = "output_data"
 _SPAN = re.compile(r"([0-9]{1,18})([smhd])", re.IGNORECASE | re.ASCII)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _BATCH = 5000
+_MAGIC = slice(8, 12)  # of every DuckDB file, behind a checksum
+_WHERE = "Name a new file, or one that an export made."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +151,7 @@ def _write(path: str, records: Iterable[Mapping[str, Any]]) -> int:
         import pyarrow
     except ImportError as error:
         raise MissingDriverError("duckdb", extra="duckdb") from error
+    _require_database(path)
     names = [*_TYPES, "instant", "number"]
     rows = (_row(record, number) for number, record in enumerate(records))
     try:
@@ -167,7 +170,22 @@ def _write(path: str, records: Iterable[Mapping[str, Any]]) -> int:
             database.execute("COMMIT")
             return count
     except duckdb.Error as error:
-        raise ExportError(f"{path}: {error}", hint="Name a new file, or one that an export made.") from error
+        raise ExportError(f"{path}: {error}", hint=_WHERE) from error
+
+
+def _require_database(path: str) -> None:
+    """Refuse what is there and is something else: DuckDB opens JSON and CSV files as well, and would write nowhere."""
+    file = Path(path)
+    try:
+        if file.exists() and not (file.is_file() and _head(file)[_MAGIC] == b"DUCK"):
+            raise ExportError(f"{path}: it is there, and is no DuckDB file", hint=_WHERE)
+    except OSError as error:
+        raise ExportError(f"{path}: {error.strerror}", hint=_WHERE) from error
+
+
+def _head(file: Path) -> bytes:
+    with file.open("rb") as stream:
+        return stream.read(_MAGIC.stop)
 
 
 def _move(database: Any) -> int:

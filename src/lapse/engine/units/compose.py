@@ -48,6 +48,11 @@ def compose_file(needs: Needs, *, image: str, ids: tuple[int, int]) -> str:
     head = [f"{needs.schedule.text}. Start it with: docker compose -f FILE up -d"]
     if needs.variables:
         head.append(f"{needs.name}.env must set: {', '.join(needs.variables)}.")
+    head.append(
+        f"The image must have a folder {_STATE} that belongs to {ids[0]}:{ids[1]}, as the volume then does."
+        if ids[0]
+        else "It runs as root without capabilities, who can work on root's own files only; see --run-as."
+    )
     return yaml_text([{"services": {needs.name: service}, "volumes": {f"{needs.name}-state": {}}}], head=head)
 
 
@@ -56,8 +61,8 @@ def _volumes(needs: Needs) -> Iterator[dict[str, Any]]:
     folders = dict.fromkeys((*needs.archives, *needs.stores, *needs.outputs))
     for folder in folders:
         yield _bound(folder)
-    for file in needs.files:
-        yield {**_bound(needs.policy.parent / file), "read_only": True}
+    for path in (needs.policy, *needs.folders):  # a file of such a folder would not show another one that comes later
+        yield {**_bound(path), "read_only": True}
 
 
 def _bound(path: Path) -> dict[str, Any]:

@@ -96,7 +96,9 @@ def install_units(units: Sequence[Unit], *, policy: str, system: bool) -> Change
         raise UsageError(f"{error.filename or folder} cannot be written: {error.strerror}", hint=hint) from error
     timer = units[-1].name
     calls = _systemctl([["daemon-reload"], ["enable", "--now", timer]], system=system)
-    return Change(files=tuple(map(str, paths)), calls=calls, warnings=() if calls else (_not_started(timer),))
+    return Change(
+        files=tuple(map(str, paths)), calls=calls, warnings=() if calls else (_not_started(timer, system=system),)
+    )
 
 
 def uninstall_units(names: Sequence[str], *, policy: str, system: bool) -> Change:
@@ -173,8 +175,9 @@ def _succeeded(ended: subprocess.CompletedProcess[str], program: str) -> str:
     return line
 
 
-def _not_started(timer: str) -> str:
-    return f"systemd does not run here, so nothing was started: systemctl enable --now {timer}"
+def _not_started(timer: str, *, system: bool) -> str:
+    manager = "systemctl" if system else "systemctl --user"
+    return f"systemd does not run here, so nothing was started: {manager} enable --now {timer}"
 
 
 def install_crontab(block: str, *, policy: str, name: str) -> Change:
@@ -221,7 +224,7 @@ def _without_block(text: str, policy: str, name: str) -> str:
     begin, end = re.escape(_begin(name)), re.escape(_end(name))
     found = re.search(rf"^{begin}\n(?P<block>.*?)^{end}\n", text, re.MULTILINE | re.DOTALL)
     if found is None:
-        if _begin(name) in text:
+        if _begin(name) in text.splitlines():
             raise GuardError("the crontab has the beginning of Lapse's lines without their end", hint="Put it right.")
         return text if not text or text.endswith("\n") else f"{text}\n"
     whose = ownership(found["block"], policy)

@@ -5,6 +5,7 @@ Inside, everything lies where it lies here, so that the policy means the same.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -18,6 +19,7 @@ Object: TypeAlias = dict[str, Any]
 
 _NOBODY = 65532  # no user of any image; files of the claims belong to its group
 _ROOM = "10Gi"
+_NOT_IN_A_KEY = re.compile(r"[^A-Za-z0-9._-]")
 
 
 def kubernetes_manifest(needs: Needs, *, image: str) -> str:
@@ -39,13 +41,18 @@ def kubernetes_manifest(needs: Needs, *, image: str) -> str:
 
 
 def _config_map(needs: Needs) -> Object:
-    texts = {_key(file): (needs.policy.parent / file).read_text(encoding="utf-8") for file in needs.files}
+    texts = {key: (needs.policy.parent / file).read_text(encoding="utf-8") for file, key in _keys(needs).items()}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": _named(needs, "policy"), "data": texts}
 
 
-def _key(file: Path) -> str:
-    """A key that a ConfigMap may have; it is mounted as the file itself."""
-    return str(file).replace("/", "-")
+def _keys(needs: Needs) -> dict[Path, str]:
+    """A key for each file that a ConfigMap may have, no two the same; each is mounted as the file itself."""
+    keys: dict[Path, str] = {}
+    for file in needs.files:
+        plain = _NOT_IN_A_KEY.sub("-", str(file))
+        names = (plain, *(f"{number}-{plain}" for number in range(1, len(needs.files))))
+        keys[file] = next(name for name in names if name not in keys.values())
+    return keys
 
 
 def _claims(needs: Needs) -> Iterator[Object]:
@@ -105,7 +112,7 @@ def _container(needs: Needs, image: str) -> Object:
     return {
         "name": "lapse",
         "image": image,
-        "command": ["lapse", "--policy", str(needs.policy), "run", *needs.arguments],
+        "command": [_literal(each) for each in ("lapse", "--policy", str(needs.policy), "run", *needs.arguments)],
         **({"args": list(needs.spread)} if needs.spread else {}),
         "env": list(_environment(needs)),
         "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "2Gi"}},
@@ -127,9 +134,8 @@ def _environment(needs: Needs) -> Iterator[Object]:
 def _mounts(needs: Needs) -> Iterator[Object]:
     for name, folder in (_own(needs) | _stores(needs)).items():
         yield {"name": name, "mountPath": str(folder)}
-    for file in needs.files:
-        path = needs.policy.parent / file
-        yield {"name": "policy", "mountPath": str(path), "subPath": _key(file), "readOnly": True}
+    for file, key in _keys(needs).items():
+        yield {"name": "policy", "mountPath": str(needs.policy.parent / file), "subPath": key, "readOnly": True}
     yield {"name": "tmp", "mountPath": "/tmp"}  # noqa: S108 - an empty folder of its own
 
 
@@ -138,6 +144,11 @@ def _volumes(needs: Needs) -> Iterator[Object]:
     for name in _own(needs) | _stores(needs):
         yield {"name": name, "persistentVolumeClaim": {"claimName": f"{needs.name}-{name}"}}
     yield {"name": "tmp", "emptyDir": {}}
+
+
+def _literal(text: str) -> str:
+    """A dollar sign could begin a variable, as in ``$(NAME)``; two of them are one."""
+    return text.replace("$", "$$")
 
 
 def _named(needs: Needs, suffix: str) -> Object:

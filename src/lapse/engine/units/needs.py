@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,11 +15,15 @@ from lapse.errors import UsageError
 from lapse.model.masking import masked
 from lapse.model.policy import Dataset, Schedule
 from lapse.policyfile.addresses import FILE_SCHEMES
-from lapse.policyfile.merge import files_of, yaml_files
+from lapse.policyfile.merge import FOLDER, files_of, yaml_files
 from lapse.policyfile.patterns import start_of
 from lapse.policyfile.secrets import variables_in
 from lapse.registry import open_target
 from lapse.state.folders import SYSTEM_ROOT
+
+_FROM_A_FILE = re.compile(r"""[\s'"]file:(?!//)(?P<path>[^\s'",}]+)""")
+_NAMING_FILES = ("--metrics", "--plan", "--stop-file")
+"""Options of `lapse run` with a path, which may be relative."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,13 +35,14 @@ class Needs:
         name: What the units are called.
         schedule: When runs are to happen.
         program: How to call Lapse from anywhere.
-        arguments: Arguments of `lapse run`.
+        arguments: Arguments of `lapse run`, their paths absolute.
         user: User to run as.
         state: The state folder.
         stores: Folders where stores lie on this machine, which are written to.
         archives: Folders of archives and of the ledger, which are written to.
         outputs: Folders that the arguments write to.
         files: The policy's own files, relative to its folder, which are read.
+        folders: Folders in which further files of the policy are looked for, such as holds; they need not be there yet.
         variables: Names of environment variables that the policy refers to.
         has_logs: Whether there are text logs, whose writers must be visible.
         network: Whether a store or archive lies elsewhere, or a notification command is called.
@@ -53,6 +59,7 @@ class Needs:
     archives: tuple[Path, ...]
     outputs: tuple[Path, ...]
     files: tuple[Path, ...]
+    folders: tuple[Path, ...]
     variables: tuple[str, ...]
     has_logs: bool
     network: bool
@@ -97,20 +104,21 @@ def needs_of(session: Session, *, name: str, user: str, arguments: Sequence[str]
     if schedule is None:
         hint = "Add one to the policy, like `schedule: {daily at: 02:00, jitter: 30m}`."
         raise UsageError(f"{policy.file} does not say when runs are to happen", hint=hint)
-    files = tuple(_files(session))
+    files, words = tuple(_files(session)), tuple(_with_whole_paths(arguments))
     locations = [open_target(archive).location() for archive in policy.archives.values()]
     return Needs(
         policy=Path(session.scope),
         name=name,
         schedule=schedule,
         program=program(),
-        arguments=tuple(arguments),
+        arguments=words,
         user=user,
         state=_state(session, user, system=system),
         stores=tuple(dict.fromkeys(each for d in policy.datasets.values() for each in _folders(d))),
         archives=tuple(dict.fromkeys(each for each in (*locations, session.folders.ledger_folder) if each is not None)),
-        outputs=tuple(_outputs(arguments)),
+        outputs=tuple(_outputs(words)),
         files=files,
+        folders=tuple(_looked_into(session)),
         variables=_variables(session, files),
         has_logs=any(dataset.table is None for dataset in policy.datasets.values()),
         network=_network(session, locations),
@@ -128,6 +136,12 @@ def inline_secrets(needs: Needs) -> Iterator[str]:
     for file in needs.files:
         text = (needs.policy.parent / file).read_text(encoding="utf-8")
         yield from (f"{file}:{n}" for n, line in enumerate(text.splitlines(), 1) if masked(line) != line)
+
+
+def secret_files(needs: Needs) -> tuple[str, ...]:
+    """The files from which the policy takes whole addresses, as it names them: ``file:PATH``."""
+    texts = ((needs.policy.parent / file).read_text(encoding="utf-8") for file in needs.files)
+    return tuple(dict.fromkeys(found["path"] for text in texts for found in _FROM_A_FILE.finditer(text)))
 
 
 def _state(session: Session, user: str, *, system: bool) -> Path:
@@ -164,19 +178,39 @@ def _local(dataset: Dataset) -> str | None:
     return rest[1:] if scheme in FILE_SCHEMES else None
 
 
+def _with_whole_paths(arguments: Sequence[str]) -> Iterator[str]:
+    """Runs begin in another folder than the one from which the arguments were given."""
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        option, separator, value = argument.partition("=")
+        if before in _NAMING_FILES:
+            yield str(Path(argument).absolute())
+        elif separator and option in _NAMING_FILES:
+            yield f"{option}={Path(value).absolute()}"
+        else:
+            yield argument
+
+
 def _outputs(arguments: Sequence[str]) -> Iterator[Path]:
     """Folders of the files that the arguments of a run name for writing."""
     for argument, following in zip(arguments, [*arguments[1:], ""], strict=False):
         if argument == "--metrics" and following:
-            yield Path(following).absolute().parent
+            yield Path(following).parent
         elif argument.startswith("--metrics="):
-            yield Path(argument.partition("=")[2]).absolute().parent
+            yield Path(argument.partition("=")[2]).parent
 
 
 def _files(session: Session) -> Iterator[Path]:
     folder = Path(session.policy.folder)
     for file in (*files_of(Path(session.scope)), *yaml_files(session.holds_folder)):
         yield file.relative_to(folder)
+
+
+def _looked_into(session: Session) -> Iterator[Path]:
+    """A hold may come at any time, into a folder that is not there yet."""
+    yield session.holds_folder
+    more = Path(session.policy.folder) / FOLDER
+    if more.is_dir():
+        yield more
 
 
 def _variables(session: Session, files: Sequence[Path]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 
 from lapse.instant import DAY, Nanos
-from lapse.model.growth import Footprint
+from lapse.model.growth import SHORTEST, Footprint
 from lapse.model.policy import Dataset
 from lapse.stores.jsonl.codec import Encoding, encoding_of
 from lapse.stores.jsonl.fields import Doubtful, FieldReader
@@ -54,10 +54,10 @@ def _looks(newest: Iterable[LogFile], dataset: Dataset) -> Iterator[tuple[float,
 
 
 def _rate(head: bytes, tail: bytes, size: int, dataset: Dataset) -> float | None:
-    """Bytes a day between the first and the last record with a readable time. None if these are not apart."""
+    """Bytes a day between the first and the last record with a readable time. None if less than an hour is."""
     first = next(_instants(head.splitlines(keepends=True), dataset), None)
     last = next(_instants(reversed(tail.splitlines(keepends=True)), dataset), None)
-    if first is None or last is None or last <= first:
+    if first is None or last is None or last - first < SHORTEST:
         return None
     return size * DAY / (last - first)
 
