@@ -1,12 +1,18 @@
-"""The full counts: every test marked `soak`, and what came of each, into bench/SOAK.md."""
+"""The full counts: every test marked `soak`, and what came of each, into bench/SOAK.md.
+
+Usage: python bench/soak.py [REPORT ...]
+Without arguments all of them are run. With JUnit reports of parts that were run before, the page is made of these; of a
+test that is in several of them, the last one counts.
+"""
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,38 +42,76 @@ class Row:
         return f"{ends if total > 1 else next(iter(self.results))} | {self.seconds:.0f} s"
 
 
-def rows(report: Path) -> Iterator[str]:
-    """A line of the table for each test in a JUnit report."""
-    found: dict[str, Row] = defaultdict(Row)
-    for case in ElementTree.parse(report).iter("testcase"):
-        bad = next((child.tag for child in case if child.tag in ("failure", "error", "skipped")), None)
-        row = found[f"{case.get('classname')}.{str(case.get('name')).partition('[')[0]}"]
-        row.results[bad or "passed"] += 1
-        row.seconds += float(case.get("time", "0"))
-    for name, row in sorted(found.items()):
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One test with one set of parameters.
+
+    Attributes:
+        test: Module, class and function.
+        result: How it ended.
+        seconds: What it took.
+        ran: What it recorded of itself as the property `ran`: what was done, how often, and what was not here.
+    """
+
+    test: str
+    result: str
+    seconds: float
+    ran: tuple[str, ...]
+
+
+def cases(reports: Sequence[Path]) -> Iterator[Case]:
+    """Each case of some JUnit reports once."""
+    found: dict[tuple[str, str], Case] = {}
+    for report in reports:
+        for case in ElementTree.parse(report).iter("testcase"):
+            name = str(case.get("name"))
+            bad = next((child.tag for child in case if child.tag in ("failure", "error", "skipped")), None)
+            said = case.iterfind(".//property[@name='ran']")
+            found[str(case.get("classname")), name] = Case(
+                test=f"{case.get('classname')}.{name.partition('[')[0]}",
+                result=bad or "passed",
+                seconds=float(case.get("time", "0")),
+                ran=tuple(str(each.get("value")) for each in said),
+            )
+    yield from found.values()
+
+
+def rows(found: Sequence[Case]) -> Iterator[str]:
+    """A line of the table for each test."""
+    lines: dict[str, Row] = defaultdict(Row)
+    for case in found:
+        lines[case.test].results[case.result] += 1
+        lines[case.test].seconds += case.seconds
+    for name, row in sorted(lines.items()):
         yield f"| {name} | {row} |"
 
 
-def ran(report: Path) -> Iterator[str]:
-    """What tests recorded of themselves as the property `ran`: what was done, how often, and what was not here."""
-    properties = ElementTree.parse(report).iterfind(".//property[@name='ran']")
-    yield from sorted(f"- {each.get('value')}" for each in properties)
+def write_page(reports: Sequence[Path], how: str) -> None:
+    """Write the page of some reports, which were made *how*."""
+    found = list(cases(reports))
+    table, listed = "\n".join(rows(found)), "\n".join(sorted(f"- {each}" for case in found for each in case.ran))
+    RESULTS.write_text(
+        f"# Full counts\n\nWritten by {how} on {datetime.now(UTC):%Y-%m-%d} with Lapse {lapse.__version__}"
+        f" on {machine()}.\n\n| test | result | time |\n|---|---|---|\n{table}\n\n## What ran\n\n{listed}\n",
+        encoding="utf-8",
+    )
 
 
 def main() -> int:
     """Run them and write the page; returns pytest's exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("reports", nargs="*", type=Path, metavar="REPORT")
+    reports = parser.parse_args().reports
+    if reports:
+        write_page(reports, f"`python bench/soak.py` from {len(reports)} parts, run one after the other,")
+        return 0
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         # Properties of tests have no place in the family that is the default.
         into = ["-o", "junit_family=xunit1", f"--junitxml={report}"]
         command = [sys.executable, "-m", "pytest", "-n", "auto", "--timeout=0", "-m", "soak", *into]
         code = subprocess.run(command, check=False).returncode
-        table, listed = "\n".join(rows(report)), "\n".join(ran(report))
-    RESULTS.write_text(
-        f"# Full counts\n\nWritten by `make soak` on {datetime.now(UTC):%Y-%m-%d} with Lapse {lapse.__version__}"
-        f" on {machine()}.\n\n| test | result | time |\n|---|---|---|\n{table}\n\n## What ran\n\n{listed}\n",
-        encoding="utf-8",
-    )
+        write_page([report], "`make soak`")
     return code
 
 
