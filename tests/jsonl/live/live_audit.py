@@ -123,14 +123,13 @@ def audit(logs: Path, archive: Path, written: Mapping[str, int], *, keep: timede
 
 
 def _lines(data: bytes) -> Iterator[bytes]:
-    """The lines of a log without their ends; blanks may stand before the first, where a collapse left them."""
-    data = data.lstrip(b" ")
+    """The lines of a log without their ends; blanks may stand before one, where a collapse or a recovery left them."""
     start = 0
     while (end := data.find(b"\n", start)) >= 0:
-        yield data[start:end]
+        yield data[start:end].lstrip(b" ")
         start = end + 1
     if start < len(data):
-        yield data[start:]
+        yield data[start:].lstrip(b" ")
 
 
 def _late_lines(logs: Path) -> Iterator[bytes]:

@@ -16,6 +16,7 @@ from lapse.canonical import Digest
 from lapse.errors import StoreError
 from lapse.stores.jsonl.codec import BLOCK, Encoding, encoding_of
 from lapse.stores.jsonl.disk import exchange, inode_of, open_log, sync_folder, write_all
+from lapse.stores.jsonl.fragments import blank_out, fragment
 from lapse.stores.jsonl.names import Kind, is_reserved
 from lapse.stores.jsonl.quiet import Writers, is_awaited, write_lease
 from lapse.stores.jsonl.redo import LateLines, Redo, publish
@@ -149,7 +150,7 @@ def drain(folder: Path, redo: Redo, *, patience: float) -> bool:
     old = open_log(aside, redo.inode)
     try:
         deadline = clock.monotonic() + patience
-        while redo.late is not None and _left_of_late(folder, redo, old) and _is_overwritten(folder, redo):
+        while redo.late is not None and _is_left(folder, redo, old) and _is_overwritten(folder, redo):
             if clock.monotonic() >= deadline:
                 return False
             time.sleep(_PAUSE)
@@ -234,22 +235,42 @@ def settle_late(folder: Path, redo: Redo, old: int, new: int | None = None) -> R
     """Find out how much of an announced move was done when it was interrupted, and do the rest.
 
     Bytes of other writers may stand before and after ours. A line of which only the beginning was written
-    is written again as a whole, unless that beginning is the end of the file. For the arguments see `move_late`.
+    is written again as a whole, unless that beginning is the end of the file; blanks take the place of one that stands
+    before somebody else's line. For the arguments see `move_late`.
     """
     if redo.late is None:
         return redo
-    rest = _left_of_late(folder, redo, old, new)
-    return _append_late(folder, redo, rest, new) if rest else replace(redo, consumed=redo.late.end, late=None)
+    chunk, since = _of_late(folder, redo, old, new)
+    done = _written(chunk, since)
+    if done == len(chunk):
+        return replace(redo, consumed=redo.late.end, late=None)
+    place = fragment(chunk, done, since, redo.late.at) if encoding_of(old) is Encoding.PLAIN else None
+    if place is not None:
+        _clear(folder, redo, place, new)
+    return _append_late(folder, redo, chunk[done:], new)
 
 
-def _left_of_late(folder: Path, redo: Redo, old: int, new: int | None = None) -> bytes:
-    """What of an announced move is not in the new file yet."""
+def _of_late(folder: Path, redo: Redo, old: int, new: int | None = None) -> tuple[bytes, bytes]:
+    """The bytes of an announced move, and what stands in the new file where they are to be or later."""
     late = redo.late
     assert late is not None  # noqa: S101 - the callers have seen it
     chunk = os.pread(old, late.end - late.start, late.start)
     size = len(chunk) + _SEARCHED
-    since = _read_new(folder, redo, late.at, size) if new is None else os.pread(new, size, late.at)
-    return chunk[_written(chunk, since) :]
+    return chunk, _read_new(folder, redo, late.at, size) if new is None else os.pread(new, size, late.at)
+
+
+def _is_left(folder: Path, redo: Redo, old: int) -> bool:
+    """Whether something of an announced move is not in the new file yet."""
+    chunk, since = _of_late(folder, redo, old)
+    return _written(chunk, since) < len(chunk)
+
+
+def _clear(folder: Path, redo: Redo, place: range, new: int | None) -> None:
+    target = _open_new(folder, redo) if new is None else os.dup(new)
+    try:
+        blank_out(target, place)
+    finally:
+        os.close(target)
 
 
 def _written(chunk: bytes, since: bytes) -> int:
