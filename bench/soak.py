@@ -103,7 +103,7 @@ def main() -> int:
     parser.add_argument("reports", nargs="*", type=Path, metavar="REPORT")
     reports = parser.parse_args().reports
     if reports:
-        write_page(reports, f"`python bench/soak.py` from {len(reports)} parts, run one after the other,")
+        write_page(reports, f"`python bench/soak.py` from {len(reports)} parts")
         return 0
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
