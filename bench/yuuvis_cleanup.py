@@ -30,7 +30,7 @@ CREATE TABLE auditentry (objectid bigint PRIMARY KEY, referredobjectid varchar(3
 _ROWS = """
 INSERT INTO auditentry SELECT i, md5(i::text),
     '{now}'::timestamptz - make_interval(secs => 40 * 86400.0 * i / {rows}), 'user-' || i % 997,
-    'tenant-' || (i * 7919) % {tenants}, (ARRAY{actions})[1 + (i / 3) % {kinds}], md5((i + 1)::text),
+    'tenant-' || (i::bigint * 7919) % {tenants}, (ARRAY{actions})[1 + (i / 3) % {kinds}], md5((i + 1)::text),
     'name=' || md5((i + 2)::text) || ';size=' || i % 4096, 1 + i % 9, NULL FROM generate_series(1, {rows}) i
 """
 _INDEXES = (
