@@ -40,13 +40,15 @@ def test_what_a_kill_left_of_a_line_is_found_wherever_a_page_ends(
     room = -(at + len(since)) % _PAGE or _PAGE  # the kernel fills the page that the file ends in
     for size in range(room, len(chunk), _PAGE):
         there = since + chunk[:size] + b"".join(others)
-        there = there[: len(there) - 3] if half and len(others) == 1 else there  # it is still being written
+        unfinished = half and len(others) == 1
+        there = there[: len(there) - 3] if unfinished else there  # it is still being written
 
         done = _written(chunk, there)
         place = fragment(chunk, done, there, at)
 
         torn = size - done
-        assert (place is not None) is (torn > 0)
+        # Before a value, what is not ended yet could be just that.
+        assert (place is not None) is (torn > 0) or (unfinished and 0 < torn < len(_line("late", 0, 0)))
         if place is not None:
             assert len(place) == torn
             there = there[: place.start - at] + b" " * torn + there[place.stop - at :]
@@ -61,6 +63,16 @@ def test_lines_of_others_are_never_taken_for_one(late: list[int], there: list[in
     since = b"".join(_lines("late" if same else "other", [width + 1 for width in there]))
 
     assert fragment(chunk, _written(chunk, since), since, at) is None
+
+
+@given(prefix=st.sampled_from([b'{"a": ', b'{"a": [', b'{"a": {"b": ', b'{"a": "']), size=st.integers(1, 30))
+def test_a_value_inside_a_line_that_is_being_written_is_no_line(prefix: bytes, size: int) -> None:
+    """It begins where a page ends, behind what our line begins with, too; its end is still to come."""
+    ours = prefix + b'{"writer": "late"}}\n'
+    value = b"{writer: 'other'" if prefix.endswith(b'"') else b'{"writer": "other", "text": "xxxxx'
+    since = prefix + value[:size]
+
+    assert fragment(ours, 0, since, _PAGE - len(prefix)) is None
 
 
 @pytest.mark.parametrize("flags", [os.O_APPEND, 0])

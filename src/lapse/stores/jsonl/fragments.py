@@ -10,6 +10,7 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import Enum
 
 import msgspec
 
@@ -17,6 +18,14 @@ from lapse.stores.jsonl.disk import write_at
 from lapse.stores.jsonl.inplace import BLANK
 
 _PAGE = 4096
+
+
+class _Text(Enum):
+    """What some bytes are."""
+
+    OBJECT = "a whole object"
+    CUT = "the beginning of one"
+    OTHER = "neither"
 
 
 def fragment(chunk: bytes, done: int, since: bytes, at: int) -> range | None:
@@ -37,20 +46,28 @@ def fragment(chunk: bytes, done: int, since: bytes, at: int) -> range | None:
     for end in range(-at % _PAGE, len(since), _PAGE):
         start = since.rfind(b"\n", 0, end) + 1
         same = 0 < end - start < len(late) and late.startswith(since[start:end])
-        if same and since.endswith(chunk[:done], 0, start) and _begins_a_line(since, end):
+        if same and since.endswith(chunk[:done], 0, start) and _stands_before_a_line(since, start, end):
             return range(at + start, at + end)
     return None
 
 
-def _begins_a_line(since: bytes, start: int) -> bool:
-    """Whether what begins there is a line of somebody else, or of what is there of one that is still being written."""
-    stop = since.find(b"\n", start)
-    if stop < 0:
-        return since.startswith(b"{", start)
+def _stands_before_a_line(since: bytes, start: int, end: int) -> bool:
+    """Whether somebody else's line begins at *end*, in the middle of the one at *start*, and not a value inside it."""
+    stop = since.find(b"\n", end)
+    if stop >= 0:
+        return _how(since[end:stop]) is _Text.OBJECT
+    # It is still being written: a line that is merely not ended would look the same but for its beginning.
+    return _how(since[end:]) is not _Text.OTHER and _how(since[start:]) is _Text.OTHER
+
+
+def _how(text: bytes) -> _Text:
     try:
-        return isinstance(msgspec.json.decode(since[start:stop]), dict)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
+        return _Text.OBJECT if isinstance(msgspec.json.decode(text), dict) else _Text.OTHER
+    except msgspec.DecodeError as error:
+        is_cut = text.startswith(b"{") and "truncated" in str(error)
+        return _Text.CUT if is_cut else _Text.OTHER
+    except (UnicodeDecodeError, RecursionError):
+        return _Text.OTHER
 
 
 def blank_out(descriptor: int, place: range) -> None:
