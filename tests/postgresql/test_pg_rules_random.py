@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from pg_cells import (
     CLOCKS,
     DOCUMENTS,
@@ -174,7 +173,7 @@ def _summary(tallies: tuple[Tally, ...]) -> Counts:
     for tally in tallies:
         known = found.get(tally.code)
         assert tally.size == 8 * tally.records
-        alone = replace(tally, tenant=None)
+        alone = structs.replace(tally, tenant=None)
         found[tally.code] = alone if known is None else known.merged(alone)
     return {code: (tally.records, tally.oldest, tally.newest) for code, tally in found.items()}
 

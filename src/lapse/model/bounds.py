@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import overload
 
@@ -177,6 +177,11 @@ class Going(AbstractSet[int]):
         """Whether what lapsed in this way is meant."""
         return self.destination is None or ending.destination == self.destination
 
+    @property
+    def is_all(self) -> bool:
+        """Whether whatever lapsed is meant."""
+        return all(self.meets(each) for each in self.rules.endings if each.cutoff is not None)
+
     def rule_of(self, code: int) -> int:
         """The index of the rule under which records with one of the codes lapsed."""
         return (code - self.outcomes.first_rule) // self.outcomes.step
@@ -208,7 +213,7 @@ class Going(AbstractSet[int]):
         return sum(1 for _ in self)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class EndingOf:
     """Tells from a code how records lapsed; it is asked very often.
 
@@ -229,19 +234,30 @@ class EndingOf:
         rule, way = divmod(code - self.first, self.step)
         return self.endings[self.ending_of[rule]] if way == 0 and 0 <= rule < len(self.ending_of) else None
 
+    def sums(self, counted: Iterable[tuple[int, int]]) -> Mapping[Ending, int]:
+        """How many records lapsed in each way, of codes with a number of records each; those that stay are left out."""
+        found, places = [0] * (len(self.endings) + 1), self._places
+        for code, records in counted:
+            found[places[code]] += records
+        return {ending: records for ending, records in zip(self.endings, found[1:], strict=True) if records}
+
+    @cached_property
+    def _places(self) -> Sequence[int]:
+        """For each code the position of its ending, from 1; 0 for those of records that stay."""
+        found = array("I", bytes(4 * (self.first + self.step * len(self.ending_of) + 1)))
+        for rule, ending in enumerate(self.ending_of):
+            found[self.first + self.step * rule] = ending + 1
+        return found
+
 
 @dataclass(frozen=True, slots=True)
 class RuleTexts(Mapping[str, str]):
-    """The text of each rule by its index in decimal, as disposals name them; each made once."""
+    """The text of each rule by its index in decimal, as disposals name them; made when asked for."""
 
     sources: tuple[Rule, ...]
-    _known: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def __getitem__(self, index: str) -> str:
-        found = self._known.get(index)
-        if found is None:
-            found = self._known[index] = str(self.sources[_number(index, len(self))])
-        return found
+        return str(self.sources[_number(index, len(self))])
 
     def __iter__(self) -> Iterator[str]:
         return map(str, range(len(self)))

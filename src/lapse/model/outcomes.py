@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 from typing import overload
+
+from msgspec import Struct
 
 FIRST_REQUIRED = 3
 """Code of the first required field; those before it are doubts about the time."""
@@ -36,8 +38,7 @@ class Destination:
         return ", ".join(self.archives) or "no archive (waived)"
 
 
-@dataclass(frozen=True, slots=True)
-class Ruling:
+class Ruling(Struct, frozen=True, gc=False):
     """How a rule speaks in outcomes.
 
     Attributes:
@@ -56,8 +57,7 @@ class Ruling:
         return str(self.named)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(Struct, frozen=True, kw_only=True, gc=False):
     """One way a decision can go.
 
     Attributes:
@@ -73,7 +73,7 @@ class Outcome:
     verdict: Verdict
     because: str
     rule: int | None = None
-    ruling: Ruling | None = field(default=None, repr=False)
+    ruling: Ruling | None = None
     destination: Destination | None = None
 
     @property

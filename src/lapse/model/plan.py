@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from lapse.instant import Nanos
 from lapse.model.guards import Over
 from lapse.model.policy import Rule
@@ -14,9 +16,8 @@ CHECKSUM_MODULUS = 2**53 - 111
 """A prime below the largest integer that JSON carries exactly."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tally:
-    """A count of records with one outcome and one tenant, as a store reports it.
+class Tally(Struct, frozen=True, kw_only=True, gc=False):
+    """A count of records with one outcome and one tenant, as a store reports it; of very many rules there are many.
 
     Attributes:
         code: The outcome's number in the selection.
@@ -123,8 +124,7 @@ class Identity:
     refusal: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
+class Group(Struct, frozen=True, kw_only=True, gc=False):
     """Records with one outcome and one tenant, with the reason in words.
 
     Attributes:

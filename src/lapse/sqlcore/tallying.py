@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import TypeAlias
 
 from lapse.instant import Nanos
 from lapse.model.plan import CHECKSUM_MODULUS, Tally
 
+Row: TypeAlias = tuple[int, str | None, int, int, int | None, int | None, int]
+"""A count as a statement gives it: code, tenant, records, size, oldest, newest, checksum, as in a `Tally`.
 
-class Row(NamedTuple):
-    """A count as a statement gives it, by the names of a `Tally`: there may be a million, each soon added to others."""
+There may be a million, each soon added to others; therefore it is no more than what a driver hands over.
+"""
 
-    code: int
-    tenant: str | None
-    records: int
-    size: int
-    oldest: int | None
-    newest: int | None
-    checksum: int
 
-    def tally(self) -> Tally:
-        """The same as a value that is kept."""
-        return Tally(
-            code=self.code,
-            tenant=self.tenant,
-            records=self.records,
-            size=self.size,
-            oldest=None if self.oldest is None else Nanos(self.oldest),
-            newest=None if self.newest is None else Nanos(self.newest),
-            checksum=self.checksum % CHECKSUM_MODULUS,
-        )
+def tally_of(row: Row) -> Tally:
+    """The same as a value that is kept."""
+    code, tenant, records, size, oldest, newest, checksum = row
+    return Tally(
+        code=code,
+        tenant=tenant,
+        records=records,
+        size=size,
+        oldest=None if oldest is None else Nanos(oldest),
+        newest=None if newest is None else Nanos(newest),
+        checksum=checksum % CHECKSUM_MODULUS,
+    )
 
 
 class _Sum:
@@ -52,7 +48,7 @@ class Running:
 
     def add(self, tallies: Iterable[Tally]) -> None:
         """Take in more tallies."""
-        self.add_rows(Row(t.code, t.tenant, t.records, t.size, t.oldest, t.newest, t.checksum) for t in tallies)
+        self.add_rows((t.code, t.tenant, t.records, t.size, t.oldest, t.newest, t.checksum) for t in tallies)
 
     def add_rows(self, rows: Iterable[Row]) -> None:
         """Take in more counts."""
@@ -73,8 +69,8 @@ class Running:
     def merged(self) -> tuple[Tally, ...]:
         """All of them, one for each code and tenant, ordered by these."""
         keys = sorted(self._found, key=lambda key: (key[0], key[1] is not None, key[1] or ""))
-        return tuple(_row(*key, self._found[key]).tally() for key in keys)
+        return tuple(tally_of(_row(*key, self._found[key])) for key in keys)
 
 
 def _row(code: int, tenant: str | None, found: _Sum) -> Row:
-    return Row(code, tenant, found.records, found.size, found.oldest, found.newest, found.checksum)
+    return code, tenant, found.records, found.size, found.oldest, found.newest, found.checksum

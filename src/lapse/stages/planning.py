@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from itertools import chain
 
 from lapse.model.plan import DatasetPlan, Group, Tally, merge
 from lapse.model.selection import Outcome, Selection, Verdict
 from lapse.ports import Budget, Remarking, Store
 
-_ORDER = {
-    verdict: place
-    for place, verdict in enumerate((Verdict.LAPSED, Verdict.HELD, Verdict.DOUBTFUL, Verdict.UNMATCHED, Verdict.KEPT))
-}
+_ORDER = (Verdict.LAPSED, Verdict.HELD, Verdict.DOUBTFUL, Verdict.UNMATCHED, Verdict.KEPT)
 
 
 def plan_dataset(
@@ -41,13 +39,14 @@ def plan_dataset(
 
 
 def _groups(selection: Selection, tallies: Iterable[Tally]) -> tuple[Group, ...]:
-    outcomes: dict[int, Outcome] = {}
-    groups = []
+    """The groups of *tallies*, which are ordered by their codes: by verdict, and then in the same order."""
+    found: dict[Verdict, list[Group]] = {verdict: [] for verdict in _ORDER}
+    outcome: Outcome | None = None
     for tally in tallies:
-        if tally.code not in outcomes:
-            outcomes[tally.code] = selection.outcomes[tally.code]
-        groups.append(Group(outcome=outcomes[tally.code], tally=tally))
-    return tuple(sorted(groups, key=lambda group: (_ORDER[group.outcome.verdict], group.outcome.code)))
+        if outcome is None or outcome.code != tally.code:
+            outcome = selection.outcomes[tally.code]
+        found[outcome.verdict].append(Group(outcome=outcome, tally=tally))
+    return tuple(chain.from_iterable(found.values()))
 
 
 def _segments(selection: Selection, tallies: Iterable[Tally], budget: Budget) -> int:

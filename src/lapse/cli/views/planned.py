@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import reduce
 from heapq import nlargest
 from itertools import groupby
 from pathlib import Path
+
+from msgspec import structs
 
 from lapse.cli import shapes
 from lapse.cli.page import BLANK, Block, Column, Line, Row, Table
@@ -107,7 +109,7 @@ def _rows(groups: Sequence[Group]) -> Iterator[Row]:
             rules = {group.outcome.rule for group in others} - {None, *(group.outcome.rule for group in shown)}
             what = f"… and {some(len(others), 'more group')}"
             what += f", of {some(len(rules), 'more rule')}" if rules else ""
-            yield _row(others[0].outcome.verdict, what, replace(whole, tenant=None))
+            yield _row(others[0].outcome.verdict, what, structs.replace(whole, tenant=None))
 
 
 def _row(verdict: Verdict, why: str, tally: Tally) -> Row:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 
 from lapse import clock
 from lapse.errors import BusyError
@@ -30,8 +31,26 @@ _ROWS = 5_000  # so that a slice of few rows need not be cut out of one, which r
 _SECONDS = 0.2
 
 
-Found = list[tuple[int | None, Row]]
-"""Counts of a stretch by division of the ruler, which is None without one, and by code and tenant."""
+_RECORDS = itemgetter(2)  # of a row
+_BY_CODE = itemgetter(0, 2)  # a row's code, and its records
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Counts of a stretch.
+
+    Attributes:
+        rows: By code and tenant, and by division of the ruler if there is one.
+        divisions: The division of each. None without a ruler.
+    """
+
+    rows: list[Row]
+    divisions: list[int] | None
+
+    @property
+    def records(self) -> int:
+        """All rows of the table in the stretch."""
+        return sum(map(_RECORDS, self.rows))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,22 +104,22 @@ class Surveyor:
         for leaf in self.leaves:
             for stretch, found in self._stretches(leaf):
                 cells.append(self._cell(stretch, found, divisions))
-                running.add_rows(row for _, row in found)
+                running.add_rows(found.rows)
         return Survey(tallies=running.merged(), cells=cells, ruler=self.ruler, divisions=divisions)
 
     def _cell(self, stretch: Stretch, found: Found, divisions: Counter[tuple[int, Destination]]) -> Cell[Stretch]:
         """What is remembered of a stretch; its lapsed rows are added to *divisions*, too."""
-        rows, going, ending_of = 0, dict[Destination, Lapsed](), self.judge.selection.ending
-        for number, row in found:
-            rows += row.records
-            ending = ending_of(row.code)
-            if ending is None or ending.cutoff is None:
-                continue
-            lapsed, goal = Lapsed(row.records, ending.cutoff), ending.destination
-            going[goal] = going[goal] + lapsed if goal in going else lapsed
-            if number is not None:
-                divisions[number, goal] += row.records
-        return Cell(range=stretch, rows=rows, going=going)
+        going, ending_of = dict[Destination, Lapsed](), self.judge.selection.ending
+        for ending, records in ending_of.sums(map(_BY_CODE, found.rows)).items():
+            if ending.cutoff is not None:
+                lapsed, goal = Lapsed(records, ending.cutoff), ending.destination
+                going[goal] = going[goal] + lapsed if goal in going else lapsed
+        if found.divisions is not None:
+            for (code, records), division in zip(map(_BY_CODE, found.rows), found.divisions, strict=True):
+                way = ending_of(code)
+                if way is not None:
+                    divisions[division, way.destination] += records
+        return Cell(range=stretch, rows=found.records, going=going)
 
     def _stretches(self, leaf: Leaf) -> Iterator[tuple[Stretch, Found]]:
         """Each stretch with its tallies; the next one is as long as the last ones allow."""
@@ -119,12 +138,14 @@ class Surveyor:
             seconds = clock.monotonic() - began
             yield stretch, found
             self.breaks.rest(seconds)
-            rows = sum(row.records for _, row in found)
-            wished = min(2.0, _SECONDS / max(seconds, 0.001), _ROWS / max(rows, 1))
+            wished = min(2.0, _SECONDS / max(seconds, 0.001), _ROWS / max(found.records, 1))
             pages, first = max(1, int((last - first) * wished)), last
 
     def _tallies(self, leaf: Leaf, stretch: Stretch) -> Found:
         where = "(" + within(self.connection, stretch) + ") AND (" + self.where + ")"
         number = None if self.ruler is None else self.ruler.number(self.judge.instant)
         table = f"{escaped(leaf.sql)} AS r"
-        return list(self.judge.buckets(self.connection, where, bucket=number, size=self.size, from_=table))
+        counts = self.judge.counts(self.connection, where, bucket=number, size=self.size, from_=table)
+        if number is None:
+            return Found(counts, None)
+        return Found([row[:-1] for row in counts], [row[-1] for row in counts])

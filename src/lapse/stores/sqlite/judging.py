@@ -15,7 +15,7 @@ from lapse.sqlcore.fragments import Fragment, joined, placeholders
 from lapse.sqlcore.identifiers import quote
 from lapse.sqlcore.lookups import lookups_of
 from lapse.sqlcore.newest import Members
-from lapse.sqlcore.rules import MAX_INT64, MIN_INT64, RuleCompiler
+from lapse.sqlcore.rules import MAX_INT64, MIN_INT64, RuleCompiler, has_lapsed
 from lapse.sqlcore.sidetables import Session
 from lapse.sqlcore.thresholds import Thresholds, spelled
 from lapse.stores.sqlite.ranges import KeyRange, KeyWalk
@@ -211,10 +211,15 @@ class Judge:
             rows=lambda columns: "SELECT " + columns + " FROM (" + rows + ") LIMIT -1",
         )
 
-    def groups(self, keys: KeyRange) -> Fragment:
-        """Rows of code, tenant, count, earliest and latest time, and checksum, over a range of keys."""
+    def groups(self, keys: KeyRange, row_size: int) -> Fragment:
+        """Rows of code, tenant, count, bytes, earliest and latest time, and checksum, over a range of keys.
+
+        Arguments:
+            keys: Which rows.
+            row_size: Bytes of a row.
+        """
         return (
-            f"SELECT code, tenant, count(*), min(t), max(t), sum({self._number()}) FROM "
+            f"SELECT code, tenant, count(*), count(*) * {row_size}, min(t), max(t), sum({self._number()}) FROM "
             + self.judged(keys)
             + " GROUP BY code, tenant"
         )
@@ -239,5 +244,7 @@ class Judge:
         """A subquery of judged rows, and the condition that their code is one of *codes*."""
         if self._lookups is None:
             return self.judged(keys, whole=whole) + " WHERE code IN (" + placeholders(codes) + ")"
+        if codes.is_all:  # then nothing is looked up but for the code
+            return self.judged(keys, whole=whole) + " WHERE " + has_lapsed(self._selection, "code")
         goes = self._compiler.going(self._selection, self._lookups, codes)
         return self.judged(keys, whole=whole, going=goes) + " WHERE goes"
