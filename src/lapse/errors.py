@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import ClassVar
 
+from msgspec import Struct
+
 
 class ExitCode(IntEnum):
     """What the process answers; design rule: after the first removal only 0 or 1."""
@@ -22,8 +24,7 @@ class ExitCode(IntEnum):
     LEASED = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True, gc=False):
     """Where in a policy something was written.
 
     Attributes:

@@ -1,17 +1,17 @@
-"""A file of keys and values as a tree, in which each of them knows where it is written."""
+"""A file of keys and values as a tree, in which each of them knows where it is written; there may be a million."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from lapse.errors import Origin
 from lapse.model.masking import masked
 
 
-@dataclass(frozen=True, slots=True)
-class Scalar:
+class Scalar(Struct, frozen=True, gc=False):
     """One value.
 
     Attributes:
@@ -20,9 +20,13 @@ class Scalar:
         origin: Where.
     """
 
-    value: object = field(repr=False)
-    text: str = field(repr=False)
+    value: object
+    text: str
     origin: Origin
+
+    def __repr__(self) -> str:
+        """Without what may be a secret."""
+        return f"{type(self).__name__}(origin={self.origin!r})"
 
     @property
     def shown(self) -> str:
@@ -30,8 +34,7 @@ class Scalar:
         return masked(self.text)
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(Struct, frozen=True, gc=False):
     """A list.
 
     Attributes:
@@ -43,8 +46,7 @@ class Listing:
     origin: Origin
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True, gc=False):
     """One key of a mapping with its value.
 
     Attributes:
@@ -58,8 +60,7 @@ class Entry:
     origin: Origin
 
 
-@dataclass(frozen=True, slots=True)
-class Mapped:
+class Mapped(Struct, frozen=True, gc=False):
     """A mapping, each key once.
 
     Attributes:
