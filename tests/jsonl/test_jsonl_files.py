@@ -34,6 +34,9 @@ def _found(pattern: Path) -> list[str]:
         ("*/*.jsonl", ["x/a.jsonl"]),
         ("**/*.jsonl", ["a.jsonl", "b.jsonl", "x/a.jsonl", "x/y/c.jsonl"]),
         ("x/**", ["a.jsonl", "y/c.jsonl"]),
+        ("**/x/**/*.jsonl", ["x/a.jsonl", "x/y/c.jsonl"]),
+        ("**/**/c.jsonl", ["x/y/c.jsonl"]),
+        ("**/?/**/?/*", ["x/y/c.jsonl"]),
         (".hidden*", [".hidden.jsonl"]),
     ],
 )

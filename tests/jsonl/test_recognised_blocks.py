@@ -241,10 +241,10 @@ def _but_changed(log: Path):  # type: ignore[no-untyped-def]
 def _known(store: JsonlStore, log: Path, selection: Selection):  # type: ignore[no-untyped-def]
     from lapse.stores.jsonl.deciding import Timeline
     from lapse.stores.jsonl.judging import Judge
-    from lapse.stores.jsonl.recognising import of_one_fate
+    from lapse.stores.jsonl.recognising import OneFate
     from lapse.stores.jsonl.scanning import Extent
 
     judge, facts = Judge(selection), log.stat()
     assert store._memory is not None
     blocks = store._memory.blocks_of(Extent(path=log, inode=facts.st_ino, size=facts.st_size), judge)
-    return of_one_fate(blocks, Timeline(judge), going=frozenset(selection.lapsed_codes()))
+    return OneFate(blocks, Timeline(judge), going=frozenset(selection.lapsed_codes()))

@@ -12,6 +12,7 @@ from typing import BinaryIO
 from lapse.errors import StoreError, VerificationError
 from lapse.ports import Batch, LineBlock, Part
 from lapse.segments.disk import create, give_up, target_error
+from lapse.segments.freeing import trim
 from lapse.segments.overlapping import Behind
 
 if sys.version_info >= (3, 14):
@@ -33,13 +34,9 @@ class LineWriter:
 
     def __init__(self, path: Path, part: Part) -> None:
         self._table = part.table
-        self._path = path
         self._ended = True
-        self._zstd = zstd.ZstdCompressor(
-            options={zstd.CompressionParameter.compression_level: _LEVEL, zstd.CompressionParameter.checksum_flag: 1}
-        )
-        self._file = create(path)
-        self._thread = Behind(self._append)
+        self._stream = _Stream(path)
+        self._thread = Behind(self._stream.append)
 
     def __enter__(self) -> LineWriter:
         return self
@@ -60,7 +57,28 @@ class LineWriter:
         self._ended = batch.data.endswith(b"\n")
         self._thread.take(batch.data)
 
-    def _append(self, data: bytes) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._thread.__exit__(kind, error, trace)
+            if kind is None:
+                self._stream.finish()
+        finally:
+            self._stream.give_up()
+
+
+class _Stream:
+    """A file that is written through a compressor; it has no reference to its writer, so that both go at once."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._zstd = zstd.ZstdCompressor(
+            options={zstd.CompressionParameter.compression_level: _LEVEL, zstd.CompressionParameter.checksum_flag: 1}
+        )
+        self._file = create(path)
+
+    def append(self, data: bytes) -> None:
         self._put(self._zstd.compress(data))
 
     def _put(self, data: bytes) -> None:
@@ -69,23 +87,19 @@ class LineWriter:
         except OSError as error:
             raise target_error(f"write {self._path}", error) from error
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            self._thread.__exit__(kind, error, trace)
-            if kind is None:
-                self._finish()
-        finally:
-            give_up(self._file)
-
-    def _finish(self) -> None:
+    def finish(self) -> None:
         self._put(self._zstd.flush())
         try:
             self._file.flush()
             os.fsync(self._file.fileno())
         except OSError as error:
             raise target_error(f"write {self._path}", error) from error
+
+    def give_up(self) -> None:
+        """Close the file, and let go of what the compressor holds."""
+        give_up(self._file)
+        del self._zstd
+        trim()
 
 
 def read(file: BinaryIO) -> Iterator[LineBlock]:
@@ -125,7 +139,10 @@ def content(file: BinaryIO) -> Iterator[bytes]:
             piece = stream.decompress(compressed, max_length=BLOCK)
             if piece:
                 yield piece
+        if stream.unused_data or file.read(1):
+            raise VerificationError("segment goes on after its zstd stream")
     except (zstd.ZstdError, OSError) as error:
         raise VerificationError(f"segment cannot be read as zstd: {error}") from error
-    if stream.unused_data or file.read(1):
-        raise VerificationError("segment goes on after its zstd stream")
+    finally:
+        del stream
+        trim()

@@ -10,22 +10,22 @@ from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 
-_WAITING = 2
-"""Items that the thread has before it, the one at hand among them: with fewer it would sleep between any two."""
+_AHEAD = 2
+"""Items that are made before they are asked for: with fewer the thread would sleep between any two."""
 
 
 class Behind(Generic[Item]):
     """Does a step with each item, in order, while the caller goes on.
 
-    An error comes with a later call, at the latest when the ``with`` block is left; the items that waited behind it
-    may be done nevertheless. The first item is done at once: often there is no other, and a thread costs more.
+    An error comes with the next call, at the latest when the ``with`` block is left. The first item is done at once:
+    often there is no other, and a thread costs more.
     """
 
     def __init__(self, step: Callable[[Item], object]) -> None:
         """Nothing is begun yet."""
         self._step = step
         self._thread: ThreadPoolExecutor | None = None
-        self._pending: deque[Future[object]] = deque()
+        self._pending: Future[object] | None = None
 
     def __enter__(self) -> Behind[Item]:
         return self
@@ -36,20 +36,21 @@ class Behind(Generic[Item]):
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="lapse-behind")  # which starts nothing yet
             self._step(item)
             return
-        self._settle(_WAITING - 1)
-        self._pending.append(self._thread.submit(self._step, item))
+        self.settle()  # a second item that waits would only be held in memory: its maker is at the next one by then
+        self._pending = self._thread.submit(self._step, item)
 
-    def _settle(self, left: int = 0) -> None:
-        """Wait until no more than *left* items are to be done."""
-        while len(self._pending) > left:
-            self._pending.popleft().result()
+    def settle(self) -> None:
+        """Wait until every item is done. Errors of the step pass."""
+        if self._pending is not None:
+            pending, self._pending = self._pending, None
+            pending.result()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
             if kind is None:
-                self._settle()
+                self.settle()
         finally:
             if self._thread is not None:
                 self._thread.shutdown(cancel_futures=True)
@@ -66,7 +67,7 @@ def ahead(items: Iterator[Item]) -> Iterator[Item]:
     if second is None:
         return
     with ThreadPoolExecutor(1, thread_name_prefix="lapse-ahead") as thread:
-        pending = deque(thread.submit(next, items, None) for _ in range(_WAITING))
+        pending = deque(thread.submit(next, items, None) for _ in range(_AHEAD))
         yield second
         while (item := pending.popleft().result()) is not None:
             pending.append(thread.submit(next, items, None))

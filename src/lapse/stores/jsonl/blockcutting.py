@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
+from lapse.stores.jsonl.blocklist import BlockList
 from lapse.stores.jsonl.blocksums import Block, BlockBuilder
 from lapse.stores.jsonl.judgement import Judgement
 from lapse.stores.jsonl.lines import Shape
@@ -19,7 +20,7 @@ class BlockCutter:
         self._size = size
         self._builder = BlockBuilder(start)
         self._ended = True
-        self._blocks: list[Block] = []
+        self._blocks = BlockList()
         self._sizes: dict[int, int] = {}
 
     def add(self, judgement: Judgement, shape: Shape) -> Iterator[Sum]:
@@ -46,7 +47,7 @@ class BlockCutter:
                 self._close()
             first, start = last, end
 
-    def blocks(self) -> list[Block]:
+    def blocks(self) -> BlockList:
         """The blocks of everything so far that has a line end."""
         if self._ended:
             self._close()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 
 import msgspec
 import stringzilla as sz
@@ -97,8 +96,7 @@ def _sum(group: GroupSum, timeline: Timeline) -> Sum | None:
     return Sum(next(iter(codes)), found.tenant, values, group.records, group.size, oldest, newest, group.checksum)
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(msgspec.Struct, array_like=True, frozen=True):
     """A block as one selection sees it.
 
     Attributes:
@@ -107,7 +105,7 @@ class Block:
     """
 
     sums: BlockSum
-    sizes: Mapping[int, int]
+    sizes: dict[int, int]
 
     def without(self, codes: AbstractSet[int], timeline: Timeline) -> BlockSum | None:
         """What is left of it without the lines of some outcomes; still where it was. None if that cannot be told."""

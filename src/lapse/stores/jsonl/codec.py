@@ -74,15 +74,6 @@ class Head(io.RawIOBase):
         self._offset += got
         return got
 
-    def take(self, data: bytes | memoryview) -> None:
-        """Digest the next bytes, which were read elsewhere."""
-        self._hasher.update(data)
-        self._offset += len(data)
-
-    def so_far(self) -> tuple[int, Digest]:
-        """How many bytes were read, and their SHA-256."""
-        return self._offset, Digest(self._hasher.hexdigest())
-
     def digest(self) -> Digest:
         """SHA-256 of the whole head; what no one has read yet is read now.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
@@ -16,7 +16,7 @@ from lapse.stores.jsonl.codec import Encoding, encoding_of
 from lapse.stores.jsonl.fields import Doubtful, FieldReader
 from lapse.stores.jsonl.judging import instant_of
 from lapse.stores.jsonl.lines import Shape
-from lapse.stores.jsonl.listed import LogFile
+from lapse.stores.jsonl.listed import LogFile, LogFiles
 from lapse.stores.jsonl.quiet import is_written
 from lapse.stores.jsonl.rotation_names import parse_rotated
 from lapse.stores.jsonl.scanning import Extent, opened, reading
@@ -25,16 +25,22 @@ _LOOKED_AT = 20
 """Lines at the beginning of a log among which one with a readable time is looked for."""
 
 
-def logs_in_use(files: Iterable[LogFile]) -> list[LogFile]:
+def logs_in_use(files: LogFiles) -> list[LogFile]:
     """The plain logs that writers append to: the newest, and those that somebody has open for writing.
 
     A file with the name of a rotated one is none while the log that it was is there.
     """
-    found = sorted(files, key=lambda file: file.mtime_ns)
-    paths = {file.path for file in found}
-    own = [file for file in found if _was(file) not in paths]
-    plain = [file for file in own if _is_plain(file)]
-    return [file for file in plain if file is plain[-1] or is_written(file.path)]
+    newest: LogFile | None = None
+    written: list[LogFile] = []
+    for file in files:
+        if _is_rotated(file, files) or not _is_plain(file):
+            continue
+        if newest is None or file.mtime_ns >= newest.mtime_ns:
+            newest = file
+        if is_written(file.path):
+            written.append(file)
+    found = written if newest is None or newest in written else [*written, newest]
+    return sorted(found, key=lambda file: (file.mtime_ns, file.name))
 
 
 def reason(rotation: Rotation, file: LogFile, dataset: Dataset, now: Nanos) -> str | None:
@@ -65,10 +71,10 @@ def first_instant(file: LogFile, dataset: Dataset) -> Nanos | None:
     return None
 
 
-def _was(file: LogFile) -> object:
-    """The path of the log that a file was rotated from, by its name. None if its name says nothing of the kind."""
+def _is_rotated(file: LogFile, files: LogFiles) -> bool:
+    """Whether a file has the name of a rotated one, and the log that it was is among *files*."""
     name = parse_rotated(file.path.name)
-    return None if name is None else file.path.with_name(name.log)
+    return name is not None and files.named(str(file.path.with_name(name.log))) is not None
 
 
 def _is_plain(file: LogFile) -> bool:

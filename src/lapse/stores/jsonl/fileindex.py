@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import msgspec
 
+from lapse.stores.jsonl.blocklist import BlockList
 from lapse.stores.jsonl.blocksums import Block, BlockSum
 from lapse.stores.jsonl.codec import Encoding, encoding_of
 from lapse.stores.jsonl.deciding import Timeline
@@ -30,14 +31,23 @@ class FileSums(msgspec.Struct, array_like=True):
         tail: Digest of the last bytes before `end`.
         end: Bytes of the file that the blocks were made of, from its beginning.
         mtime_ns: When a compressed file was changed last. None for a plain one, which may grow.
-        blocks: Sums of its content, in order; there may be gaps between them, and lines begin at each.
+        packed: Sums of its content, in order; there may be gaps between them, and lines begin at each.
     """
 
     head: bytes
     tail: bytes
     end: int
     mtime_ns: int | None
-    blocks: list[BlockSum]
+    packed: list[msgspec.Raw]
+
+    @property
+    def blocks(self) -> Iterator[BlockSum]:
+        """The sums, each made when it is asked for: a large file has thousands."""
+        return map(_decoder.decode, self.packed)
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(BlockSum)
 
 
 def block_size(size: int) -> int:
@@ -54,13 +64,14 @@ def decode(data: bytes) -> FileSums | None:
     """What `encode` wrote. None if it makes no sense."""
     try:
         sums = msgspec.msgpack.decode(data, type=FileSums)
+        blocks = chain((BlockSum(0, 0, 0, [], []),), sums.blocks)
+        sound = all(one.end <= other.start and other.size > 0 for one, other in pairwise(blocks))
     except msgspec.MsgspecError:
         return None
-    blocks = [BlockSum(0, 0, 0, [], []), *sums.blocks]
-    return sums if all(one.end <= other.start and other.size > 0 for one, other in pairwise(blocks)) else None
+    return sums if sound else None
 
 
-def describe(descriptor: int, blocks: Sequence[BlockSum], *, end: int) -> FileSums:
+def describe(descriptor: int, blocks: Iterable[BlockSum], *, end: int) -> FileSums:
     """What to remember of an open file, of the first *end* bytes of which the blocks were made. OSErrors are raised."""
     plain = encoding_of(descriptor) is Encoding.PLAIN
     return FileSums(
@@ -68,7 +79,7 @@ def describe(descriptor: int, blocks: Sequence[BlockSum], *, end: int) -> FileSu
         tail=_digest(descriptor, max(0, end - _ENDS), end),
         end=end,
         mtime_ns=None if plain else os.fstat(descriptor).st_mtime_ns,
-        blocks=list(_compacted(blocks, block_size(end))),
+        packed=[msgspec.Raw(_encoder.encode(block)) for block in _compacted(blocks, block_size(end))],
     )
 
 
@@ -83,9 +94,7 @@ def is_same(descriptor: int, sums: FileSums, *, size: int) -> bool:
     )
 
 
-def left(
-    blocks: Sequence[Block], gone: AbstractSet[int], timeline: Timeline, *, before: int, after: int
-) -> list[Block]:
+def left(blocks: BlockList, gone: AbstractSet[int], timeline: Timeline, *, before: int, after: int) -> BlockList:
     """The blocks of a file from which the lines of some outcomes are gone, where they are now.
 
     They are found from the end, where nothing but whole lines was removed.
@@ -97,9 +106,9 @@ def left(
         before: Bytes that were judged.
         after: Bytes that are left of them.
     """
-    found: list[Block] = []
+    found = BlockList()
     old, new = before, after
-    for block in reversed(blocks):
+    for block in blocks.reversed():
         sizes = {code: size for code, size in block.sizes.items() if code not in gone}
         new -= old - block.sums.end + sum(sizes.values())
         old = block.sums.start
@@ -108,7 +117,7 @@ def left(
         sums = block.without(gone, timeline)
         if sums is not None and sums.size:
             found.append(Block(msgspec.structs.replace(sums, start=new), sizes))
-    return found[::-1]
+    return found.reversed()
 
 
 def begins_a_line(descriptor: int, offset: int) -> bool:
@@ -116,7 +125,7 @@ def begins_a_line(descriptor: int, offset: int) -> bool:
     return not offset or os.pread(descriptor, 1, offset - 1) == b"\n"
 
 
-def _compacted(blocks: Sequence[BlockSum], size: int) -> Iterator[BlockSum]:
+def _compacted(blocks: Iterable[BlockSum], size: int) -> Iterator[BlockSum]:
     """The blocks, small ones that stand together put together."""
     waiting: BlockSum | None = None
     for block in blocks:

@@ -10,12 +10,12 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from lapse.errors import StoreMissingError, UnsupportedError
-from lapse.stores.jsonl.listed import LogFile, LogFiles
+from lapse.stores.jsonl.listed import LogFile, LogFiles, in_order
 from lapse.stores.jsonl.names import is_reserved, parse
 from lapse.stores.jsonl.series import SEGMENTS, Series
 from lapse.stores.jsonl.trouble import translated
@@ -56,7 +56,7 @@ class LogSet:
                 or has a name that is no text.
             StoreError: If a folder cannot be read.
         """
-        found = LogFiles(_look(name) for name in sorted(set(self.names())))
+        found = LogFiles(map(_look, in_order(self.names())))
         if not found:
             raise self._missing()
         return found
@@ -82,9 +82,10 @@ class LogSet:
 
     def folders(self) -> Iterator[Path]:
         """The folders where the files can be, that exist."""
-        found = _descend(self.base, self._between) if self.base.is_dir() else iter(())
-        beside = [] if self._linked is None or not self._linked.parent.is_dir() else [self._linked.parent]
-        yield from dict.fromkeys([*found, *beside])
+        if self.base.is_dir():
+            yield from _descend(self.base, self._between)
+        if self._linked is not None and self._linked.parent != self.base and self._linked.parent.is_dir():
+            yield self._linked.parent
 
     def matches(self, name: str) -> bool:
         """Whether a file of this name, in one of the folders, is meant."""
@@ -108,10 +109,13 @@ class LogSet:
         """
         if self._series is None:
             return {file.path for file in files} if self.exact else {max(files, key=lambda file: file.mtime_ns).path}
-        newest: dict[Path, Path] = {}
-        for file in sorted(files, key=self._begun):
-            newest[file.path.parent] = file.path
-        return {*newest.values()} if self._linked is None else {*newest.values(), self._linked}
+        newest: dict[Path, LogFile] = {}
+        for file in files:
+            folder = file.path.parent
+            if self._begun(file) >= self._begun(newest.setdefault(folder, file)):
+                newest[folder] = file
+        found = {file.path for file in newest.values()}
+        return found if self._linked is None else {*found, self._linked}
 
     def segment_named(self, name: str, number: int) -> str | None:
         """The name of a segment as old as the file *name*, with *number* behind it. None without segments."""
@@ -173,17 +177,28 @@ def _own_links(folder: Path, inode: int) -> int:
     return sum(parse(entry.name) is not None and entry.inode() == inode for entry in _entries(folder))
 
 
-def _descend(folder: Path, parts: list[str]) -> Iterator[Path]:
-    """The folders below *folder* that match *parts*; symbolic links are not followed."""
-    if not parts:
+def _descend(folder: Path, parts: Sequence[str], places: Iterable[int] = (0,)) -> Iterator[Path]:
+    """The folders below *folder* that match *parts*, each once; symbolic links are not followed.
+
+    The *places* are those in *parts* from which on the rest is to match: several, as two stars stand for any depth.
+    """
+    reached = {end for place in places for end in _reached(parts, place)}
+    if len(parts) in reached:
         yield folder
-        return
-    first, rest = parts[0], parts[1:]
-    if first == _ANY_DEPTH:
-        yield from _descend(folder, rest)
-    for entry in _entries(folder):
-        if entry.is_dir(follow_symlinks=False) and _fits(entry.name, first):
-            yield from _descend(Path(entry.path), parts if first == _ANY_DEPTH else rest)
+    before = reached - {len(parts)}
+    for entry in _entries(folder) if before else ():
+        fitting = [place for place in before if _fits(entry.name, parts[place])]
+        if fitting and entry.is_dir(follow_symlinks=False):
+            after = {place if parts[place] == _ANY_DEPTH else place + 1 for place in fitting}
+            yield from _descend(Path(entry.path), parts, after)
+
+
+def _reached(parts: Sequence[str], place: int) -> Iterator[int]:
+    """A place, and those behind the two stars that stand there."""
+    yield place
+    while place < len(parts) and parts[place] == _ANY_DEPTH:
+        place += 1
+        yield place
 
 
 def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:

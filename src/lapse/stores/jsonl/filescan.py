@@ -80,7 +80,8 @@ class Scan:
         with pieces_of(descriptor, extent, bounds.start, bounds.stop) as found:
             for piece in found:
                 self._take_in(part, piece, cutter)
-        part.blocks = [] if cutter is None else cutter.blocks()
+        if cutter is not None:
+            part.blocks = cutter.blocks()
 
     def _gathered(self, part: FilePart, descriptor: int, extent: Extent) -> bool:
         """Put a small file beside others. False if it is compressed, or holds no line to put there."""

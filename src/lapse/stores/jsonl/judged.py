@@ -114,7 +114,7 @@ def judged_blocks(
         extent: Which part of it.
         judges: What decides.
         start: Offset in the content where a line begins; the lines before it are left out.
-        head: What digests the bytes that are read. None if nothing does.
+        head: A compressed file as it is read. None reads it without a digest.
 
     Raises:
         StoreError: If it cannot be read.
@@ -132,20 +132,16 @@ def _pieces(descriptor: int, extent: Extent, *, start: int, head: Head | None) -
     with translated("read it", extent.path):
         encoding = encoding_of(descriptor)
     if encoding is Encoding.PLAIN:
-        yield _plain(file_pieces(descriptor, extent.path, start, extent.size), head)
+        yield _lasting(file_pieces(descriptor, extent.path, start, extent.size))
         return
     stream = Head(descriptor, extent.size) if head is None else head
     with blocks(stream, encoding, extent.path) as found:
         yield pieces(_from(found, start))
 
 
-def _plain(found: Iterator[Piece], head: Head | None) -> Iterator[Piece]:
+def _lasting(found: Iterator[Piece]) -> Iterator[Piece]:
     """The same pieces, each of which stays valid."""
-    for piece in found:
-        whole = Piece(bytes(piece.data), piece.shape)
-        if head is not None:
-            head.take(whole.data)
-        yield whole
+    return (Piece(bytes(piece.data), piece.shape) for piece in found)
 
 
 def _from(found: Iterator[bytes], start: int) -> Iterator[bytes]:

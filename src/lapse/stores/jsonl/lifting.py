@@ -6,15 +6,14 @@ not copied: whether it is depends on the commit. A compressed file is written an
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from lapse.canonical import Digest
 from lapse.model.selection import Destination
 from lapse.ports import LineBlock
-from lapse.stores.jsonl.blocksums import BlockSum
+from lapse.stores.jsonl.blocklist import BlockList
 from lapse.stores.jsonl.codec import Encoding, Head, blocks, encoding_of
 from lapse.stores.jsonl.deciding import Timeline
 from lapse.stores.jsonl.disk import blanks_at_head
@@ -22,7 +21,8 @@ from lapse.stores.jsonl.inplace import BLANK
 from lapse.stores.jsonl.judged import Judges
 from lapse.stores.jsonl.judging import Judge
 from lapse.stores.jsonl.parting import Parted, Parting
-from lapse.stores.jsonl.recognising import of_one_fate, recognised
+from lapse.stores.jsonl.recognising import OneFate, recognised
+from lapse.stores.jsonl.rereading import Digested, Reading
 from lapse.stores.jsonl.rewriting import Rewrite
 from lapse.stores.jsonl.scanning import Counts, Extent
 from lapse.stores.jsonl.trouble import translated
@@ -51,7 +51,7 @@ class Lift:
         destination: Destination,
         *,
         working: Path,
-        known: Sequence[BlockSum] = (),
+        known: BlockList | None = None,
     ) -> None:
         """Nothing is read yet but the first bytes.
 
@@ -61,7 +61,7 @@ class Lift:
             judge: What decides.
             destination: Where the lapsed lines go.
             working: Where the kept ones are written to.
-            known: What is remembered of the file's blocks.
+            known: What is remembered of the file's blocks. None: nothing.
         """
         selection = judge.selection
         self._descriptor = descriptor
@@ -74,6 +74,7 @@ class Lift:
         with translated("read it", extent.path):
             self.encoding = encoding_of(descriptor)
         self._head: Head | None = None
+        self._reading: Reading | None = None
         self.working: Rewrite | None = None
         self.counts = Counts()
         self.end = 0
@@ -107,7 +108,7 @@ class Lift:
         return len(first) - len(first.lstrip(BLANK))
 
     def lapsed(
-        self, *, expected: int, limit: int | None, digested: bool, most: int | None = None, wanted: bool = True
+        self, *, expected: int, limit: int | None, digested: Digested, most: int | None = None, wanted: bool = True
     ) -> Iterator[LineBlock]:
         """The lapsed lines, in order.
 
@@ -115,12 +116,16 @@ class Lift:
             expected: Bytes of lapsed lines that are known to be there: once they were found, a plain file is not read
                 on. 0 if nothing is known.
             limit: Bytes after which a plain file is not read on, as long as no line stays. None reads on.
-            digested: Whether what is read is digested, for `read`.
+            digested: What is digested, for `is_there`; a compressed file as a whole, or not at all.
             most: Lapsed lines to take at most; what comes behind them stays. None takes all.
             wanted: Whether somebody looks at the lines. If not, they are counted only, and the blocks hold no data.
         """
-        self._head = Head(self._descriptor, self._extent.size) if digested else None
-        for block in self._blocks(most):
+        if digested is not Digested.NOTHING:
+            self._reading = Reading(self._begin, digested) if self.plain else None
+            self._head = None if self.plain else Head(self._descriptor, self._extent.size)
+        for block in self._blocks(most, lasting=wanted):
+            if self._reading is not None:
+                self._reading.take(block)
             if self.partial:  # a compressed file, which is written anew to its end
                 self._keep(block, block.end)
                 continue
@@ -135,30 +140,39 @@ class Lift:
             self.working.end_content()
         self.done = True
 
-    def _blocks(self, most: int | None) -> Iterator[Parted]:
-        """The blocks of the file; those that are recognised are not judged."""
+    def _blocks(self, most: int | None, *, lasting: bool) -> Iterator[Parted]:
+        """The blocks of the file, their data *lasting* or not; those that are recognised are not judged."""
         descriptor, extent, head, start = self._descriptor, self._extent, self._head, self._begin
-        if head is not None and self.plain:
-            with translated("read it", extent.path):
-                head.take(os.pread(descriptor, start, 0))
-        known = self._known if self.plain and most is None else ()
-        one_fate = of_one_fate(known, Timeline(self._judge), going=self._going)
-        judges = Judges(self._judge, size=extent.size - sum(each.block.size for each in one_fate))
+        known = self._known if self.plain and most is None else None
+        one_fate = OneFate(known or BlockList(), Timeline(self._judge), going=self._going)
+        judges = Judges(self._judge, size=extent.size - one_fate.size)
         parting = Parting(judges, self._going, self._table)
-        for block in recognised(descriptor, extent, one_fate):
+        for block in recognised(descriptor, extent, one_fate, lasting=lasting):
             if start < block.start:
                 yield from parting.parted(descriptor, replace(extent, size=block.start), start=start, head=head)
-            if head is not None:
-                head.take(block.data)
             yield block
             start = block.end
         yield from parting.parted(descriptor, extent, start=start, head=head, most=most)
 
-    def read(self) -> tuple[int, Digest] | None:
-        """How many bytes were read to judge by, all of a compressed file, and their SHA-256. None if not digested."""
+    @property
+    def goes_whole(self) -> bool:
+        """Whether all lines that were read so far go, and only who archives them digests them."""
+        return self._reading is not None and self._reading.goes_whole
+
+    def is_there(self, head: Digest) -> bool:
+        """Whether what was judged by is still there, all of a compressed file; without digests it counts as changed.
+
+        Arguments:
+            head: The digest of the archived lines for as long as `goes_whole` was true.
+
+        Raises:
+            StoreError: If it cannot be read.
+        """
+        if self._reading is not None:
+            return self._reading.is_there(self._descriptor, self._extent.path, head)
         if self._head is None:
-            return None
-        return self._head.so_far() if self.plain else (self._extent.size, self._head.digest())
+            return False
+        return self._head.digest() == Head(self._descriptor, self._extent.size).digest()
 
     def new_file(self) -> Rewrite:
         """The working file; made if there is none yet.

@@ -1,17 +1,26 @@
-"""Log files as they were found, of which there may be very many: what is known of each takes little room."""
+"""Log files as they were found, of which there may be very many: what is known of them takes little memory."""
 
 from __future__ import annotations
 
-from array import array
-from bisect import bisect_left
+import os
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from heapq import merge
+from itertools import groupby, islice
+from operator import attrgetter
 from pathlib import Path
-from typing import overload
+from types import GenericAlias
+from typing import Generic, Protocol, TypeVar, overload
+
+import msgspec
+
+from lapse.stores.jsonl.spool import Spool
+
+_PAGE = 256
+_SORTED = 8_192
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogFile:
+class LogFile(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """A log file as it was found.
 
     Attributes:
@@ -32,35 +41,83 @@ class LogFile:
         return Path(self.name)
 
 
-class LogFiles(Sequence[LogFile]):
-    """Files ordered by path, each made a value when it is asked for."""
+class Named(Protocol):
+    """A value that is about a file, and that msgspec can put into bytes."""
 
-    def __init__(self, files: Iterable[LogFile]) -> None:
-        """Those of *files*, which come ordered by path."""
-        self.names: list[str] = []
-        self._inodes, self._sizes, self._times = array("Q"), array("Q"), array("q")
-        for file in files:
-            self.names.append(file.name)
-            self._inodes.append(file.inode)
-            self._sizes.append(file.size)
-            self._times.append(file.mtime_ns)
+    @property
+    def name(self) -> str:
+        """The path of the file."""
+        ...
+
+
+ValueT = TypeVar("ValueT", bound=Named)
+
+
+class Listing(Sequence[ValueT], Generic[ValueT]):
+    """Values ordered by path. They are put aside by the page, and a page is read when one of its values is asked for.
+
+    The last page that was read is held: they are mostly asked for in order.
+    """
+
+    def __init__(self, kind: type[ValueT], values: Iterable[ValueT] = ()) -> None:
+        """A listing of values of one *kind*: of *values*, and of those that are added."""
+        self._pages = GenericAlias(list, (kind,))
+        self._spool = Spool()
+        self._firsts: list[str] = []
+        self._page: tuple[int, list[ValueT]] = (-1, [])
+        self._last: list[ValueT] = []
+        for value in values:
+            self.add(value)
+
+    def add(self, value: ValueT) -> None:
+        """Take in a value; its path comes after those of all others."""
+        if not self._last:
+            self._firsts.append(value.name)
+        self._last.append(value)
+        if len(self._last) == _PAGE:
+            self._spool.append(msgspec.msgpack.encode(self._last))
+            self._last = []
 
     def __len__(self) -> int:
-        return len(self.names)
+        return len(self._spool) * _PAGE + len(self._last)
 
     @overload
-    def __getitem__(self, index: int) -> LogFile: ...
+    def __getitem__(self, index: int) -> ValueT: ...
     @overload
-    def __getitem__(self, index: slice) -> Sequence[LogFile]: ...
-    def __getitem__(self, index: int | slice) -> LogFile | Sequence[LogFile]:
+    def __getitem__(self, index: slice) -> Sequence[ValueT]: ...
+    def __getitem__(self, index: int | slice) -> ValueT | Sequence[ValueT]:
         if isinstance(index, slice):
-            return [self[each] for each in range(*index.indices(len(self)))]
-        return LogFile(
-            name=self.names[index],
-            inode=self._inodes[index],
-            size=self._sizes[index],
-            mtime_ns=self._times[index],
-        )
+            return [self[place] for place in range(len(self))[index]]
+        number, place = divmod(range(len(self))[index], _PAGE)
+        return self._read(number)[place]
+
+    def __iter__(self) -> Iterator[ValueT]:
+        for number in range(len(self._firsts)):
+            yield from self._read(number)
+
+    def named(self, name: str) -> ValueT | None:
+        """The value about the file of that path. None if there is none."""
+        number = bisect_right(self._firsts, name) - 1
+        page = self._read(number) if number >= 0 else []
+        place = bisect_left(page, name, key=attrgetter("name"))
+        return page[place] if place < len(page) and page[place].name == name else None
+
+    def _read(self, number: int) -> list[ValueT]:
+        if number == len(self._spool):
+            return self._last
+        known, page = self._page
+        if known != number:
+            page = msgspec.msgpack.decode(self._spool[number], type=self._pages)
+            self._page = (number, page)
+        return page
+
+
+class LogFiles(Listing[LogFile]):
+    """Files ordered by path."""
+
+    def __init__(self, files: Iterable[LogFile] = ()) -> None:
+        """Those of *files*, which come ordered by path."""
+        super().__init__(LogFile, files)
 
 
 class FileMarks(Mapping[str, tuple[int, ...]]):
@@ -70,15 +127,30 @@ class FileMarks(Mapping[str, tuple[int, ...]]):
         self._files = files
 
     def __getitem__(self, name: str) -> tuple[int, ...]:
-        names = self._files.names
-        place = bisect_left(names, name)
-        if names[place : place + 1] != [name]:
+        file = self._files.named(name)
+        if file is None:
             raise KeyError(name)
-        file = self._files[place]
         return file.size, file.inode
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._files.names)
+        return (file.name for file in self._files)
 
     def __len__(self) -> int:
         return len(self._files)
+
+
+def in_order(names: Iterable[str]) -> Iterator[str]:
+    """Each of some paths once, in order; of very many, only some are held in memory at a time."""
+    spool, runs, left = Spool(), list[range](), iter(names)
+    while some := sorted(islice(left, _SORTED)):
+        first = len(spool)
+        for start in range(0, len(some), _PAGE):
+            spool.append(msgspec.msgpack.encode([os.fsencode(name) for name in some[start : start + _PAGE]]))
+        runs.append(range(first, len(spool)))
+    for name, _ in groupby(merge(*(_names(spool, run) for run in runs))):
+        yield name
+
+
+def _names(spool: Spool, pages: range) -> Iterator[str]:
+    for number in pages:
+        yield from map(os.fsdecode, msgspec.msgpack.decode(spool[number], type=list[bytes]))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 
 import stringzilla as sz
 
 from lapse.canonical import digest_of
 from lapse.state.file_index import FileIndex, FileKey, Notes
-from lapse.stores.jsonl.blocksums import Block, BlockSum
+from lapse.stores.jsonl.blocklist import BlockList
 from lapse.stores.jsonl.codec import Encoding, encoding_of
 from lapse.stores.jsonl.deciding import Timeline
 from lapse.stores.jsonl.fileindex import FileSums, begins_a_line, decode, describe, encode, is_same, left
@@ -41,10 +41,11 @@ class Memory:
         self._index = index
         self.meaning = meaning_of(judge)
         """What the notes depend on."""
-        self._notes = index.read(self.meaning)
-        self._full = rescan or not self._notes.files or self._notes.runs >= FULL_AFTER
-        self._files = {} if self._full else dict(self._notes.files)
-        self._blocks: dict[FileKey, Sequence[Block]] = {}
+        notes = index.read(self.meaning)
+        self._full = rescan or not notes.files or notes.runs >= FULL_AFTER
+        self._runs = notes.runs
+        self._files = {} if self._full else dict(notes.files)
+        self._blocks: dict[FileKey, BlockList] = {}
         self._judge, self._timeline = judge, Timeline(judge)
 
     def judge_by(self, judge: Judge) -> None:
@@ -68,7 +69,7 @@ class Memory:
             sums = None if data is None else decode(data)
             return sums if sums is not None and is_same(descriptor, sums, size=extent.size) else None
 
-    def learn(self, extent: Extent, blocks: Sequence[Block], *, complete: bool) -> None:
+    def learn(self, extent: Extent, blocks: BlockList, *, complete: bool) -> None:
         """Remember a file by these blocks.
 
         Arguments:
@@ -83,16 +84,16 @@ class Memory:
             key, plain = _key(descriptor), encoding_of(descriptor) is Encoding.PLAIN
             self._files.pop(key, None)
             if blocks and (plain or complete):
-                sums = [block.sums for block in blocks]
-                self._files[key] = encode(describe(descriptor, sums, end=sums[-1].end if plain else extent.size))
+                end = blocks.end if plain else extent.size
+                self._files[key] = encode(describe(descriptor, blocks.sums(), end=end))
             if plain:
                 self._blocks[key] = blocks
 
-    def blocks_of(self, extent: Extent, judge: Judge) -> Sequence[BlockSum]:
+    def blocks_of(self, extent: Extent, judge: Judge) -> BlockList:
         """The blocks of a plain file as it was surveyed last, or has become since; none if *judge* cannot use them."""
         if meaning_of(judge) != self.meaning:
-            return ()
-        return [block.sums for key, blocks in self._blocks.items() if key.inode == extent.inode for block in blocks]
+            return BlockList()
+        return next((blocks for key, blocks in self._blocks.items() if key.inode == extent.inode), BlockList())
 
     def follow(self, before: Extent, after: Extent, gone: AbstractSet[int], *, upto: int | None) -> None:
         """See that a removal has changed a plain file: its lines of these outcomes are *gone*.
@@ -114,16 +115,18 @@ class Memory:
         blocks = self._blocks.pop(key)
         if upto is not None:
             # Blanks at the head may have gone as well, and some may stand there now.
-            blocks, gone = [block for block in blocks if block.sums.start >= upto + _MOST_BLANKS], frozenset()
+            blocks = BlockList(block for block in blocks if block.sums.start >= upto + _MOST_BLANKS)
+            gone = frozenset()
         blocks = left(blocks, gone, self._timeline, before=before.size, after=after.size)
         with opened(after) as descriptor, translated("read it", after.path):
-            blocks = [block for block in blocks if begins_a_line(descriptor, block.sums.start)]
+            blocks = BlockList(block for block in blocks if begins_a_line(descriptor, block.sums.start))
         if blocks:
             self.learn(after, blocks, complete=False)
 
-    def keep_only(self, inodes: AbstractSet[int]) -> None:
+    def keep_only(self, inodes: Iterable[int]) -> None:
         """Forget the files that are not there any more: those with none of these inodes."""
-        self._files = {key: data for key, data in self._files.items() if key.inode in inodes}
+        there = {key.inode for key in self._files}.intersection(inodes)
+        self._files = {key: data for key, data in self._files.items() if key.inode in there}
 
     def save(self) -> None:
         """Write the index.
@@ -131,7 +134,7 @@ class Memory:
         Raises:
             StateError: If it cannot be written.
         """
-        runs = 0 if self._full else self._notes.runs + 1
+        runs = 0 if self._full else self._runs + 1
         self._index.write(self.meaning, Notes(self._files, runs))
 
 

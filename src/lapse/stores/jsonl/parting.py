@@ -88,7 +88,7 @@ class Parting:
             descriptor: The file, open for reading.
             extent: Which part of it.
             start: The offset.
-            head: What digests the bytes that are read. None if nothing does.
+            head: A compressed file as it is read. None reads it without a digest.
             most: Lines that may go at most. None lets all go.
 
         Raises:
@@ -98,7 +98,7 @@ class Parting:
         with translated("read it", extent.path):
             plain = encoding_of(descriptor) is Encoding.PLAIN
         if plain and most is None and extent.size - start >= _FOR_ONE:
-            yield from self._by_children(descriptor, extent, start, head)
+            yield from self._by_children(descriptor, extent, start)
             return
         for block in judged_blocks(descriptor, extent, self._judges, start=start, head=head):
             found = self._part(block, most)
@@ -106,7 +106,7 @@ class Parting:
                 most -= sum(run.records for run in found.going)
             yield found
 
-    def _by_children(self, descriptor: int, extent: Extent, start: int, head: Head | None) -> Iterator[Parted]:
+    def _by_children(self, descriptor: int, extent: Extent, start: int) -> Iterator[Parted]:
         with translated("read it", extent.path):
             tasks = list(_tasks(descriptor, start, extent.size))
 
@@ -122,8 +122,6 @@ class Parting:
                 data = os.pread(descriptor, told.size, start)
             if sz.hash(data) != told.hashed:
                 raise ChangedError(f"{extent.path} was changed while its lines were read", hint="Run again.")
-            if head is not None:
-                head.take(data)
             yield Parted(start, data, told.going, told.sums)
             start += told.size
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
-from lapse.model.selection import Selection
-from lapse.stores.jsonl.blocksums import Block, BlockSum
+from lapse.stores.jsonl.blocklist import BlockList
+from lapse.stores.jsonl.blocksums import BlockSum
 from lapse.stores.jsonl.fields import Doubtful
 from lapse.stores.jsonl.judgement import Judgement
-from lapse.stores.jsonl.listed import LogFile
 from lapse.stores.jsonl.scanning import Counts, Doubts, Extent
 from lapse.stores.jsonl.summing import Sum
 
@@ -34,7 +34,7 @@ class FilePart:
     lines: int = 0
     sizes: dict[int, int] = field(default_factory=dict)
     doubts: dict[Doubtful, tuple[int, int]] = field(default_factory=dict)
-    blocks: list[Block] = field(default_factory=list)
+    blocks: BlockList = field(default_factory=BlockList)
 
     def add(self, judgement: Judgement, sums: Iterable[Sum], counts: Counts) -> None:
         """Take in the next lines, with their sums."""
@@ -65,7 +65,7 @@ def share(parts: Iterable[FilePart]) -> None:
     """Let complete parts have what is equal in them in common: of very many files each has little of its own then."""
     sizes: dict[tuple[tuple[int, int], ...], dict[int, int]] = {}
     doubts: dict[Doubtful, tuple[int, int]] = {}
-    blocks: list[Block] = []
+    blocks = BlockList()
     for part in parts:
         part.sizes = sizes.setdefault(tuple(part.sizes.items()), part.sizes)
         part.doubts, part.blocks = part.doubts or doubts, part.blocks or blocks
@@ -87,17 +87,18 @@ class Survey:
     sizes: tuple[Mapping[int, int], ...]
 
 
-def put_together(extents: Iterable[Extent], counts: Counts, parts: Iterable[FilePart]) -> Survey:
+def put_together(extents: Sequence[Extent], counts: Counts, parts: Iterable[FilePart]) -> Survey:
     """A survey from the parts of its files."""
-    paths = [extent.path for extent in extents]
     doubts = Doubts()
-    sizes: list[Mapping[int, int]] = [_NOTHING] * len(paths)
-    lines = [0] * len(paths)
-    for part in sorted(parts, key=lambda part: (part.file, part.begin)):
-        sizes[part.file] = _added(sizes[part.file], part.sizes)
-        for kind, (count, first) in part.doubts.items():
-            doubts.add(kind, paths[part.file], lines[part.file] + first + 1, count=count)
-        lines[part.file] += part.lines
+    sizes: list[Mapping[int, int]] = [_NOTHING] * len(extents)
+    ordered = sorted(parts, key=lambda part: (part.file, part.begin))
+    for file, found in groupby(ordered, key=lambda part: part.file):
+        lines = 0
+        for part in found:
+            sizes[file] = _added(sizes[file], part.sizes)
+            for kind, (count, first) in part.doubts.items():
+                doubts.add(kind, extents[file].path, lines + first + 1, count=count)
+            lines += part.lines
     return Survey(counts, doubts, tuple(sizes))
 
 
@@ -105,20 +106,3 @@ def _added(one: Mapping[int, int], other: Mapping[int, int]) -> Mapping[int, int
     if not one:
         return other
     return {code: one.get(code, 0) + other.get(code, 0) for code in {**one, **other}}
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What a scan of a file found, so that the next one need not be made.
-
-    Attributes:
-        selection: What decided.
-        file: The file, as it was.
-        size: Bytes that were looked at.
-        sizes: The outcomes that its lines have, with the bytes of these lines; 0 where they were not counted.
-    """
-
-    selection: Selection
-    file: LogFile
-    size: int
-    sizes: Mapping[int, int]

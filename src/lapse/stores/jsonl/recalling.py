@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from lapse.stores.jsonl.blocklist import BlockList
 from lapse.stores.jsonl.blocksums import Block, BlockSum
 from lapse.stores.jsonl.deciding import Timeline
 from lapse.stores.jsonl.fileindex import SMALLEST, FileSums
@@ -83,7 +84,7 @@ class Recall:
             self.unread.append(Range(file, begin, end))
 
     def _count(self, file: int, block: BlockSum, sums: Sequence[Sum]) -> None:
-        if not (self.known and self.known[-1].file == file and self.known[-1].blocks[-1].sums.end == block.start):
+        if not (self.known and self.known[-1].file == file and self.known[-1].blocks.end == block.start):
             self.known.append(FilePart(file, block.start))
         part, sizes = self.known[-1], Counter[int]()
         for item in sums:
@@ -101,7 +102,9 @@ def learn(memory: Memory, extents: Sequence[Extent], parts: Iterable[FilePart]) 
     ordered = sorted(parts, key=lambda part: (part.file, part.begin))
     for file, found in groupby(ordered, key=lambda part: part.file):
         whole = list(found)
-        blocks = [block for part in whole for block in part.blocks]
-        complete = sum(block.sums.lines for block in blocks) == sum(part.lines for part in whole)
+        blocks = BlockList()
+        for part in whole:
+            blocks.extend(part.blocks)
+        complete = sum(block.lines for block in blocks.sums()) == sum(part.lines for part in whole)
         if extents[file].size >= SMALLEST:
             memory.learn(extents[file], blocks, complete=complete)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,7 +53,12 @@ def markers(logs: LogSet) -> list[Marker]:
     Raises:
         StoreError: If a journal cannot be read: nothing may be touched then.
     """
-    return [Marker(folder, redo) for folder in logs.folders() for redo in journals(folder) if logs.matches(redo.log)]
+    return list(_each(logs))
+
+
+def _each(logs: LogSet) -> Iterator[Marker]:
+    for folder in logs.folders():
+        yield from (Marker(folder, redo) for redo in journals(folder) if logs.matches(redo.log))
 
 
 def settle(logs: LogSet, intact: Callable[[Disposal], bool], *, dataset: Dataset) -> list[Disposal]:
@@ -135,7 +140,7 @@ def prune(logs: LogSet, disposals: Iterable[Disposal]) -> None:
     """
     named = {(d.owner.ledger, d.owner.run, d.slice) for d in disposals}
     folders = set()
-    for marker in markers(logs):
+    for marker in _each(logs):  # one at a time: a run may leave very many
         disposal = marker.redo.disposal
         if (disposal.owner.ledger, disposal.owner.run, disposal.slice) not in named or marker.pending:
             continue

@@ -10,6 +10,7 @@ import contextlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -22,12 +23,12 @@ from lapse.model.newest import KnownNewest, Newest, rules_with_newest
 from lapse.model.plan import Identity, Mark, Tally
 from lapse.model.policy import Dataset
 from lapse.model.rotation import Turn
-from lapse.model.selection import Destination, Selection
+from lapse.model.selection import Selection
 from lapse.ports import Budget, Found, Matched, Part, RestoreCount, Sketch, Slice, Take
 from lapse.state.file_index import FileIndex
 from lapse.state.lease import hold, holder
 from lapse.stores.jsonl.disk import inode_of
-from lapse.stores.jsonl.expecting import expected_bytes, removed_bytes
+from lapse.stores.jsonl.expecting import destinations, expected_bytes, is_gone_for_good, removed_bytes
 from lapse.stores.jsonl.fields import FieldReader
 from lapse.stores.jsonl.files import LogSet
 from lapse.stores.jsonl.finding import find, search
@@ -35,19 +36,19 @@ from lapse.stores.jsonl.footprint import footprint
 from lapse.stores.jsonl.gathering import newest_of
 from lapse.stores.jsonl.identifying import fingerprint
 from lapse.stores.jsonl.judging import Judge
-from lapse.stores.jsonl.listed import FileMarks, LogFile
+from lapse.stores.jsonl.listed import FileMarks, LogFile, LogFiles
 from lapse.stores.jsonl.locating import followed
 from lapse.stores.jsonl.memory import Memory, meaning_of
 from lapse.stores.jsonl.names import LOCK
 from lapse.stores.jsonl.noting import notes
-from lapse.stores.jsonl.parts import Seen
 from lapse.stores.jsonl.recovering import Unfinished, markers, not_finished, prune, settle
 from lapse.stores.jsonl.redo import Journalled
 from lapse.stores.jsonl.restoring import restore
 from lapse.stores.jsonl.rotating import due_turns, recover_rotations, rotate, unfinished
 from lapse.stores.jsonl.scanning import Counts, Doubt, Doubts, Extent, opened
+from lapse.stores.jsonl.seen import Seen, SeenFiles
 from lapse.stores.jsonl.sketching import sketches
-from lapse.stores.jsonl.surveying import some_at_once, survey
+from lapse.stores.jsonl.surveying import Extents, some_at_once, survey
 from lapse.stores.jsonl.taking import JsonlTake
 from lapse.stores.jsonl.task import task_of
 from lapse.stores.jsonl.witnessing import is_untouched, place_of
@@ -67,7 +68,7 @@ class JsonlStore:
         self._read_only = read_only
         self._logs = LogSet(dataset.store)
         self._doubts: tuple[Doubt, ...] = ()
-        self._seen: dict[str, Seen] = {}
+        self._seen = SeenFiles()
         self._index: FileIndex | None = None
         self._memory: Memory | None = None
         self._known: KnownNewest | None = None
@@ -110,16 +111,17 @@ class JsonlStore:
         judge = self._judge(selection)
         if memory is not None:
             memory.judge_by(judge)
-        counts, doubts = Counts(), Doubts()
-        for some in some_at_once(self._looked_at(files, mark)):
-            surveyed = survey([extent for _, extent in some], judge, memory)
+        counts, doubts, self._seen = Counts(), Doubts(), SeenFiles(selection)
+        for some in some_at_once(self._marked(files, mark), len(files)):
+            extents = Extents(some, partial(self._below, mark=mark))
+            surveyed = survey(extents, judge, memory)
             counts.merge(surveyed.counts)
             doubts.merge(surveyed.doubts)
-            if not self._read_only:  # else nothing is removed, and there may be very many files
-                for (file, extent), sizes in zip(some, surveyed.sizes, strict=True):
-                    self._note(file, extent, selection, sizes)
+            if not self._read_only:  # else nothing is removed
+                self._seen.extend(some, extents, surveyed.sizes)
+            del some, extents, surveyed  # before there are the next ones
         if memory is not None:
-            memory.keep_only({file.inode for file in files})
+            memory.keep_only(file.inode for file in files)
         self._doubts = doubts.all()
         yield from counts.tallies()
 
@@ -149,8 +151,9 @@ class JsonlStore:
             if extent is None:
                 continue
             known = len(self._done.get(file.path, ()))
-            for destination in self._destinations(file, extent, judge):
-                expected = self._expected(file, extent, judge, destination)
+            sizes = self._sizes(file, extent, judge)
+            for destination in destinations(judge.selection, sizes):
+                expected = self._expected(file, extent, sizes, judge.selection.lapsed_codes(destination))
                 begun = len(self._done.get(file.path, ()))
                 for left, after in self._rounds(extent, known):
                     gone = removed_bytes(self._done.get(file.path, [])[begun:])
@@ -165,6 +168,8 @@ class JsonlStore:
                         bounds=(str(left.path), left.inode, left.size, after, *task),
                         facts=facts,
                     )
+            if is_gone_for_good(file.path, self._done.get(file.path, ())):
+                del self._done[file.path]  # of very many files that are removed nothing is held
         for file in files:
             self._unfinished.check(file.path, file.inode)
 
@@ -192,7 +197,7 @@ class JsonlStore:
         extent = self._now(piece)
         with opened(extent) as descriptor:
             task, judge = task_of(piece, self._logs.relative(extent.path)), self._judge(piece.selection)
-            known = () if self._memory is None else self._memory.blocks_of(extent, judge)
+            known = None if self._memory is None else self._memory.blocks_of(extent, judge)
             taken = JsonlTake(piece, extent, task, descriptor=descriptor, judge=judge, known=known)
             try:
                 yield taken
@@ -300,21 +305,19 @@ class JsonlStore:
     def _below(self, file: LogFile, mark: Marks | None) -> Extent | None:
         """What of a file is below the mark; all without one. None if the mark does not have it, or not like this."""
         if mark is None:
-            return Extent(path=file.path, inode=file.inode, size=file.size)
+            return _whole(file)
         size, inode = mark.get(file.name, (0, 0))
         marked = Extent(path=file.path, inode=inode, size=size)
         extent = followed(marked, self._done.get(file.path, []))
         return extent if extent.inode == file.inode and extent.size <= file.size else None
 
-    def _destinations(self, file: LogFile, extent: Extent, judge: Judge) -> Iterator[Destination]:
-        """The destinations that some line of a file has lapsed for; remembered from the survey where possible."""
-        seen = self._seen.get(file.name)
-        if seen is None or (seen.file, seen.size) != (file, extent.size) or seen.selection != judge.selection:
-            surveyed = survey([extent], judge, self._memory_for(judge))
-            seen = self._note(file, extent, judge.selection, surveyed.sizes[0])
-        for destination in judge.selection.destinations():
-            if not seen.sizes.keys().isdisjoint(judge.selection.lapsed_codes(destination)):
-                yield destination
+    def _sizes(self, file: LogFile, extent: Extent, judge: Judge) -> Mapping[int, int]:
+        """The outcomes of the lines of a file, with their bytes; remembered from the survey where possible."""
+        sizes = self._seen.sizes_of(judge.selection, file, extent.size)
+        if sizes is None:
+            (sizes,) = survey([extent], judge, self._memory_for(judge)).sizes
+            self._seen.note(judge.selection, Seen(file, extent.size, sizes))
+        return sizes
 
     def _memory_for(self, judge: Judge) -> Memory | None:
         """What is remembered of the files that *judge* can use. None if nothing may be remembered."""
@@ -342,21 +345,18 @@ class JsonlStore:
         if not rules_with_newest(selection):
             return Newest()
         there = self._logs.files() if files is None else files
-        return newest_of([extent for _, extent in self._looked_at(there, mark)], selection, memory)
+        extents = Extents(LogFiles(self._marked(there, mark)), partial(self._below, mark=mark))
+        return newest_of(extents, selection, memory)
 
-    def _looked_at(self, files: Iterable[LogFile], mark: Marks | None) -> Iterator[tuple[LogFile, Extent]]:
-        """The *files* with what of them is below the mark."""
-        for file in files:
-            extent = self._below(file, mark)
-            if extent is not None:
-                yield file, extent
+    def _marked(self, files: Iterable[LogFile], mark: Marks | None) -> Iterator[LogFile]:
+        """Those of the *files* that the mark has."""
+        yield from files if mark is None else (file for file in files if self._below(file, mark) is not None)
 
-    def _expected(self, file: LogFile, extent: Extent, judge: Judge, destination: Destination) -> int:
-        """Bytes that have lapsed for a destination, as surveyed. 0 if that is not known."""
-        if self._below(file, None) != extent or self._done.get(file.path):
+    def _expected(self, file: LogFile, extent: Extent, sizes: Mapping[int, int], codes: Iterable[int]) -> int:
+        """Bytes that have lapsed, as surveyed. 0 if that is not known."""
+        if _whole(file) != extent or self._done.get(file.path):
             return 0  # it is no longer what was surveyed
-        codes = frozenset(judge.selection.lapsed_codes(destination))
-        return expected_bytes(self._seen[file.name].sizes, codes)
+        return expected_bytes(sizes, frozenset(codes))
 
     def _follow(self, piece: Slice, before: Extent, redo: Journalled, *, limited: bool, partial: bool) -> None:
         """Let the index follow a commit; where it cannot, the file is read again next time."""
@@ -367,10 +367,6 @@ class JsonlStore:
         upto = redo.disposal.size if limited else None
         with contextlib.suppress(LapseError):
             self._memory.follow(before, after, gone, upto=before.size if partial else upto)
-
-    def _note(self, file: LogFile, extent: Extent, selection: Selection, sizes: Mapping[int, int]) -> Seen:
-        seen = self._seen[file.name] = Seen(selection, file, extent.size, sizes)
-        return seen
 
     def _now(self, piece: Slice) -> Extent:
         """The lines that a slice is about, in the file where they are now."""
@@ -392,6 +388,10 @@ class JsonlStore:
         if extent.path in self._done or inode_of(extent.path) == extent.inode:
             return self._done.get(extent.path, [])
         return [marker.redo for marker in markers(self._logs) if marker.log == extent.path]
+
+
+def _whole(file: LogFile) -> Extent:
+    return Extent(path=file.path, inode=file.inode, size=file.size)
 
 
 def _moved(path: Path) -> ChangedError:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TypeVar
+from typing import overload
 
 from lapse.stores.jsonl.codec import Encoding, encoding_of
 from lapse.stores.jsonl.deciding import Timeline
@@ -12,6 +12,7 @@ from lapse.stores.jsonl.disk import line_end
 from lapse.stores.jsonl.filescan import Scan, Scanned
 from lapse.stores.jsonl.judged import Judges
 from lapse.stores.jsonl.judging import Judge
+from lapse.stores.jsonl.listed import LogFile, LogFiles
 from lapse.stores.jsonl.memory import Memory
 from lapse.stores.jsonl.parts import FilePart, Survey, put_together
 from lapse.stores.jsonl.recalling import Range, Recall, learn
@@ -23,14 +24,38 @@ _FOR_ONE = 64 * 1024 * 1024
 _TASK = 16 * 1024 * 1024
 _FILES = 16_384
 
-ItemT = TypeVar("ItemT")
 
+def some_at_once(files: Iterable[LogFile], most: int) -> Iterator[LogFiles]:
+    """Some *files*, *most* at most, in parts to survey one after the other: something of each is held meanwhile.
 
-def some_at_once(files: Iterable[ItemT]) -> Iterator[Sequence[ItemT]]:
-    """Very many *files*, in parts to survey one after the other: something of each is held until its part is done."""
-    left = iter(files)
-    while some := list(islice(left, _FILES)):
+    The parts are alike, so that no small one at the end is left to this process, and what it takes to judge with it.
+    """
+    left, size = iter(files), -(-most // max(1, -(-most // _FILES)))
+    while some := LogFiles(islice(left, size)):
         yield some
+
+
+class Extents(Sequence[Extent]):
+    """What is looked at of some files, each made a value when it is asked for."""
+
+    def __init__(self, files: Sequence[LogFile], looked_at: Callable[[LogFile], Extent | None]) -> None:
+        """That of *files*, of all of which something is *looked_at*."""
+        self._files = files
+        self._looked_at = looked_at
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    @overload
+    def __getitem__(self, index: int) -> Extent: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Extent]: ...
+    def __getitem__(self, index: int | slice) -> Extent | Sequence[Extent]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(len(self))[index]]
+        extent = self._looked_at(self._files[index])
+        assert extent is not None  # noqa: S101 - the caller has left such files out
+        return extent
 
 
 def survey(extents: Sequence[Extent], judge: Judge, memory: Memory | None = None) -> Survey:

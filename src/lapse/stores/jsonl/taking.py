@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 from lapse import clock
+from lapse.canonical import Digest
 from lapse.errors import ChangedError, CommitUnknownError, ProofError, StoreError
 from lapse.instant import SECOND
 from lapse.model.disposal import Disposal, Method, Proof, Waiver
@@ -17,9 +18,8 @@ from lapse.model.plan import Tally
 from lapse.ports import LineBlock, Part, Slice
 from lapse.segments.content import ContentDigest
 from lapse.segments.overlapping import Behind
-from lapse.stores.jsonl.blocksums import BlockSum
+from lapse.stores.jsonl.blocklist import BlockList
 from lapse.stores.jsonl.choosing import Ground, is_better_in_place
-from lapse.stores.jsonl.codec import Head
 from lapse.stores.jsonl.collapsing import roll_forward
 from lapse.stores.jsonl.disk import inode_of, line_start, open_anew
 from lapse.stores.jsonl.following import held, replace_and_follow
@@ -33,6 +33,7 @@ from lapse.stores.jsonl.probing import block_to_collapse, is_odd
 from lapse.stores.jsonl.proving import check_proof, working_slice
 from lapse.stores.jsonl.quiet import write_lease
 from lapse.stores.jsonl.redo import Journalled, Redo, publish
+from lapse.stores.jsonl.rereading import Digested
 from lapse.stores.jsonl.rewriting import Rewrite
 from lapse.stores.jsonl.scanning import Extent
 from lapse.stores.jsonl.settling import PATIENCE, drain, put_in_place
@@ -60,7 +61,7 @@ class JsonlTake:
     """
 
     def __init__(
-        self, piece: Slice, extent: Extent, task: Task, *, descriptor: int, judge: Judge, known: Sequence[BlockSum] = ()
+        self, piece: Slice, extent: Extent, task: Task, *, descriptor: int, judge: Judge, known: BlockList | None = None
     ) -> None:
         self._piece = piece
         self._extent = extent
@@ -71,6 +72,7 @@ class JsonlTake:
         self._began = clock.real_now()
         self._facts = os.fstat(descriptor)
         self._content = ContentDigest()
+        self._head: Digest | None = None  # of the lines before the first one that stays, once that is found
         self._records = 0
         working = self._own(Kind.TEMPORARY)
         self._lift = Lift(descriptor, extent, judge, piece.destination, working=working, known=known)
@@ -144,12 +146,15 @@ class JsonlTake:
 
     def _removed(self, *, wanted: bool = True) -> Iterator[LineBlock]:
         limit = HEAD_LIMIT if self._ground.obstacle is None else None
-        archived = bool(self._piece.destination.archives)
-        digested = archived or not self._still
+        archived, unarchived = bool(self._piece.destination.archives), Digested.NOTHING if self._still else Digested.ALL
+        read = Digested.FROM_FIRST_THAT_STAYS if archived else unarchived
         with Behind(self._content.update) as digesting:
             for block in self._lift.lapsed(
-                expected=self._task.expected, limit=limit, digested=digested, most=self._task.most, wanted=wanted
+                expected=self._task.expected, limit=limit, digested=read, most=self._task.most, wanted=wanted
             ):
+                if self._head is None and not self._lift.goes_whole:
+                    digesting.settle()
+                    self._head = self._content.digest()
                 self._records += block.records
                 if archived:
                     digesting.take(block)
@@ -302,7 +307,7 @@ class JsonlTake:
             raise StoreError(f"{path} has got a hard link since it was looked at", hint="Remove it, then run again.")
         before = self._facts
         unmoved = (now.st_size, now.st_mtime_ns, now.st_ctime_ns) == (judged, before.st_mtime_ns, before.st_ctime_ns)
-        if not (unmoved and self._settled) and not self._reads_the_same():
+        if not (unmoved and self._settled) and not self._lift.is_there(self._head or self._content.digest()):
             raise ChangedError(f"{path} was changed while its lines were sealed", hint="Run again.")
         return now
 
@@ -313,11 +318,6 @@ class JsonlTake:
         A change right before that could bear the same time stamp as one right after it.
         """
         return self._facts.st_mtime_ns < self._began - SECOND
-
-    def _reads_the_same(self) -> bool:
-        """Whether what was read is still there. What was not digested, since nobody wrote, counts as changed."""
-        read = self._lift.read()
-        return read is not None and Head(self._descriptor, read[0]).digest() == read[1]
 
     def _prepare(self, proof: Proof, facts: os.stat_result, *, followed: bool) -> Redo:
         """Complete the new file with what stays behind the last lapsed line, and say what the commit will do.
