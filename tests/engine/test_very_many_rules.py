@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
+from contextlib import closing
+
+import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lapse.canonical import canonical, digest_of
 from lapse.cli.page import Table
 from lapse.cli.views.planned import planned_blocks
 from lapse.instant import Nanos, rfc3339
 from lapse.model.disposal import Facts, Method, Owner, Waiver
-from lapse.model.match import Condition, Match
+from lapse.model.match import Condition, Glob, Match, Range
 from lapse.model.period import FOREVER, Period, parse_period
 from lapse.model.plan import DatasetPlan, Fingerprint, Group, Identity, Tally
-from lapse.model.policy import Dataset, Rule
+from lapse.model.policy import Dataset, Last, Rule
+from lapse.model.rule import rules_digest, spelled_rules
 from lapse.model.selection import Selection, Verdict, select
+from lapse.sqlcore.rules import has_lapsed
 
 NOW = Nanos(1_795_300_000_000_000_000)
 PERIODS = (FOREVER, parse_period("1 day"), parse_period("30 days"))
@@ -51,6 +59,39 @@ def test_codes_of_lapsed_records_answer_as_a_list_of_them(found: list[tuple[Peri
     for outcome in outcomes:
         ending = selection.ending(outcome.code)
         assert (None if ending is None else ending.destination) == outcome.destination
+
+
+@given(st.lists(kinds, max_size=8))
+def test_what_has_lapsed_is_told_by_the_code_alone(found: list[tuple[Period, tuple[str, ...]]]) -> None:
+    """In SQL as in the model; where all of it goes to one place no rule is looked up for that again."""
+    selection = selected(*found)
+    lapsed = [each.code for each in selection.outcomes if each.verdict is Verdict.LAPSED]
+    going = [code for code in lapsed if selection.rules.cutoff(selection.lapsed_codes().rule_of(code)) is not None]
+    codes = ", ".join(f"({each.code})" for each in selection.outcomes)
+
+    with closing(sqlite3.connect(":memory:")) as database:
+        told = database.execute(f"SELECT column1 FROM (VALUES {codes}) WHERE {has_lapsed(selection, 'column1')}")
+
+        assert [code for (code,) in told] == lapsed
+    for goal in (None, *selection.destinations()):
+        meant = selection.lapsed_codes(goal)
+        assert meant.is_all == all(code in meant for code in going)
+
+
+@given(st.lists(kinds, max_size=8), st.text(max_size=5))
+def test_the_hash_of_rules_is_that_of_the_list_of_what_they_mean(
+    found: list[tuple[Period, tuple[str, ...]]], odd: str
+) -> None:
+    """Rule by rule by msgspec, or as one value by the definition: the same bytes, and so for the hash of a policy."""
+    odd = odd.encode(errors="replace").decode()
+    odd_one = Condition("tenant", (odd,), ranges=(Range(1, 2),), negated=True)
+    conditions = odd_one, Condition("kind", (), globs=(Glob("*"),))
+    more = Rule(index=0, match=Match(conditions), keep=FOREVER, last=Last(3, odd))
+    rules = (*selected(*found).sources, more)
+    facts = [rule.facts() for rule in rules]
+
+    assert spelled_rules(rules).encode() == canonical(facts) == rfc8785.dumps(json.loads(canonical(facts)))
+    assert rules_digest(rules) == digest_of(facts)
 
 
 def test_a_disposal_names_the_rules_that_counted() -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from state_helpers import NOW, RUN, disposal, files_below, finished, intact, ledger, said, signer, start_python
 
-from lapse.canonical import canonical, sha256
+from lapse.canonical import Digest, canonical, sha256
 from lapse.errors import StateError, VerificationError
 from lapse.instant import DAY, Nanos
+from lapse.model.disposal import Disposal, SealedSegment
 from lapse.model.ledger_entry import GENESIS_PREVIOUS, EntryKind
 from lapse.state.keys import Signer, load_signer, public_keys, verify
 from lapse.state.ledger import Head, Ledger
@@ -91,6 +93,28 @@ def test_recording_a_disposal_again_gives_the_entry_that_is_there(tmp_path: Path
     assert one.record(disposal("000002"), at=NOW).n == entry.n + 1
     assert one.disposal_entry(RUN, "000001") == entry
     assert not one.has_disposal("another-run", "000001")
+
+
+def test_a_recorded_entry_is_what_is_read_back_later(ledger: Ledger) -> None:
+    """It is not parsed when it is written, and yet the same value: lists stay lists."""
+    segment = SealedSegment(
+        archive="cold", path="a/b", digest=Digest("d"), size=1, records=2, merkle_root=Digest("m"), manifest=Digest("f")
+    )
+    gone = replace(disposal(), segments=(segment,), earlier=("x", "y"), rule_digests={"0": "h"}, ramp=1)
+
+    written = [ledger.record(gone), ledger.record(replace(gone, slice="000002", segments=(), waiver=("é", "b")))]
+
+    assert written == [entry for entry in ledger.entries() if entry.kind is EntryKind.DISPOSAL]
+    assert all(entry.computed_hash() == entry.hash for entry in written)
+
+
+def test_what_is_spelled_once_is_spelled_as_ever() -> None:
+    """Marker, entry and sidecar have the bytes of the whole spelled at once."""
+    gone = replace(disposal(tenants={"é": 1, "b": 1}), rule_digests={"0": "h", "10": "i"}, counts={"10": 1, "0": 1})
+
+    assert canonical(gone.shorthand()) == canonical(gone.to_json()) == canonical(json.loads(canonical(gone.to_json())))
+    assert gone.spelled("tenants") == canonical(dict(gone.tenants)).decode()
+    assert Disposal.from_json(json.loads(canonical(gone.shorthand()))) == gone
 
 
 def test_a_ledger_put_back_from_a_backup_is_read_anew(tmp_path: Path, signer: Signer) -> None:

@@ -119,7 +119,7 @@ def purge(session: Session, item: Work, bench: Bench, *, names: Iterator[str], m
         session.tell("dataset.failed", dataset=item.dataset.name, error=str(error))
     files = remove_files(item.dataset, item.store, stopping=manners.allowance.stopped)
     report = _report(purging, done, trouble, files, seconds=clock.monotonic() - started)
-    report = replace(report, rules=dict(sorted(gone.rules.items())), shares=gone.all_shares())
+    report = replace(report, rules=gone.by_rule(item.facts), shares=gone.all_shares())
     session.tell(
         "dataset.ended", dataset=report.dataset, status=report.status.value, records=report.records, size=report.size,
         remaining=report.remaining, seconds=round(report.seconds, 3), ended=report.ended,
@@ -129,23 +129,28 @@ def purge(session: Session, item: Work, bench: Bench, *, names: Iterator[str], m
 
 
 class _Gone:
-    """What is gone by now, added up: a run may have very many disposals, under very many rules.
-
-    Attributes:
-        rules: Records by the text of their rule.
-    """
+    """What is gone by now, added up: a run may have very many disposals, under very many rules."""
 
     def __init__(self) -> None:
-        self.rules: Counter[str] = Counter()
-        self._shares: Counter[tuple[int, str | None]] = Counter()
+        self._shares: dict[tuple[int, str | None], int] = {}
 
     def without_counts(self, disposal: Disposal) -> Disposal:
         """The disposal, its counts added up here and left out of it."""
-        for index, records in disposal.counts.items():
-            self.rules[disposal.rules[index]] += records
+        shares = self._shares
         for share in disposal.shares:
-            self._shares[share.rule, share.tenant] += share.records
-        return replace(disposal, shares=(), rules={}, cutoffs={}, counts={}, tenants={}, rule_digests={})
+            whose = share.rule, share.tenant
+            shares[whose] = shares.get(whose, 0) + share.records
+        return disposal.without_counts()
+
+    def by_rule(self, facts: Facts) -> Mapping[str, int]:
+        """The records by the text of their rule, as *facts* name it, in the order of the texts."""
+        counts: Counter[int] = Counter()
+        for (rule, _), records in self._shares.items():
+            counts[rule] += records
+        found: Counter[str] = Counter()
+        for rule, records in counts.items():
+            found[facts.text_of(rule)] += records
+        return dict(sorted(found.items()))
 
     def all_shares(self) -> tuple[Share, ...]:
         """The records by rule and tenant."""

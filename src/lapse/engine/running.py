@@ -240,6 +240,8 @@ def _shared(session: Session, store: Store, planned: Admitted, holds: Sequence[H
     """Let other hosts see the holds of this one, as far as they do not, before anything is removed."""
     with blaming(planned.selection.dataset):
         fresh = post_missing(session, planned.selection.dataset, store, holds)
+    if not fresh:
+        return planned  # the very same selection: what its store has made of very many rules stands
     return replace(planned, selection=replace(planned.selection, posted=(*planned.selection.posted, *fresh)))
 
 

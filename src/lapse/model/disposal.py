@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from typing import Any
 
-from lapse.canonical import Digest, Json
+from msgspec import Struct
+
+from lapse.canonical import Digest, Json, Spelled, spelled
 from lapse.instant import Nanos, parse_rfc3339, rfc3339
 from lapse.model.ledger_entry import LedgerEntry
 from lapse.model.plan import Tally
@@ -105,9 +107,8 @@ class Waiver:
 Proof = tuple[Verified, ...] | Waiver
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Share:
-    """The records of a disposal that went under one rule and belonged to one tenant.
+class Share(Struct, frozen=True, kw_only=True, gc=False):
+    """The records of a disposal that went under one rule and belonged to one tenant; of very many rules there are many.
 
     Attributes:
         rule: The rule's index.
@@ -175,6 +176,22 @@ class Disposal:
     rule_digests: Mapping[str, str] = field(default_factory=dict)
     ramp: int | None = None
     shares: tuple[Share, ...] = field(default=(), compare=False, repr=False)
+    _spelled: dict[str, Spelled] = field(default_factory=dict, init=False, compare=False, repr=False)
+
+    def without_counts(self) -> Disposal:
+        """The same without what it counts by rule and tenant, of which there may be very much."""
+        return replace(self, shares=(), rules={}, cutoffs={}, counts={}, tenants={}, rule_digests={})
+
+    def spelled(self, name: str) -> Spelled:
+        """The canonical JSON of one of its mappings, made once: its marker, its entry and the sidecar have it alike."""
+        if name not in self._spelled:
+            self._spelled[name] = spelled(getattr(self, name))
+        return self._spelled[name]
+
+    def shorthand(self) -> dict[str, Json]:
+        """What `to_json` gives, to be spelled: its mappings are spelled already."""
+        found = self.to_json()
+        return {**found, **{name: self.spelled(name) for name in _MAPPINGS if name in found}}
 
     def to_json(self) -> dict[str, Json]:
         """Everything, as a marker carries it."""
@@ -198,20 +215,9 @@ class Disposal:
             "size": self.size,
             "oldest": None if self.oldest is None else rfc3339(self.oldest),
             "newest": None if self.newest is None else rfc3339(self.newest),
-            "segments": [
-                {
-                    "archive": s.archive,
-                    "path": s.path,
-                    "digest": s.digest,
-                    "size": s.size,
-                    "records": s.records,
-                    "merkle_root": s.merkle_root,
-                    "manifest": s.manifest,
-                }
-                for s in self.segments
-            ],
-            "waiver": self.waiver,
-            "earlier": self.earlier,
+            "segments": [asdict(segment) for segment in self.segments],
+            "waiver": None if self.waiver is None else list(self.waiver),
+            "earlier": list(self.earlier),
             **({"rule_digests": self.rule_digests} if self.rule_digests else {}),
             **({} if self.ramp is None else {"ramp": self.ramp}),
         }
@@ -241,6 +247,8 @@ class Disposal:
         except (KeyError, TypeError) as error:
             raise ValueError(f"disposal is not complete: {error}") from error
 
+
+_MAPPINGS = ("rules", "cutoffs", "counts", "tenants", "rule_digests")
 
 _PLAIN = (
     "slice", "dataset", "fingerprint", "policy", "rules_digest", "rules",
@@ -275,6 +283,22 @@ class CameBack:
         return self.oldest <= newest and oldest <= self.newest
 
 
+class _Named(Struct, frozen=True, gc=False):
+    """How disposals name a rule: its index in decimal, its text, its cutoff, and its hash in its place or nothing."""
+
+    index: str
+    text: str
+    cutoff: str
+    digest: str
+
+
+def _waived(rules: Sequence[_Named]) -> tuple[str, ...]:
+    """What a disposal says of the rules under which its records went without a copy."""
+    if len(rules) > _MOST_WAIVED:
+        return (f"all {len(rules):,} rules that it names",)
+    return tuple(rule.text for rule in rules)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """What the engine knows of every slice of a dataset, for its marker and its ledger entry.
@@ -302,12 +326,20 @@ class Facts:
     came_back: tuple[CameBack, ...] = ()
     rule_digests: Mapping[str, str] = field(default_factory=dict)
     ramp: int | None = None
+    _named: dict[int, _Named] = field(default_factory=dict, init=False, compare=False, repr=False)
 
-    def _waived(self, rules: Collection[str]) -> tuple[str, ...]:
-        """What a disposal says of the rules under which its records went without a copy."""
-        if len(rules) > _MOST_WAIVED:
-            return (f"all {len(rules):,} rules that it names",)
-        return tuple(self.rules[rule] for rule in rules)
+    def text_of(self, rule: int) -> str:
+        """The text of the rule of this index."""
+        return self._name(rule).text
+
+    def _name(self, rule: int) -> _Named:
+        """How disposals name the rule of this index."""
+        found = self._named.get(rule)
+        if found is None:
+            index = str(rule)
+            digest = self.rule_digests[index] if self.rule_digests else ""
+            found = self._named[rule] = _Named(index, self.rules[index], self.cutoffs[index], digest)
+        return found
 
     def disposal(
         self,
@@ -324,16 +356,18 @@ class Facts:
 
         *rule_of* gives the rule index of a code.
         """
-        counts: dict[str, int] = {}
+        shares = tuple(
+            Share(rule=rule, tenant=tally.tenant, records=tally.records)
+            for tally in tallies
+            if (rule := rule_of(tally.code)) is not None
+        )
+        counts: dict[int, int] = {}
         tenants: dict[str, int] = {}
-        shares: list[Share] = []
-        for tally in tallies:
-            index, tenant = rule_of(tally.code), tally.tenant or ""
-            rule = str(index)
-            counts[rule] = counts.get(rule, 0) + tally.records
-            tenants[tenant] = tenants.get(tenant, 0) + tally.records
-            if index is not None:
-                shares.append(Share(rule=index, tenant=tally.tenant, records=tally.records))
+        for share in shares:
+            tenant = share.tenant or ""
+            counts[share.rule] = counts.get(share.rule, 0) + share.records
+            tenants[tenant] = tenants.get(tenant, 0) + share.records
+        named = [self._name(rule) for rule in counts]
         oldest = min((t.oldest for t in tallies if t.oldest is not None), default=None)
         newest = max((t.newest for t in tallies if t.newest is not None), default=None)
         return Disposal(
@@ -346,18 +380,18 @@ class Facts:
             now=self.now,
             policy=self.policy,
             rules_digest=self.rules_digest,
-            rules={rule: self.rules[rule] for rule in counts},
-            cutoffs={rule: self.cutoffs[rule] for rule in counts},
-            counts=counts,
+            rules={rule.index: rule.text for rule in named},
+            cutoffs={rule.index: rule.cutoff for rule in named},
+            counts=dict(zip((rule.index for rule in named), counts.values(), strict=True)),
             tenants=tenants,
             records=sum(tally.records for tally in tallies),
             size=sum(tally.size for tally in tallies),
             oldest=oldest,
             newest=newest,
             segments=() if isinstance(proof, Waiver) else tuple(s for verified in proof for s in verified.segments),
-            waiver=self._waived(counts) if isinstance(proof, Waiver) else None,
+            waiver=_waived(named) if isinstance(proof, Waiver) else None,
             earlier=tuple(segment.path for segment in self.came_back if segment.meets(oldest, newest)),
-            rule_digests={rule: self.rule_digests[rule] for rule in counts} if self.rule_digests else {},
+            rule_digests={rule.index: rule.digest for rule in named} if self.rule_digests else {},
             ramp=self.ramp,
-            shares=tuple(shares),
+            shares=shares,
         )

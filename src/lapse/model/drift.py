@@ -13,6 +13,7 @@ from lapse.model.match import Match
 from lapse.model.matchfacts import condition_of, match_facts
 from lapse.model.period import parse_period
 from lapse.model.policy import Dataset, Floor, Last, Policy, Rule
+from lapse.model.rule import rules_digest
 from lapse.model.selection import resolve
 
 _MOST_RULES = 200
@@ -121,7 +122,7 @@ class Terms:
         rules, floors = dataset.rules, [each for each in policy.floors if each.dataset in (None, dataset.name)]
         return cls(
             policy=policy.digest,
-            digest=digest_of([rule.facts() for rule in rules]),
+            digest=rules_digest(rules),
             rules=tuple(map(RuleTerms.of, rules)) if len(rules) <= _MOST_RULES else None,
             floors=tuple(
                 FloorTerms(

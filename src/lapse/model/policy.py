@@ -21,7 +21,7 @@ from lapse.model.reopening import Reopen as Reopen
 from lapse.model.rotation import Rotation as Rotation
 from lapse.model.rule import Last as Last
 from lapse.model.rule import Rule as Rule
-from lapse.model.rule import RuleFacts
+from lapse.model.rule import spelled_rules
 from lapse.model.schedule import Schedule as Schedule
 
 DOUBT_BEFORE_DEFAULT = Nanos(631_152_000 * 1_000_000_000)
@@ -186,7 +186,7 @@ class Dataset:
             "zone": self.zone,
             "type": self.type,
             "tenant": self.tenant,
-            "rules": RuleFacts(self.rules),
+            "rules": spelled_rules(self.rules),
             "require": self.require,
             "doubt_before": None if self.doubt_before is None else rfc3339(self.doubt_before),
             # What is not said leaves the hash as it always was.

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import overload
 
-from lapse.canonical import Json
+from lapse.canonical import Digest, Json, Spelled, digest_of
 from lapse.errors import Origin
 from lapse.model.match import Match
 from lapse.model.matchfacts import match_facts
@@ -95,27 +93,24 @@ class Rule:
             **({} if self.last is None else {"last": self.last.facts()}),
         }
 
+    def spelled(self) -> str:
+        """The canonical JSON of its facts."""
+        import msgspec  # writes what a rule says in canonical form, too, and very many rules much faster
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class RuleFacts(Sequence[Json]):
-    """A list of what each of some rules means, for a hash; made when asked for, as the rules may be very many."""
+        return msgspec.json.encode(self.facts(), order="sorted").decode()
 
-    rules: Sequence[Rule]
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sequence) and list(self) == list(other)
+_RECENT: list[tuple[tuple[Rule, ...], Spelled]] = []
+"""The rules spelled last: hashes of several things have them in them, and very many rules take their time."""
 
-    __hash__ = None  # type: ignore[assignment]  # as a list has none
 
-    def __repr__(self) -> str:
-        return repr(list(self))
+def spelled_rules(rules: tuple[Rule, ...]) -> Spelled:
+    """The canonical JSON of a list of what each of *rules* means, for a hash."""
+    if not _RECENT or _RECENT[0][0] is not rules:
+        _RECENT[:] = [(rules, Spelled(f"[{','.join([rule.spelled() for rule in rules])}]"))]
+    return _RECENT[0][1]
 
-    def __len__(self) -> int:
-        return len(self.rules)
 
-    @overload
-    def __getitem__(self, index: int) -> Json: ...
-    @overload
-    def __getitem__(self, index: slice) -> RuleFacts: ...
-    def __getitem__(self, index: int | slice) -> Json | RuleFacts:
-        return RuleFacts(self.rules[index]) if isinstance(index, slice) else self.rules[index].facts()
+def rules_digest(rules: tuple[Rule, ...]) -> Digest:
+    """Hash of the rules of a dataset."""
+    return digest_of(spelled_rules(rules))

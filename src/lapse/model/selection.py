@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from lapse.canonical import Digest, digest_of
+from lapse.canonical import Digest
 from lapse.instant import SECOND, Nanos, rfc3339, rfc3339_second
 from lapse.model.bounds import Bound as Bound
 from lapse.model.bounds import CutoffTexts, EndingOf, Going, Rules, RuleTexts, Rulings, bind
@@ -22,7 +22,7 @@ from lapse.model.outcomes import Destination as Destination
 from lapse.model.outcomes import Outcome as Outcome
 from lapse.model.outcomes import Verdict as Verdict
 from lapse.model.policy import Dataset, Floor, Hold, Rule
-from lapse.model.rule import RuleFacts
+from lapse.model.rule import rules_digest
 
 if TYPE_CHECKING:
     from lapse.model.posted import PostedHold
@@ -211,7 +211,7 @@ class Selection:
     @property
     def rules_digest(self) -> Digest:
         """Hash of the dataset's rules, as ledger entries carry it."""
-        return digest_of(RuleFacts(self.sources))
+        return rules_digest(self.sources)
 
 
 def select(

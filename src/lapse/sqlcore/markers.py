@@ -68,7 +68,7 @@ class Markers:
 
     def add(self, disposal: Disposal) -> None:
         """Write the marker of *disposal*."""
-        text = canonical(disposal.to_json()).decode()
+        text = canonical(disposal.shorthand()).decode()
         marks = ", ".join([self._mark] * 4)
         self._execute(f"INSERT INTO {self._table} VALUES ({marks})", (*_key(disposal), text))  # noqa: S608 - quoted
 

@@ -217,6 +217,12 @@ class RuleCompiler:
         return "WHEN " + self._instant.compare(operator, instant) + f" THEN {code}"
 
 
+def has_lapsed(selection: Selection, code: str) -> str:
+    """Whether *code*, an expression, is that of a row that lapsed, wherever it goes."""
+    first, step = selection.lapsed_code(0), selection.outcomes.step
+    return f"({code} >= {first} AND {code} < {selection.unmatched_code} AND ({code} - {first}) % {step} = 0)"
+
+
 def _found_rule(lookups: RuleLookups) -> str:
     """The index of the rule that was found, as an expression."""
     return f"(l.found >> {lookups.bits})"

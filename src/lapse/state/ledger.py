@@ -7,11 +7,12 @@ import os
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from lapse import clock
-from lapse.canonical import Digest, Json, canonical, digest_of, sha256, spelled
+from lapse.canonical import Digest, Json, Spelled, canonical, digest_of, sha256, spelled
 from lapse.errors import StateError, VerificationError
 from lapse.instant import Nanos, parse_rfc3339, rfc3339
 from lapse.model.disposal import Disposal
@@ -47,6 +48,7 @@ class Ledger:
         self.path = folder / LEDGER_FILE
         self._signer = signer
         self._index = DisposalIndex(self.path)
+        self._tail = _Tail(self.path)
 
     @property
     def exists(self) -> bool:
@@ -113,7 +115,7 @@ class Ledger:
             VerificationError: If the last line is not an intact entry: nothing is added to it.
         """
         with self._writing(at) as appender:
-            return appender.add(kind, body)
+            return appender.add(kind, json.loads(canonical(dict(body))))
 
     def record(self, disposal: Disposal, *, at: Nanos | None = None) -> LedgerEntry:
         """Add the entry of *disposal*, unless it is there; its counts by tenant go into a sidecar first.
@@ -130,12 +132,15 @@ class Ledger:
             known = self.disposal_entry(disposal.owner.run, disposal.slice)
             if known is not None:
                 return known
-            tenants = canonical(dict(disposal.tenants))
+            tenants = disposal.spelled("tenants").encode()
             sidecar = sidecar_path(self.folder, disposal.owner.run, disposal.slice)
             make_private(sidecar.parent)
             write_durably(sidecar, tenants)
-            facts = {name: value for name, value in disposal.to_json().items() if name != "tenants"}
-            return appender.add(EntryKind.DISPOSAL, {**facts, "tenants_digest": sha256(tenants)})
+            facts, shorthand = disposal.to_json(), disposal.shorthand()
+            for body in facts, shorthand:
+                del body["tenants"]
+                body["tenants_digest"] = sha256(tenants)
+            return appender.add(EntryKind.DISPOSAL, facts, shorthand)
 
     def has_disposal(self, run: str, slice_name: str) -> bool:
         """Whether the disposal of this slice is in the ledger.
@@ -168,7 +173,7 @@ class Ledger:
 
     def _last(self) -> LedgerEntry | None:
         line = self._last_line()
-        return None if line is None else _intact(line, self.path)
+        return None if line is None else self._tail.entry(line)
 
     def _last_line(self) -> bytes | None:
         with translated("read", self.path):
@@ -186,7 +191,7 @@ class Ledger:
         signer = self._writer()
         make_private(self.folder)
         with open_append(self.path) as descriptor:
-            appender = _Appender(descriptor, self.path, signer, rfc3339(at))
+            appender = _Appender(descriptor, self._tail, signer, rfc3339(at))
             appender.repair()
             yield appender
 
@@ -196,12 +201,35 @@ class Ledger:
         return self._signer
 
 
+class _Tail:
+    """The last entry of a ledger file; one that was written or found intact is known again by its line."""
+
+    def __init__(self, path: Path) -> None:
+        """Nothing is known yet of the ledger file *path*."""
+        self.path = path
+        self._line = b""
+        self._entry: LedgerEntry | None = None
+
+    def keep(self, line: bytes, entry: LedgerEntry) -> None:
+        """Know that *line* is that of *entry*."""
+        self._line, self._entry = line, entry
+
+    def entry(self, line: bytes) -> LedgerEntry:
+        """The entry of the last *line*, if its hash is right: nothing may be chained to a damaged one."""
+        if self._entry is not None and line == self._line:
+            return self._entry
+        found = _intact(line, self.path)
+        self.keep(line, found)
+        return found
+
+
 class _Appender:
     """Adds entries behind the last one, while the ledger is locked."""
 
-    def __init__(self, descriptor: int, path: Path, signer: Signer, at: str) -> None:
+    def __init__(self, descriptor: int, tail: _Tail, signer: Signer, at: str) -> None:
         self._descriptor = descriptor
-        self._path = path
+        self._tail = tail
+        self._path = tail.path
         self._signer = signer
         self._at = at
         self._last: LedgerEntry | None = None
@@ -211,7 +239,7 @@ class _Appender:
         cut = cut_unfinished_line(self._descriptor, path=self._path)
         with translated("read", self._path):
             line = last_line(self._descriptor)
-        self._last = None if line is None else _intact(line, self._path)
+        self._last = None if line is None else self._tail.entry(line)
         if cut:
             self.add(EntryKind.NOTE, {"note": "an unfinished last line was removed", "bytes": cut})
 
@@ -220,32 +248,44 @@ class _Appender:
         if self._last is not None:
             return self._last
         body: dict[str, Json] = {"version": LEDGER_VERSION, "public_key": self._signer.public.hex()}
-        return self._write(EntryKind.GENESIS, body, ledger=uuid.uuid4().hex, n=0, prev=GENESIS_PREVIOUS)
+        return self._write(EntryKind.GENESIS, body, spelled(body), ledger=uuid.uuid4().hex, n=0, prev=GENESIS_PREVIOUS)
 
-    def add(self, kind: EntryKind, body: Mapping[str, Json]) -> LedgerEntry:
-        """Write one entry behind the last."""
+    def add(
+        self, kind: EntryKind, body: Mapping[str, Json], shorthand: Mapping[str, Json] | None = None
+    ) -> LedgerEntry:
+        """Write one entry behind the last.
+
+        Arguments:
+            kind: What it is about.
+            body: The facts, as they are read back later: lists, no tuples.
+            shorthand: The same with parts that are spelled already. None if there are none.
+        """
         last = self.ensure_begun()
-        return self._write(kind, body, ledger=last.ledger, n=last.n + 1, prev=last.hash)
+        text = spelled(body if shorthand is None else shorthand)
+        return self._write(kind, body, text, ledger=last.ledger, n=last.n + 1, prev=last.hash)
 
-    def _write(self, kind: EntryKind, body: Mapping[str, Json], *, ledger: str, n: int, prev: Digest) -> LedgerEntry:
+    def _write(
+        self, kind: EntryKind, body: Mapping[str, Json], text: Spelled, *, ledger: str, n: int, prev: Digest
+    ) -> LedgerEntry:
         unsigned = LedgerEntry(
             n=n,
             prev=prev,
             ledger=ledger,
             kind=kind,
             at=self._at,
-            body=dict(body),
+            body=body,
             key=self._signer.key,
             hash=Digest(""),
             signature="",
         )
-        hashed = {**unsigned.hashed(), "body": spelled(unsigned.body)}
+        hashed = {**unsigned.hashed(), "body": text}
         digest = digest_of(hashed)
-        line = canonical({**hashed, "hash": digest, "signature": self._signer.sign(digest)})
+        entry = replace(unsigned, hash=digest, signature=self._signer.sign(digest))
+        line = canonical({**hashed, "hash": digest, "signature": entry.signature})
         append_lines(self._descriptor, line + b"\n", path=self._path)
-        # Read back from its own bytes, so that it is equal to what `entries` yields later.
-        self._last = _parsed(line, str(self._path))
-        return self._last
+        self._tail.keep(line, entry)
+        self._last = entry
+        return entry
 
 
 def sidecar_path(folder: Path, run: str, slice_name: str) -> Path:

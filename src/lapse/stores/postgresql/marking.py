@@ -10,6 +10,9 @@ from lapse.model.disposal import Disposal
 from lapse.sqlcore.markers import MARKER_TABLE, Markers
 from lapse.stores.postgresql.connection import Connection
 
+_AS_IT_IS = f'ALTER TABLE {MARKER_TABLE} ALTER COLUMN "disposal" SET STORAGE EXTERNAL'
+"""Keeps the server from compressing markers: of very many rules they have megabytes, and are soon gone."""
+
 _LOGGED = "pg_logical_emit_message(TRUE, 'lapse', '')"
 """Writes something into the server's log, in the transaction that is open."""
 
@@ -41,6 +44,7 @@ class Marking:
             # Another run may make it at the same moment; and who may not make it leaves no markers.
             with contextlib.suppress(StoreError), self._connection.transaction():
                 Markers(self._connection.rows, placeholder="%s").create()
+                self._connection.run(_AS_IT_IS)
 
     def may_mark(self) -> bool:
         """Whether there is a table, and this role may write and remove markers in it."""

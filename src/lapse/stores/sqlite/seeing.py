@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -71,8 +70,7 @@ class Seen:
         self.complete = False
         self._versions: set[int] = set()
         self._known: tuple[Tally, ...] | None = None
-        self._counts: Counter[tuple[int, str | None]] = Counter()
-        self._extents: dict[tuple[int, str | None], tuple[int, int]] = {}
+        self._sums: dict[tuple[int, str | None], list[int]] = {}  # rows, the earliest and the latest time of each
 
     @classmethod
     def as_surveyed(cls, known: Known) -> Seen:
@@ -97,20 +95,17 @@ class Seen:
         """Take in rows, column by column; *names* are those of tenants."""
         self.keys += keys
         self.rows += len(keys)
-        tenants = [bytes(n.data).decode(errors="replace") if isinstance(n, Ext) else n for n in names]
-        groups = list(zip(codes, tenants, strict=True))
-        counts = Counter(groups)
-        self._counts.update(counts)  # type: ignore[arg-type]
-        if len(counts) == 1:
-            self._widen(groups[0], min(times), max(times))  # type: ignore[arg-type]
-            return
-        for group, time in zip(groups, times, strict=True):
-            self._widen(group, time, time)  # type: ignore[arg-type]
-
-    def _widen(self, group: tuple[int, str | None], least: int, most: int) -> None:
-        first, last = self._extents.get(group, (least, most))
-        if least <= first or most >= last:
-            self._extents[group] = min(first, least), max(last, most)
+        sums, tenants = self._sums, map(_text_of, names)
+        for group, time in zip(zip(codes, tenants, strict=True), times, strict=True):
+            found = sums.get(group)
+            if found is None:
+                sums[group] = [1, time, time]
+                continue
+            found[0] += 1
+            if time < found[1]:
+                found[1] = time
+            elif time > found[2]:
+                found[2] = time
 
     def tallies(self, size: int) -> tuple[Tally, ...]:
         """The counts; *size* is the bytes of a row."""
@@ -122,17 +117,20 @@ class Seen:
                 tenant=tenant,
                 records=count,
                 size=count * size,
-                oldest=Nanos(self._extents[code, tenant][0]),
-                newest=Nanos(self._extents[code, tenant][1]),
+                oldest=Nanos(oldest),
+                newest=Nanos(newest),
             )
-            for (code, tenant), count in sorted(self._counts.items(), key=_order)
+            for (code, tenant), (count, oldest, newest) in sorted(self._sums.items(), key=_code)
         )
 
 
-def _order(counted: tuple[tuple[int, object], int]) -> tuple[int, bool, str]:
-    """By code and tenant, which in SQLite may be of any kind."""
-    (code, tenant), _ = counted
-    return code, tenant is not None, str(tenant)
+def _code(counted: tuple[tuple[int, str | None], list[int]]) -> int:
+    return counted[0][0]
+
+
+def _text_of(name: Any) -> str | None:
+    """A tenant; one that is no UTF-8 as it is shown."""
+    return bytes(name.data).decode(errors="replace") if isinstance(name, Ext) else name
 
 
 class SliceReader:
