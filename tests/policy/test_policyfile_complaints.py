@@ -45,6 +45,8 @@ from lapse.policyfile import load
         ("keep: [{a: [[b]], for: forever}]", (7, 17), "`a`: must be a value or a list of values, not a list", None),
         ("keep: [{a: 'glob:', for: forever}]", (7, 16), "`a`: `glob:` has no pattern after it", "glob:auth.*"),
         ("keep: [{a: 007, for: forever}]", (7, 16), "`007` can be read in two ways", '"007"'),
+        ('keep: [{a: "b\\uD800", for: forever}]', (7, 16), "this text has half a character in it", "whole character"),
+        ('keep: [{a: x, "$.\\uDC00": x, for: forever}]', (7, 19), "this text has half a character in it", "whole char"),
         ("keep: [{a: 0x1F, for: forever}]", (7, 16), "`0x1F` can be read in two ways", '"0x1F"'),
         ("keep: [{$.a..b: x, for: forever}]", (7, 13), "unknown key: `$.a..b` is not a path into JSON", "$.detail"),
         ("keep: [{for: 1 day, archive: clod}]", (7, 34), "there is no archive `clod`", "Did you mean `cold`?"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
@@ -19,6 +20,7 @@ TAG = "tag:yaml.org,2002:"
 
 _MERGE = f"{TAG}merge"
 _NULL = f"{TAG}null"
+_HALF = re.compile("[\ud800-\udfff]")
 _TOO_MANY = 100_000  # nodes that aliases stand for; a few nested ones can stand for billions
 
 
@@ -132,6 +134,7 @@ class TreeBuilder(ABC):
             case SequenceNode():
                 return Listing(tuple(self._node(item) for item in node.value), origin)
             case ScalarNode():
+                self._is_whole(str(node.value), origin)
                 return self.scalar(node, origin, key)
             case _:
                 raise TypeError(f"{type(node).__name__} is no node of YAML")
@@ -155,9 +158,16 @@ class TreeBuilder(ABC):
             elif name in seen:
                 hint = "Keep one of the two."
                 self.complain(origin, f"duplicate key `{name}`: it stands at {seen[name]} already", hint)
-            else:
+            elif self._is_whole(name, origin):
                 seen[name] = origin
                 yield Entry(name, self._node(value, key), origin)
+
+    def _is_whole(self, text: str, origin: Origin) -> bool:
+        """Whether a text has no half character in it, as a quoted one can; else with a complaint."""
+        if text.isascii() or _HALF.search(text) is None:
+            return True
+        self.complain(origin, "this text has half a character in it, a lone surrogate", "Write the whole character.")
+        return False
 
     def _complain_of_character(self, text: str, position: int) -> None:
         before, character = text[:position], text[position : position + 1]
