@@ -18,12 +18,17 @@ from hypothesis import strategies as st
 from logs import NEW, OLD, line, opened, purge, selected
 
 from lapse.errors import StoreError
+from lapse.ports import Budget
 from lapse.stores.jsonl import files, listed, spool, surveying
+from lapse.stores.jsonl.expecting import is_gone_for_good
 from lapse.stores.jsonl.files import LogSet
 from lapse.stores.jsonl.listed import FileMarks, LogFile, LogFiles, in_order
+from lapse.stores.jsonl.redo import Journalled
 from lapse.stores.jsonl.scanning import Extent
 from lapse.stores.jsonl.seen import Seen, SeenFiles
 from lapse.stores.jsonl.spool import Spool
+from lapse.stores.jsonl.taking import JsonlTake
+from lapse.testing.flow import drain, facts_of, prove
 
 _DESCRIPTORS = Path("/proc/self/fd")
 _NUMBERS = st.integers(0, 2**63 - 1)
@@ -180,3 +185,25 @@ def test_a_run_takes_from_each_what_lapsed_in_it(logs: Path) -> None:
 
     assert sum(each.disposal.records for each in removed) == 3
     assert OLD.encode() not in b"".join(path.read_bytes() for path in logs.glob("*.jsonl"))
+
+
+def test_only_a_file_that_is_gone_is_forgotten(tmp_path: Path) -> None:
+    """Of one that only lost lines, and of the newest, which stays, the commit is known on: what comes next follows."""
+    for name, content in zip("abc", [line(), line() + line(NEW), line()], strict=True):
+        (tmp_path / f"{name}.jsonl").write_bytes(content)
+    selection = selected(tmp_path / "*.jsonl")
+    store, commits = opened(selection), dict[str, Journalled]()
+    with store.lease():
+        for piece in store.slices(selection, facts_of(selection), Budget(rewrite=True)):
+            with store.take(piece) as taken:
+                taken.commit(prove(piece, drain(taken.parts())))
+            assert isinstance(taken, JsonlTake)
+            assert taken.redo is not None
+            commits[taken.redo.log] = taken.redo
+
+    gone = {log: is_gone_for_good(tmp_path / log, [commit]) for log, commit in commits.items()}
+
+    assert gone == {log: not (tmp_path / log).exists() for log in ("a.jsonl", "b.jsonl", "c.jsonl")}
+    assert list(gone.values()) == [True, False, False]
+    assert not is_gone_for_good(tmp_path / "a.jsonl", [commits["a.jsonl"]] * 2)
+    assert not is_gone_for_good(tmp_path / "a.jsonl", [])
