@@ -54,6 +54,18 @@ def test_what_is_no_json_is_a_complaint(value: Any, data: st.DataObject) -> None
         assert complaints or (node is not None and plain(node) == expected)
 
 
+@pytest.mark.parametrize("text", ['{"a":\n "x\\ud800"}', '{"a": 1,\n "\\udc00": 1}'])
+def test_half_a_character_is_a_complaint(text: str) -> None:
+    """In a value as in a key, with its place: no store could hold it."""
+    complaints: list[Complaint] = []
+
+    read(text.encode(), FILE, complaints)
+
+    (complaint,) = complaints
+    assert str(complaint.origin) == "some.json:2:2"
+    assert "half a character" in complaint.message
+
+
 def _refused(word: str) -> None:
     raise ValueError(word)
 

@@ -12,7 +12,7 @@ from bisect import bisect_right
 from pathlib import Path
 
 from lapse.errors import Complaint, Origin
-from lapse.policyfile.tree import Entry, Listing, Mapped, Node, Scalar
+from lapse.policyfile.tree import Entry, Listing, Mapped, Node, Scalar, half_character
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?P<fraction>(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)")
@@ -113,6 +113,9 @@ class _Reader:
         except json.JSONDecodeError as error:
             what = (error.msg[:1].lower() + error.msg[1:]).removesuffix(" at").removesuffix(" starting")
             raise _NotJsonError(what, min(error.pos, len(self._text))) from error
+        half = half_character(text, self.origin(place))
+        if half is not None:
+            self._complaints.append(half)
         return str(text), end
 
     def _array(self, place: int, depth: int) -> tuple[Listing, int]:

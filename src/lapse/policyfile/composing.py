@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
@@ -13,14 +12,13 @@ from ruamel.yaml.nodes import Node as YamlNode
 
 from lapse.errors import Complaint, Origin
 from lapse.policyfile import longtexts
-from lapse.policyfile.tree import Entry, Listing, Mapped, Node, Scalar
+from lapse.policyfile.tree import Entry, Listing, Mapped, Node, Scalar, half_character
 
 TAG = "tag:yaml.org,2002:"
 """What the tags of YAML's own kinds begin with."""
 
 _MERGE = f"{TAG}merge"
 _NULL = f"{TAG}null"
-_HALF = re.compile("[\ud800-\udfff]")
 _TOO_MANY = 100_000  # nodes that aliases stand for; a few nested ones can stand for billions
 
 
@@ -163,11 +161,11 @@ class TreeBuilder(ABC):
                 yield Entry(name, self._node(value, key), origin)
 
     def _is_whole(self, text: str, origin: Origin) -> bool:
-        """Whether a text has no half character in it, as a quoted one can; else with a complaint."""
-        if text.isascii() or _HALF.search(text) is None:
-            return True
-        self.complain(origin, "this text has half a character in it, a lone surrogate", "Write the whole character.")
-        return False
+        """Whether a text has no half character in it; else with a complaint."""
+        found = half_character(text, origin)
+        if found is not None:
+            self._complaints.append(found)
+        return found is None
 
     def _complain_of_character(self, text: str, position: int) -> None:
         before, character = text[:position], text[position : position + 1]

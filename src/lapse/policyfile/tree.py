@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TypeAlias
 
 from msgspec import Struct
 
-from lapse.errors import Origin
+from lapse.errors import Complaint, Origin
 from lapse.model.masking import masked
+
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 class Scalar(Struct, frozen=True, gc=False):
@@ -90,6 +93,16 @@ class Mapped(Struct, frozen=True, gc=False):
 
 
 Node: TypeAlias = Scalar | Listing | Mapped
+
+
+def half_character(text: str, origin: Origin) -> Complaint | None:
+    """What is wrong with a text that has half a character in it, as an escape can name one. None if it has none.
+
+    No database and no file can hold such a text.
+    """
+    if text.isascii() or _HALF.search(text) is None:
+        return None
+    return Complaint(origin, "this text has half a character in it, a lone surrogate", "Write the whole character.")
 
 
 def children(node: Node | None) -> tuple[Entry, ...]:
