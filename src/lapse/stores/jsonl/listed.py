@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from heapq import merge
 from itertools import groupby, islice
 from operator import attrgetter
 from pathlib import Path
 from types import GenericAlias
-from typing import Generic, Protocol, TypeVar, overload
+from typing import Protocol, TypeVar
 
 import msgspec
 
+from lapse.stores.jsonl.numbered import Numbered
 from lapse.stores.jsonl.spool import Spool
 
 _PAGE = 256
@@ -53,7 +54,7 @@ class Named(Protocol):
 ValueT = TypeVar("ValueT", bound=Named)
 
 
-class Listing(Sequence[ValueT], Generic[ValueT]):
+class Listing(Numbered[ValueT]):
     """Values ordered by path. They are put aside by the page, and a page is read when one of its values is asked for.
 
     The last page that was read is held: they are mostly asked for in order.
@@ -81,15 +82,10 @@ class Listing(Sequence[ValueT], Generic[ValueT]):
     def __len__(self) -> int:
         return len(self._spool) * _PAGE + len(self._last)
 
-    @overload
-    def __getitem__(self, index: int) -> ValueT: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[ValueT]: ...
-    def __getitem__(self, index: int | slice) -> ValueT | Sequence[ValueT]:
-        if isinstance(index, slice):
-            return [self[place] for place in range(len(self))[index]]
-        number, place = divmod(range(len(self))[index], _PAGE)
-        return self._read(number)[place]
+    def value(self, number: int) -> ValueT:
+        """The value of a number, from its page."""
+        page, place = divmod(number, _PAGE)
+        return self._read(page)[place]
 
     def __iter__(self) -> Iterator[ValueT]:
         for number in range(len(self._firsts)):

@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import tempfile
 import weakref
-from collections.abc import Iterable, Sequence
-from typing import overload
+from collections.abc import Iterable
 
 from lapse.errors import StoreError
+from lapse.stores.jsonl.numbered import Numbered
 from lapse.stores.jsonl.trouble import translated
 
 _HELD = 256 * 1024
 """Bytes that are held in memory; what comes after them is written to the file."""
 
 
-class Spool(Sequence[bytes]):
+class Spool(Numbered[bytes]):
     """Pieces of bytes by number. Where no file can be made, or it is full, memory has them all."""
 
     def __init__(self, pieces: Iterable[bytes] = ()) -> None:
@@ -35,18 +35,12 @@ class Spool(Sequence[bytes]):
     def __len__(self) -> int:
         return len(self._pieces)
 
-    @overload
-    def __getitem__(self, number: int) -> bytes: ...
-    @overload
-    def __getitem__(self, number: slice) -> Sequence[bytes]: ...
-    def __getitem__(self, number: int | slice) -> bytes | Sequence[bytes]:
+    def value(self, number: int) -> bytes:
         """A piece; the place in the file is no matter of a position that processes would share.
 
         Raises:
             StoreError: If it cannot be read back.
         """
-        if isinstance(number, slice):
-            return [self[each] for each in range(*number.indices(len(self)))]
         piece = self._pieces[number]
         return piece if isinstance(piece, bytes) else self._read(piece)
 

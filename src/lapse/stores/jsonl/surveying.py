@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import overload
 
 from lapse.stores.jsonl.codec import Encoding, encoding_of
 from lapse.stores.jsonl.deciding import Timeline
@@ -14,6 +13,7 @@ from lapse.stores.jsonl.judged import Judges
 from lapse.stores.jsonl.judging import Judge
 from lapse.stores.jsonl.listed import LogFile, LogFiles
 from lapse.stores.jsonl.memory import Memory
+from lapse.stores.jsonl.numbered import Numbered
 from lapse.stores.jsonl.parts import FilePart, Survey, put_together
 from lapse.stores.jsonl.recalling import Range, Recall, learn
 from lapse.stores.jsonl.scanning import Counts, Extent, opened
@@ -35,7 +35,7 @@ def some_at_once(files: Iterable[LogFile], most: int) -> Iterator[LogFiles]:
         yield some
 
 
-class Extents(Sequence[Extent]):
+class Extents(Numbered[Extent]):
     """What is looked at of some files, each made a value when it is asked for."""
 
     def __init__(self, files: Sequence[LogFile], looked_at: Callable[[LogFile], Extent | None]) -> None:
@@ -46,14 +46,9 @@ class Extents(Sequence[Extent]):
     def __len__(self) -> int:
         return len(self._files)
 
-    @overload
-    def __getitem__(self, index: int) -> Extent: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Extent]: ...
-    def __getitem__(self, index: int | slice) -> Extent | Sequence[Extent]:
-        if isinstance(index, slice):
-            return [self[place] for place in range(len(self))[index]]
-        extent = self._looked_at(self._files[index])
+    def value(self, number: int) -> Extent:
+        """What is looked at of the file of that number."""
+        extent = self._looked_at(self._files[number])
         assert extent is not None  # noqa: S101 - the caller has left such files out
         return extent
 
