@@ -19,6 +19,7 @@ from typing import Any
 
 import pyarrow.parquet  # noqa: F401  imported before the fork
 
+from lapse.engine import pruning
 from lapse.engine.ledgering import verify
 from lapse.model.report import Status
 from lapse.registry import store_class
@@ -28,10 +29,11 @@ from lapse.targets.file import FileTarget
 from worlds import World, make
 
 RECORDS = 90  # enough for a first slice, one between, and a last
+_PRUNED = 2  # disposals after which a run removes markers, while it goes on
 _PORTS: dict[type, tuple[str, ...]] = {
     FileTarget: ("staging", "publish", "put", "open", "remove"),
     Journal: ("begin", "segment", "committing", "committed", "ledgered", "settled", "rolled_back"),
-    Ledger: ("append", "record"),
+    Ledger: ("append", "record", "checkpoint"),
 }
 _STORE_PORTS = ("identity", "survey", "slices", "take", "recover", "prune")
 _TAKE_PORTS = ("parts", "tallies", "commit")
@@ -144,6 +146,7 @@ def crash(
     """Run with slices of *rows* until the fuse burns; how the process ended. Stores other than files need *arming*."""
 
     def work() -> None:
+        pruning.EVERY = _PRUNED
         bomb = Bomb(fuse)
         if arming is None:
             arm_files(bomb, world.kind)

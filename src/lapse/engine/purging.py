@@ -13,6 +13,7 @@ from lapse.engine.filing import FilesDone, remove_files
 from lapse.engine.holding import HoldsChangedError, checked_holds
 from lapse.engine.limits import Allowance
 from lapse.engine.pacing import Pacer
+from lapse.engine.pruning import Pruning
 from lapse.engine.ramping import Ascent, canary_of, check_canary, count_now
 from lapse.engine.recovering import Recovered
 from lapse.engine.retrying import TRIES, Slices, Try, delay
@@ -56,15 +57,16 @@ class Work:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of one dataset: its report, and the disposals that stand behind it.
+    """What came of one dataset.
 
     Attributes:
+        pruning: The disposals whose markers still stand.
         climb: How far it got with its ramp. None without one, or if nothing of it is proven.
     """
 
     work: Work
     report: DatasetReport
-    disposals: tuple[Disposal, ...]
+    pruning: Pruning
     climb: Climb | None = None
 
 
@@ -101,46 +103,60 @@ def purge(session: Session, item: Work, bench: Bench, *, names: Iterator[str], m
         size=item.plan.size(Verdict.LAPSED),
     )
     purging = _Purge(session, item, bench, names=names, manners=manners)
-    done: list[Disposal] = []
-    gone = _Gone()
+    gone, pruning = _Gone(), Pruning(session, item.store, item.recovered)
     trouble: Trouble | None = None
     try:
         for disposal in purging.disposals():
-            done.append(gone.without_counts(disposal))
+            gone.add(disposal)
+            pruning.add(disposal)
             session.tell(
                 "disposal.committed", dataset=item.dataset.name, slice=disposal.slice,
                 records=disposal.records, size=disposal.size,
             )  # fmt: skip
     except LapseError as error:
         if isinstance(error, UnrecordedError):
-            done.append(gone.without_counts(error.disposal))
+            gone.add(error.disposal)
+            pruning.add(error.disposal)
             manners.allowance.spend(error.disposal.records)
         trouble = Trouble(message=str(error), hint=error.hint, kind=type(error))
         session.tell("dataset.failed", dataset=item.dataset.name, error=str(error))
     files = remove_files(item.dataset, item.store, stopping=manners.allowance.stopped)
-    report = _report(purging, done, trouble, files, seconds=clock.monotonic() - started)
+    report = _report(purging, gone, trouble, files, seconds=clock.monotonic() - started)
     report = replace(report, rules=gone.by_rule(item.facts), shares=gone.all_shares())
     session.tell(
         "dataset.ended", dataset=report.dataset, status=report.status.value, records=report.records, size=report.size,
         remaining=report.remaining, seconds=round(report.seconds, 3), ended=report.ended,
     )  # fmt: skip
     climb = purging.ascent.climbed(complete=purging.complete and trouble is None)
-    return Outcome(work=item, report=report, disposals=tuple(done), climb=climb)
+    return Outcome(work=item, report=report, pruning=pruning, climb=climb)
 
 
 class _Gone:
-    """What is gone by now, added up: a run may have very many disposals, under very many rules."""
+    """What is gone by now, added up: a run may have very many disposals, under very many rules.
+
+    Attributes:
+        slices: Disposals.
+        records: Records.
+        size: Bytes of their content.
+        segments: Segments that were sealed.
+        waived: Records that went without a copy.
+    """
 
     def __init__(self) -> None:
+        self.slices = self.records = self.size = self.segments = self.waived = 0
         self._shares: dict[tuple[int, str | None], int] = {}
 
-    def without_counts(self, disposal: Disposal) -> Disposal:
-        """The disposal, its counts added up here and left out of it."""
+    def add(self, disposal: Disposal) -> None:
+        """Add up what one disposal says."""
+        self.slices += 1
+        self.records += disposal.records
+        self.size += disposal.size
+        self.segments += len(disposal.segments)
+        self.waived += 0 if disposal.waiver is None else disposal.records
         shares = self._shares
         for share in disposal.shares:
             whose = share.rule, share.tenant
             shares[whose] = shares.get(whose, 0) + share.records
-        return disposal.without_counts()
 
     def by_rule(self, facts: Facts) -> Mapping[str, int]:
         """The records by the text of their rule, as *facts* name it, in the order of the texts."""
@@ -322,23 +338,22 @@ class _Purge:
 
 
 def _report(
-    purging: _Purge, done: Sequence[Disposal], trouble: Trouble | None, files: FilesDone, *, seconds: float
+    purging: _Purge, gone: _Gone, trouble: Trouble | None, files: FilesDone, *, seconds: float
 ) -> DatasetReport:
     item, idle = purging.item, purging.pacer.idle
-    removed = sum(disposal.records for disposal in done)
-    remaining = max(0, item.plan.records(Verdict.LAPSED) - removed)
+    remaining = max(0, item.plan.records(Verdict.LAPSED) - gone.records)
     trouble = files.besides(trouble or _left_undone(purging, remaining))
     ended = None if purging.complete else purging.pacer.ended
     ended_early = ended is not None and (remaining > 0 or not ended.ordered)
-    touched = done or item.recovered.completed or files.removed
+    touched = gone.slices or item.recovered.completed or files.removed
     return DatasetReport(
         dataset=item.dataset.name,
         status=_status(trouble, ended_early=ended_early, touched=bool(touched)),
-        records=removed,
-        size=sum(disposal.size for disposal in done),
-        segments=sum(len(disposal.segments) for disposal in done),
-        slices=len(done),
-        waived=sum(disposal.records for disposal in done if disposal.waiver is not None),
+        records=gone.records,
+        size=gone.size,
+        segments=gone.segments,
+        slices=gone.slices,
+        waived=gone.waived,
         recovered=len(item.recovered.completed),
         cleared=item.recovered.cleared,
         files=files.removed,

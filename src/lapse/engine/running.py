@@ -175,7 +175,7 @@ def _run(session: Session, wishes: Wishes, name: str, seen: Seen) -> RunReport:
 def _tidied(report: RunReport, outcomes: Sequence[Outcome], before: Sequence[int | None]) -> RunReport:
     """Make the space of what was removed usable again. The record is complete by now, so that nothing waits for it."""
     found = [
-        tidy(outcome.work.store, dataset=outcome.work.dataset.name, before=size) if outcome.disposals else Tidied()
+        tidy(outcome.work.store, dataset=outcome.work.dataset.name, before=size) if outcome.report.slices else Tidied()
         for outcome, size in zip(outcomes, before, strict=True)
     ]
     datasets = tuple(replace(one, space=done.space) for one, done in zip(report.datasets, found, strict=True))
@@ -324,7 +324,7 @@ def _record_run(
         at=clock.real_now(),
     )
     failures = checkpoint(session)
-    warnings = [*session.folders.prepare(), *failures, *([] if failures else _prune(session, outcomes))]
+    warnings = [*session.folders.prepare(), *failures, *([] if failures else _prune(outcomes))]
     finish(session.folders.root, name)
     return warnings
 
@@ -336,13 +336,12 @@ def _unrecorded(report: DatasetReport, error: LapseError) -> DatasetReport:
     return replace(report, status=Status.INCOMPLETE, trouble=trouble)
 
 
-def _prune(session: Session, outcomes: Sequence[Outcome]) -> list[str]:
+def _prune(outcomes: Sequence[Outcome]) -> list[str]:
     """Remove the markers of everything that the ledger has and the checkpoint covers."""
     warnings = []
     for outcome in outcomes:
-        known = [*outcome.work.recovered.markers, *outcome.disposals]
         try:
-            outcome.work.store.prune(m for m in known if session.ledger.has_disposal(m.owner.run, m.slice))
+            outcome.pruning.prune()
         except LapseError as error:
             warnings.append(f"{outcome.report.dataset}: markers stay until the next run: {error}")
     return warnings

@@ -78,7 +78,7 @@ class Store(Protocol):
         ...
 
     def prune(self, disposals: Iterator[Disposal]) -> None:
-        """Remove the markers of disposals that are in the ledger and checkpointed."""
+        """Remove the markers of disposals that are in the ledger and checkpointed; between slices, too."""
         ...
 
     def find(self, selection: Selection, key: str) -> Iterator[Found]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
+from array import array
+from collections import defaultdict
 from pathlib import Path
 from typing import TypedDict
 
@@ -11,6 +14,42 @@ from lapse.state.files import open_for_reading, translated
 
 # Canonical JSON has no spaces: most lines that are no disposal need no parsing. What matches by chance is parsed.
 _MARK = f'"kind":"{EntryKind.DISPOSAL.value}"'.encode()
+
+
+_AS_A_RUN = re.compile(r"\d{6}|[1-9]\d{6,11}", re.ASCII)  # as `f"{number:06d}"` writes it: no two alike
+_MOST_MISSING = 1_024
+
+
+class _Places:
+    """Where the disposals of one run begin, by slice: a run numbers its slices, so that each takes 8 bytes."""
+
+    def __init__(self) -> None:
+        self._numbered = array("q")
+        self._named: dict[str, int] = {}
+
+    def add(self, slice_name: str, offset: int) -> None:
+        """Take in a disposal."""
+        number = _number(slice_name)
+        if number is None or number > len(self._numbered) + _MOST_MISSING:
+            self._named[slice_name] = offset
+            return
+        missing = number + 1 - len(self._numbered)
+        if missing > 0:
+            self._numbered.extend([-1] * missing)
+        self._numbered[number] = offset
+
+    def of(self, slice_name: str) -> int | None:
+        """Where a disposal begins. None if there is none."""
+        found = self._named.get(slice_name)
+        number = _number(slice_name)
+        if found is not None or number is None or number >= len(self._numbered):
+            return found
+        return None if self._numbered[number] < 0 else self._numbered[number]
+
+
+def _number(slice_name: str) -> int | None:
+    """The number that a slice has for a name, if it is written as a run writes it."""
+    return int(slice_name) if _AS_A_RUN.fullmatch(slice_name) else None
 
 
 class _Body(TypedDict):
@@ -38,7 +77,8 @@ class DisposalIndex:
             StateError: If the ledger cannot be read.
         """
         self._catch_up()
-        return self._offsets.get((run, slice_name))
+        known = self._runs.get(run)
+        return None if known is None else known.of(slice_name)
 
     def line(self, run: str, slice_name: str) -> bytes | None:
         """The line of this disposal without its end; None if there is none.
@@ -56,7 +96,7 @@ class DisposalIndex:
     def _forget(self) -> None:
         self._inode: tuple[int, int] | None = None
         self._read_to = 0
-        self._offsets: dict[tuple[str, str], int] = {}
+        self._runs: defaultdict[str, _Places] = defaultdict(_Places)
 
     def _catch_up(self) -> None:
         with translated("read", self._path):
@@ -87,4 +127,4 @@ class DisposalIndex:
         except (ValueError, RecursionError):
             return  # a damaged line proves no disposal; `lapse ledger verify` names it
         if entry["kind"] == EntryKind.DISPOSAL.value:
-            self._offsets[entry["body"]["run"], entry["body"]["slice"]] = self._read_to
+            self._runs[entry["body"]["run"]].add(entry["body"]["slice"], self._read_to)

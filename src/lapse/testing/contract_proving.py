@@ -10,7 +10,7 @@ import pytest
 from lapse.canonical import Digest
 from lapse.errors import ChangedError, LeaseError, ProofError, StoreError
 from lapse.model.disposal import Proof, Verified, Waiver
-from lapse.ports import Slice
+from lapse.ports import Budget, Slice
 from lapse.testing.contract_taking import aged
 from lapse.testing.flow import cut, days_ago, drain, facts_of, judged, keys_of, lapsed, prove, remove, rule, run
 from lapse.testing.harness import Record, World
@@ -166,6 +166,25 @@ class ProvingContract:
 
         assert mine not in left
         assert theirs in left
+
+    def test_markers_may_go_between_slices(self, world: World) -> None:
+        """A run of very many slices prunes as it goes on: the slices behind are cut and taken as ever."""
+        records = aged(60)
+        world.create(records)
+        selection = judged(world, rule("10 days"))
+        gone = 0
+
+        with world.store() as store, store.lease():
+            for piece in store.slices(selection, facts_of(selection), Budget(rows=5)):
+                removal = remove(store, piece)
+                assert removal is not None
+                gone += removal.disposal.records
+                store.prune(iter([removal.disposal]))
+            left = list(store.recover(lambda _: True))
+
+        assert left == []
+        assert gone == len(lapsed(selection, records))
+        assert set(world.snapshot()) == {record.key for record in records} - lapsed(selection, records)
 
     def test_one_run_has_the_lease_and_another_is_refused(self, world: World) -> None:
         """A second process gets LeaseError while the first holds it, and the lease afterwards."""
