@@ -37,6 +37,19 @@ def audit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_lines_that_end_in_crlf_are_named_with_the_word_that_lets_them_be_judged(tmp_path: Path) -> None:
+    """In the first lines or the last ones; of a log without such lines nothing is said."""
+    line = b'{"time": "2026-01-01T00:00:00Z", "n": 1}'
+    found = {}
+    for name, ends in (("plain", [b"\n"] * 900), ("last", [*[b"\n"] * 899, b"\r\n"]), ("all", [b"\r\n"] * 900)):
+        (tmp_path / f"{name}.jsonl").write_bytes(b"".join(line + end for end in [*ends, ends[-1]]))
+        (proposed,) = propose(str(tmp_path / f"{name}.jsonl"), folder=tmp_path).datasets
+        found[name] = [note for note in proposed.sketch.notes if "allow: [crlf]" in note]
+
+    said = ["lines end in CR LF: they are kept in doubt; say `allow: [crlf]` to have them judged"]
+    assert found == {"plain": [], "last": said, "all": said}
+
+
 def test_a_registry_beside_the_logs_is_no_log(audit: Path) -> None:
     """It has a time and a type, but removing from it would break the application; it is mentioned only."""
     proposal = propose(str(audit), folder=audit.parent)

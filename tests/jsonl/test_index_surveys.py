@@ -42,11 +42,14 @@ def _everything_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(judged, "_WORTH_IT", 0)
 
 
-def _selection(log: Path, days: int, held: str | None = None, *, rules: tuple[Rule, ...] = ()) -> Selection:
+def _selection(
+    log: Path, days: int, held: str | None = None, *, rules: tuple[Rule, ...] = (), crlf: bool = False
+) -> Selection:
     match = Match((Condition(field="tenant", values=(str(held),)),))
     holds = [] if held is None else [Hold(matter="1", match=match)]
     chosen = rules or (_typed("a", days), rule(f"{days + 20} days"))
-    return select(dataset(log, *chosen, tenant="tenant"), floors=(), holds=holds, now=NOW, real_now=NOW)
+    logs = dataset(log, *chosen, tenant="tenant", crlf_allowed=crlf)
+    return select(logs, floors=(), holds=holds, now=NOW, real_now=NOW)
 
 
 def _typed(kind: str, days: int) -> Rule:
@@ -101,9 +104,13 @@ _LINE = st.builds(
     st.integers(0, 80), st.sampled_from(["a", "b", None]), st.sampled_from(["x", "y", 1, [], None]),
 )  # fmt: skip
 _ODD = st.sampled_from(
-    [b"\n", b"{\n", b"[]\n", b'{"time": 5, "tenant": "x"}\n', b'{"time": "9999-12-31T00:00:00Z"}\n', b"y" * 500 + b"\n"]
-)
-_CHUNK = st.lists(st.one_of(_LINE, _LINE, _LINE, _LINE, _ODD), max_size=25).map(b"".join)
+    [
+        b"\n", b"{\n", b"{\r\n", b"[]\n", b'{"time": 5, "tenant": "x"}\n', b'{"time": "9999-12-31T00:00:00Z"}\n',
+        b"y" * 500 + b"\n",
+    ]
+)  # fmt: skip
+_CRLF = _LINE.map(lambda data: data[:-1] + b"\r\n")
+_CHUNK = st.lists(st.one_of(_LINE, _LINE, _LINE, _LINE, _CRLF, _ODD), max_size=25).map(b"".join)
 _STEP = st.one_of(
     st.tuples(st.just("append"), _CHUNK),
     st.tuples(st.just("append"), _CHUNK),
@@ -253,6 +260,20 @@ def test_other_fields_or_times_make_the_index_void(tmp_path: Path) -> None:
     for rules in ((_typed("a", 30), replace(rule("9 days"), match=Match((Condition(field="n", values=("7",)),)))),):
         selection = _selection(log, 30, rules=rules)
         assert _same(_remembered(log, selection, tmp_path), survey([_extent(log)], Judge(selection)))
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_the_word_that_lets_lines_with_crlf_be_judged_makes_the_index_void(tmp_path: Path, *, allowed: bool) -> None:
+    """They are counted anew when it is said, and when it is said no more."""
+    log = _log(tmp_path / "log", lambda n: 100 - n // 4)
+    log.write_bytes(log.read_bytes().replace(b"\n", b"\r\n"))
+    before, after = (_selection(log, 30, crlf=crlf) for crlf in (allowed, not allowed))
+    _remembered(log, before, tmp_path)
+
+    found = _remembered(log, after, tmp_path)
+
+    assert _same(found, survey([_extent(log)], Judge(after)))
+    assert [doubt.count for doubt in found.doubts.all()] == ([400] if allowed else [])
 
 
 def _store(selection: Selection, root: Path, *, read_only: bool = False) -> JsonlStore:

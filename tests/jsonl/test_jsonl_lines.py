@@ -86,6 +86,14 @@ _T = '"time": "2020-01-01T00:00:00Z"'
         (b'{"time": ["2020-01-01T00:00:00Z"]}\n', Doubtful.BAD_TIME),
         (b'{"time": "yesterday"}\n', Doubtful.BAD_TIME),
         (b'{"time": ""}\n', Doubtful.BAD_TIME),
+        (b"{" + _T.encode() + b"}\r\n", Doubtful.CRLF),
+        (b"{" + _T.encode() + b"} \r\r\n", Doubtful.CRLF),
+        (b"\xef\xbb\xbf{" + _T.encode() + b"}\r\n", Doubtful.BOM),
+        (b"{" + _T.encode() + b"}\0\r\n", Doubtful.NUL),
+        (b"oops\r\n", Doubtful.MALFORMED),
+        (f'{{{_T}, "tenant": "a", "tenant": "b"}}\r\n'.encode(), Doubtful.DUPLICATE),
+        (b'{"time": null}\r\n', Doubtful.NO_TIME),
+        (b'{"time": 1577836800}\r\n', Doubtful.NUMBER),
     ],
 )
 def test_a_line_that_cannot_be_told_for_certain_is_doubtful(text: bytes, why: Doubtful) -> None:
@@ -101,6 +109,7 @@ def test_a_line_that_cannot_be_told_for_certain_is_doubtful(text: bytes, why: Do
 def test_a_torn_or_long_line_is_doubtful_whatever_it_says(shape: Shape) -> None:
     """A lapsed record without its line end may not be complete."""
     assert Judge(selected("/x")).judge(Line(line(), shape)).code == 0
+    assert Judge(selected("/x")).judge(Line(line()[:-1] + b"\r", shape)).doubt in (Doubtful.TORN, Doubtful.LONG)
     assert Judge(selected("/x")).judge(Line(line(), Shape.WHOLE)).doubt is None
 
 
@@ -112,9 +121,10 @@ def test_a_key_that_stands_elsewhere_too_is_no_duplicate() -> None:
     assert reader.read(text.encode()) == {"time": "t", "$.detail.user": 7}
 
 
-def test_crlf_and_blanks_around_an_object_are_fine() -> None:
-    """JSON allows white space; a line may end in CR LF."""
+def test_blanks_around_an_object_are_fine() -> None:
+    """JSON allows white space, carriage returns included; only CR LF as a line end is asked about."""
     assert FieldReader(["a"]).read(b' \t{"a": 1} \r\n') == {"a": 1}
+    assert Judge(selected("/x")).judge(Line(b"\r" + line()[:-1] + b"\r \n", Shape.WHOLE)).doubt is None
 
 
 @pytest.mark.parametrize(

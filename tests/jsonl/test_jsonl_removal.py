@@ -50,6 +50,7 @@ _ODD = [
     b'{"time": 1577836800}\n',
     b'{"time": "%s", "x": NaN}\n' % OLD.encode(),
     line(NEW, crlf=True)[:-1] + b"\r\n",
+    line(OLD, crlf=True)[:-1] + b"\r\n",
 ]
 
 
@@ -60,9 +61,8 @@ def _write(path: Path, data: bytes) -> Path:
 
 
 def test_kept_lines_stay_byte_for_byte_and_in_order(tmp_path: Path) -> None:
-    """Whatever cannot be judged lies between lapsed lines, CR LF ones too, and stays as it is."""
+    """Whatever cannot be judged lies between lapsed lines, those that end in CR LF too, and stays as it is."""
     lapsed = [line(OLD, n=n) for n in range(len(_ODD))]
-    lapsed[3] = lapsed[3][:-1] + b"\r\n"
     mixed = b"".join(one + other for one, other in zip(_ODD, lapsed, strict=True))
     log = _write(tmp_path / "a.jsonl", mixed + b'{"time": "%s", "torn' % OLD.encode())
 
@@ -88,16 +88,17 @@ def test_a_whole_record_without_its_line_end_stays(tmp_path: Path) -> None:
 def test_a_survey_names_the_first_doubtful_line_of_each_kind(tmp_path: Path) -> None:
     """File and line number, from 1, and how many there are."""
     _write(tmp_path / "a.jsonl", line() + b"\n" + line() + b"oops\n\n")
-    _write(tmp_path / "b.jsonl", b"oops\n" + line()[:-1])
+    _write(tmp_path / "b.jsonl", b"oops\n" + line()[:-1] + b"\r\n" + line()[:-1])
     store = opened(selected(tmp_path / "*.jsonl"))
 
     records = sum(tally.records for tally in store.survey(selected(tmp_path / "*.jsonl")))
 
-    assert records == 7
+    assert records == 8
     assert [(doubt.kind, doubt.count, doubt.file.name, doubt.line) for doubt in store.doubts()] == [
-        (Doubtful.TORN, 1, "b.jsonl", 2),
+        (Doubtful.TORN, 1, "b.jsonl", 3),
         (Doubtful.BLANK, 2, "a.jsonl", 2),
         (Doubtful.MALFORMED, 2, "a.jsonl", 4),
+        (Doubtful.CRLF, 1, "b.jsonl", 2),
     ]
 
 
@@ -447,9 +448,9 @@ _RULES = st.lists(
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(written=st.lists(_LINES, max_size=12), rules=_RULES, held=st.booleans(), ended=st.booleans())
+@given(written=st.lists(_LINES, max_size=12), rules=_RULES, held=st.booleans(), ended=st.booleans(), crlf=st.booleans())
 def test_what_goes_and_what_stays_is_what_the_definition_says(
-    tmp_path: Path, written: list[bytes], rules: list[Rule], held: bool, ended: bool
+    tmp_path: Path, written: list[bytes], rules: list[Rule], held: bool, ended: bool, crlf: bool
 ) -> None:
     """For any bytes and rules: kept and removed lines are the original, and an independent reading agrees."""
     for path in tmp_path.iterdir():
@@ -458,7 +459,8 @@ def test_what_goes_and_what_stays_is_what_the_definition_says(
     if found and not ended:
         found[-1] = found[-1][:-1]
     log = _write(tmp_path / "a.jsonl", b"".join(found))
-    chosen = dataset(log, *(replace(item, index=n) for n, item in enumerate(rules)), type="type", tenant="tenant")
+    numbered = (replace(item, index=n) for n, item in enumerate(rules))
+    chosen = dataset(log, *numbered, type="type", tenant="tenant", crlf_allowed=crlf)
     chosen = chosen if rules else replace(chosen, rules=())
     holds = [Hold(matter="m", match=Match((Condition("tenant", ("b",)),)))] if held else []
     selection = select(chosen, floors=(), holds=holds, now=NOW, real_now=NOW)
@@ -475,7 +477,7 @@ def test_what_goes_and_what_stays_is_what_the_definition_says(
 
 def _lapses(data: bytes, selection: Selection) -> bool:
     """The decision about a line, read with nothing of the code under test."""
-    if not data.endswith(b"\n"):
+    if not data.endswith(b"\n") or (data.endswith(b"\r\n") and not selection.dataset.crlf_allowed):
         return False
     try:
         fields = json.loads(data.decode("utf-8"))

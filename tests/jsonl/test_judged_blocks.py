@@ -124,6 +124,18 @@ _ODD_LINES = st.sampled_from(
         b"{" + _OLD + b',"x":' + b"[" * 3000 + b"]" * 3000 + b"}\n",
         b'{"time":"2020-01-01T00:00:00Z","time":5}\n',
         b'{"":1}\n',
+        b"{" + _OLD + b"}\r\n",
+        b"{" + _OLD + b"} \r\n",
+        b"{" + _OLD + b"}\r\r\n",
+        b"{" + _OLD + b"}\r \n",
+        b"\r{" + _OLD + b"}\n",
+        b"{" + _OLD + b"}\0\r\n",
+        b"{" + _OLD + b',"x":"\xff"}\r\n',
+        b"{" + _OLD + b"," + _OLD + b"}\r\n",
+        b"{" + _OLD + b',"\\u0074\\u0079pe":"b"}\r\n',
+        b"{" + _OLD + b"}{" + _OLD + b"}\r\n",
+        b'{"time":null}\r\n',
+        b"}\r\n",
     ]
 )
 
@@ -172,6 +184,8 @@ _OVERRIDES: list[dict[str, Any]] = [
     {"time_format": TimeFormat.SECONDS, "tenant": "tenant", "doubt_before": None},
     {"zone_required": True, "doubt_before": None, "require": ("more",)},
     {"doubt_before": Nanos(NOW - 45 * DAY), "tenant": "tenant"},
+    {"crlf_allowed": True, "tenant": "tenant"},
+    {"crlf_allowed": True, "require": ("type",), "key": "more"},
 ]
 
 
@@ -216,6 +230,8 @@ def _told(blocks: Sequence[JudgedBlock]) -> tuple[list[int], list[tuple[int, obj
     content=[b"{" + _OLD + b"}{" + _OLD + b"}\n", b"{" + _OLD + b',"a":[\n', b'{"b":1}]}\n'],
     most=8192,
 )
+@example(selection=selected("/x"), content=[b"{" + _OLD + b"}\r\n", b"{" + _OLD + b"}\n", b"oops\r\n"], most=8192)
+@example(selection=selected("/x", crlf_allowed=True), content=[b"{" + _OLD + b"}\r\n", b"oops\r\n"], most=8192)
 @example(
     selection=selected("/x", rule("2 days", type="a")),
     content=[b"{" + _OLD + b',"\\u0074\\u0079pe":"b","type":"a"}\n'],

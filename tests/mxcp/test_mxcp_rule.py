@@ -137,6 +137,16 @@ def test_what_stays_stays_byte_for_byte(site: Site) -> None:
     assert site.log.read_bytes() == b"".join(line + b"\n" for line in kept) + b'{"torn": '
 
 
+def test_a_record_whose_line_ends_in_crlf_is_judged_as_the_original_does(site: Site) -> None:
+    """An old one goes, a young one keeps its carriage return."""
+    old, young = record(OLD).encode() + b"\r\n", record(YOUNG).encode() + b"\r\n"
+    site.log.write_bytes(old + young + old)
+
+    assert site.clean("--dry-run").stdout.splitlines()[2] == "  mxcp.endpoints (retention: 90 days): 2 records"
+    assert site.deleted() == {"mxcp.endpoints:v2": 2}
+    assert site.log.read_bytes() == young
+
+
 def test_both_generations_of_records_go(site: Site) -> None:
     """With and without `execution_events`, with `Z` and with an offset, with and without a fraction."""
     old = [at("2020-01-01T00:00:00+00:00"), at("2020-01-01T00:00:00.5Z", execution_events=[])]

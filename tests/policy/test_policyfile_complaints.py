@@ -57,6 +57,8 @@ from lapse.policyfile import load
         ("keep: [{a: x, for: forever}, {for: 1 day}]", (7, 40), "nothing says where these records", "archive: NAME"),
         ("keep: no time\narchive: none", (7, 11), "`no time` removes records of any age", "allow: [no time]"),
         ("allow: [yes]", (7, 13), "`allow`: cannot be `yes`", "`no time`"),
+        ("allow: [no time, clrf]", (7, 22), "`allow`: cannot be `clrf`", "Did you mean `crlf`?"),
+        ("allow: crlf", (7, 12), "`allow`: must be a list, not `crlf`", "- "),
         ("require: [type]", (7, 15), "`require`: the dataset does not say which field holds the type", "type: COLUMN"),
         ("require: tenant", (7, 14), "`require`: must be a list, not `tenant`", "- "),
         ("time format: unix second", (7, 18), "`time format`: cannot be `unix second`", "`unix seconds`"),

@@ -79,9 +79,18 @@ def _dataset(dataset: Dataset, address: str) -> Iterator[str]:
         yield f"doubt before: {'never' if dataset.doubt_before is None else _word(rfc3339(dataset.doubt_before))}"
     if dataset.empty_is_oldest:
         yield "empty time: oldest"
+    if allowed := list(_allowed(dataset)):
+        yield f"allow: [{', '.join(allowed)}]"
     if dataset.files is not None:
         yield f"files: {{{', '.join(_files(dataset.files))}}}"
     yield from _keep(dataset.rules)
+
+
+def _allowed(dataset: Dataset) -> Iterator[str]:
+    if any(rule.keep.kind is Kind.NO_TIME for rule in dataset.rules):
+        yield "no time"
+    if dataset.crlf_allowed:
+        yield "crlf"
 
 
 def _files(files: RowFiles) -> Iterator[str]:
@@ -94,8 +103,6 @@ def _files(files: RowFiles) -> Iterator[str]:
 def _keep(rules: Sequence[Rule]) -> Iterator[str]:
     if not rules:
         return
-    if any(rule.keep.kind is Kind.NO_TIME for rule in rules):
-        yield "allow: [no time]"
     yield f"archive: {_destination(rules[0])}"
     if len(rules) == 1 and not rules[0].match.conditions:
         yield f"keep: {_word(rules[0].keep.text)}"

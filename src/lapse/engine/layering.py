@@ -68,7 +68,7 @@ def explained(on: Ground, record: Found) -> Explanation:
         key=record.key,
         instant=record.instant,
         verdict=outcome.verdict.value,
-        reason=outcome.reason,
+        reason=record.doubt or outcome.reason,
         lapses=None if rule is None else _deadline(on, record, rule),
         layers=tuple(_layers(on, record, rule)),
         values=record.values,
@@ -95,7 +95,7 @@ def _rule_of(selection: Selection, record: Found) -> int | None:
 def _layers(on: Ground, record: Found, rule: int | None) -> Iterator[Layer]:
     selection, instant = on.selection, record.instant
     if instant is None or record.code < selection.first_hold:
-        yield Layer(name="doubt", finding=selection.outcomes[record.code].reason, decided=True)
+        yield Layer(name="doubt", finding=record.doubt or selection.outcomes[record.code].reason, decided=True)
         return
     yield Layer(name="doubt", finding=f"none: its time is {rfc3339(instant)}")
     yield from _hold_layers(on, record, instant)

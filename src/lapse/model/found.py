@@ -19,12 +19,14 @@ class Found:
         code: What becomes of it: an outcome's number.
         instant: Its time. None if it cannot be read.
         values: The fields that the policy uses, as text; None where it has none.
+        doubt: Why its store cannot judge it, where the store knows more than the outcome says.
     """
 
     key: str
     code: int
     instant: Nanos | None
     values: Mapping[str, str | None]
+    doubt: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -104,6 +104,7 @@ class Dataset:
         rules: In file order; may be empty, which keeps everything.
         require: Fields without which a record is doubtful.
         doubt_before: Earlier record times are doubtful. None doubts none for their age.
+        crlf_allowed: Whether lines of text logs that end in CR LF are judged; else they are doubtful.
         empty_is_oldest: Whether an empty text as time counts as the oldest that is believed; else it is doubtful.
         expect: Store fingerprint this policy was written for. None pins the first one seen.
         writers: What is promised of who writes to the log files: ``none`` that nobody does, ``append-only`` that they
@@ -136,6 +137,7 @@ class Dataset:
     rules: tuple[Rule, ...] = ()
     require: tuple[str, ...] = ()
     doubt_before: Nanos | None = DOUBT_BEFORE_DEFAULT
+    crlf_allowed: bool = False
     empty_is_oldest: bool = False
     expect: str | None = None
     writers: str | None = None
@@ -192,6 +194,7 @@ class Dataset:
             # What is not said leaves the hash as it always was.
             **({"empty_time": "oldest"} if self.empty_is_oldest else {}),
             **({"zone_required": True} if self.zone_required else {}),
+            **({"crlf_allowed": True} if self.crlf_allowed else {}),
             **({} if self.files is None else {"files": self.files.facts()}),
             **{role: column for role in ("subtype", "actor") if (column := self.roles[role]) is not None},
         }

@@ -20,7 +20,7 @@ from lapse.policyfile.models import (
 )
 from lapse.policyfile.ruling import rules_of
 from lapse.policyfile.tree import Entry, children
-from lapse.policyfile.words import NEVER, REQUIRED
+from lapse.policyfile.words import CRLF, NEVER, REQUIRED
 
 
 def archive_of(entry: Entry, shape: ArchiveShape, to: Address) -> Archive:
@@ -58,6 +58,7 @@ def dataset_of(entry: Entry, shape: DatasetShape, store: Address, *, under: Addr
         rules=rules_of(entry.node, shape, columns),
         require=tuple(dict.fromkeys(columns.get(name, name) for name in shape.require or ())),
         doubt_before=shape.doubt_before.instant,
+        crlf_allowed=CRLF in (shape.allow or ()),
         empty_is_oldest=shape.empty_time == "oldest",
         expect=shape.expect,
         writers=shape.writers,

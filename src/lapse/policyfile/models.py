@@ -194,7 +194,8 @@ class DatasetShape(BaseModel):
     """Fields, or roles such as `type` and `tenant`, without which a record is doubtful, and kept."""
 
     allow: list[words.Allowed] | None = None
-    """Dangerous words that are meant: `no time` lets a rule remove records of any age."""
+    """What is meant, though it could be a slip: `no time` lets a rule remove records of any age, `crlf` lets lines of
+    log files that end in CR LF be judged as others are. Without that such a line is doubtful, and kept."""
 
     doubt_before: words.DoubtText = Field(
         default=words.DoubtBefore(DOUBT_BEFORE_DEFAULT),

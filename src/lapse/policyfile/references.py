@@ -17,7 +17,7 @@ from lapse.policyfile.newest import idle_last
 from lapse.policyfile.rotating import bad_logs
 from lapse.policyfile.tenants import Section, bad_tenants, sections
 from lapse.policyfile.tree import Entry, Listing, Mapped, Node, Scalar, children, items
-from lapse.policyfile.words import NEVER, REQUIRED, did_you_mean, nearest
+from lapse.policyfile.words import CRLF, NEVER, REQUIRED, did_you_mean, nearest
 
 WAIVER = "none"
 _NO_TIME = "no time"
@@ -55,6 +55,7 @@ def bad_dataset(dataset: Entry, known: Known) -> Iterator[Complaint]:
     yield from bad_guards(node)
     if address is not None:
         yield from _bad_table(dataset, node, address)
+        yield from _bad_crlf(node, address)
         yield from _bad_pace(node, address)
         yield from _bad_files(node, address)
         yield from bad_logs(node, address)
@@ -158,6 +159,13 @@ def _bad_table(entry: Entry, dataset: Mapped, address: Address) -> Iterator[Comp
     if address.is_database and writers is not None:
         what = f"`writers` means nothing here: {address.shown} is a database"
         yield Complaint(writers.origin, what, "Remove it; it is for log files.")
+
+
+def _bad_crlf(dataset: Mapped, address: Address) -> Iterator[Complaint]:
+    for word in items(dataset.get("allow")) if address.is_database else ():
+        if is_word(word, CRLF):
+            what = f"`allow: [crlf]` means nothing here: {address.shown} is a database"
+            yield Complaint(word.origin, what, "Remove it; it is for log files.")
 
 
 def _has_slip(dataset: Mapped, key: str, known: Collection[str]) -> bool:

@@ -39,6 +39,7 @@ GLOB = "glob:"
 SET = "set:"
 NEVER = "never"
 REQUIRED = "required"
+CRLF = "crlf"
 ONE, MANY, PARTS = "<one>", "<many>", "<parts>"
 """Names of the forms a value may have, as pydantic puts them into the path of an error."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -293,7 +294,7 @@ SegmentFormat = Annotated[
 ]
 Writers = Annotated[str, PlainValidator(one_of("none", "append-only")), _schema(enum=["none", "append-only"])]
 EmptyTime = Annotated[str, PlainValidator(one_of("doubtful", "oldest")), _schema(enum=["doubtful", "oldest"])]
-Allowed = Annotated[str, PlainValidator(one_of("no time")), _schema(const="no time")]
+Allowed = Annotated[str, PlainValidator(one_of("no time", CRLF)), _schema(enum=["no time", CRLF])]
 Everything = Annotated[str, PlainValidator(one_of("all")), _schema(const="all")]
 
 ArchiveNames: TypeAlias = Annotated[

@@ -50,6 +50,7 @@ def policy_of(
         rules=tuple(_rule(index, schema, archives) for index, schema in enumerate(schemas)),
         require=(_NAME, _VERSION),
         doubt_before=None,
+        crlf_allowed=True,
         writers="append-only",  # the server opens its file anew, to append, for each batch
     )
     return Policy(

@@ -35,7 +35,7 @@ class _Decided:
 
     Attributes:
         groups: The groups that they are in.
-        stretches: How many outcomes a group has.
+        stretches: How many outcomes a group has; the last is that of lines in doubt for their line end alone.
         kinds: The number of each line's group times *stretches*, plus which of the outcomes it has. -1 for an odd
             line.
         codes: The outcome of each line.
@@ -88,9 +88,12 @@ class Together:
 
     def doubts(self) -> Iterator[tuple[int, Doubtful]]:
         """The lines that could not be judged."""
-        for number, odd in self._odd.items():
-            if odd.judged.doubt is not None:
-                yield number, odd.judged.doubt
+        kinds, last = self._decided.kinds, self._decided.stretches - 1
+        for number in np.flatnonzero((kinds < 0) | (kinds % self._decided.stretches == last)).tolist():
+            odd = self._odd.get(number)
+            doubt = Doubtful.CRLF if odd is None else odd.judged.doubt
+            if doubt is not None:
+                yield number, doubt
 
     def members(self) -> Iterator[tuple[NewestGroup, Sequence[Nanos]]]:
         """The times of the lines of each group of which the newest stay; odd ones each by itself."""
@@ -141,6 +144,10 @@ class Together:
             if kind >= 0:
                 place, stretch = divmod(kind, self._decided.stretches)
                 group = self._decided.groups[place]
+                if stretch == self._decided.stretches - 1:
+                    untimed = self._judge.selection.decide(None, lambda _: None)
+                    yield Sum(untimed, group.tenant, group.values, count, size, None, None, 0)
+                    continue
                 yield Sum(group.code(stretch), group.tenant, group.values, count, size, oldest, newest, checksum)
 
     @cached_property
@@ -185,7 +192,10 @@ class Bulk:
         combined, members = combinations(told, plain.count)
         groups = [self._timeline.group(values) for values in combined]
         places = 0 if members is None else members
-        stretches, count = self._stretches(instants, groups, places), self._timeline.places
+        stretches, count = self._stretches(instants, groups, places), self._timeline.places + 1
+        if not self._dataset.crlf_allowed:
+            doubtful = lines.ending_in_crlf()[slice(None) if plain.numbers is None else plain.numbers]
+            stretches[doubtful], instants[doubtful] = count - 1, 0
         table = self._outcomes(groups)
         decided = _Decided(
             groups=groups,
@@ -211,13 +221,14 @@ class Bulk:
         return np.where(instants >= since[places], found + self._timeline.places // 2, found)
 
     def _outcomes(self, groups: Sequence[Group]) -> Ints:
-        """The outcomes of each group, place by place."""
+        """The outcomes of each group, place by place; the last is that of what has no time that can be read."""
         courses = self._timeline.courses
         chosen = np.array([group.course.number for group in groups], np.int64)
         bases = np.array([group.base for group in groups], np.int64)
         codes = np.array([course.codes for course in courses], np.int64).reshape(-1, self._timeline.places)
         times = np.array([course.times for course in courses], np.int64).reshape(-1, self._timeline.places)
-        return cast("Ints", codes[chosen] + times[chosen] * bases[:, None])
+        found = codes[chosen] + times[chosen] * bases[:, None]
+        return np.column_stack((found, np.full(len(groups), self._timeline.untimed, np.int64)))
 
     @staticmethod
     def _spread(lines: Lines, plain: Plain, read: Mask, values: Ints, missing: int) -> Ints:

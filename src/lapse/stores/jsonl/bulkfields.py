@@ -42,6 +42,11 @@ class Lines:
         """One of them."""
         return bytes(self.data[self.starts[number] : self.ends[number]])
 
+    def ending_in_crlf(self) -> Mask:
+        """Which of them end in CR LF."""
+        found: Mask = np.frombuffer(self.data, np.uint8)[self.ends - 2] == _RETURN  # before a bare ``\n`` is another
+        return found
+
 
 @dataclass(frozen=True, slots=True)
 class Column:

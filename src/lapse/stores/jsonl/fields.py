@@ -38,6 +38,7 @@ class Doubtful(Enum):
     NO_TIME = "no time"
     NUMBER = "time is a number, and `time format:` does not say its unit"
     BAD_TIME = "unreadable time"
+    CRLF = "CR LF as its line end, without `allow: [crlf]`"
 
 
 class _Pairs(list[tuple[str, Any]]):

@@ -81,4 +81,5 @@ def _search(file: LogFile, judge: Judge, wanted: Callable[[int, Line, Judged], b
                     code=judged.code,
                     instant=judged.instant,
                     values={name: text_of(judged.fields.get(name)) for name in fields},
+                    doubt=None if judged.doubt is None else judged.doubt.value,
                 )

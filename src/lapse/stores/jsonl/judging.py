@@ -21,6 +21,7 @@ Value: TypeAlias = str | int | tuple[()] | None
 
 Values: TypeAlias = tuple[Value, ...]
 
+_CRLF = b"\r\n"
 _NOTHING: Mapping[str, object] = {}
 _BY_SHAPE = {Shape.TORN: Doubtful.TORN, Shape.LONG: Doubtful.LONG, Shape.LONG_REST: Doubtful.LONG}
 
@@ -64,6 +65,8 @@ class Judge:
         instant = instant_of(fields[self._dataset.time], self._dataset)
         if isinstance(instant, Doubtful):
             return self._doubted(instant, fields)
+        if not self._dataset.crlf_allowed and line.data.endswith(_CRLF):  # asked last: this word lets it be judged
+            return self._doubted(Doubtful.CRLF, fields)
         return Judged(self.newest.decide(self.selection, instant, fields.get), instant, fields, None)
 
     def tenant(self, judged: Judged) -> str | None:

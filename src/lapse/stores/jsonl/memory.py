@@ -21,7 +21,7 @@ from lapse.stores.jsonl.trouble import translated
 FULL_AFTER = 30
 """Runs that rely on the index before one reads every file again."""
 
-_VERSION = 2
+_VERSION = 3
 _MOST_BLANKS = 1024 * 1024
 
 
@@ -151,6 +151,7 @@ def meaning_of(judge: Judge) -> str:
             sorted(used_fields(judge.selection)),
             list(judge.deciding),
             dataset.tenant,
+            dataset.crlf_allowed,
             # What is not said leaves the digest as it always was.
             *([[name, sorted(keys)] for name, keys in judge.keyed.items()]),
             *([[name, [], list(map(str, ends))] for name, ends in judge.ranged.items()]),

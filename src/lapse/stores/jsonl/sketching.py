@@ -129,7 +129,8 @@ def _globs(folder: Path, files: Sequence[LogFile]) -> Iterator[tuple[str, list[L
 
 
 def _sketch(pattern: str, files: Sequence[LogFile]) -> Sketch | None:
-    rows = _rows(files)
+    sample = _sample(files)
+    rows = _objects(sample)
     time = _time(rows)
     if time is None:
         return None
@@ -148,7 +149,7 @@ def _sketch(pattern: str, files: Sequence[LogFile]) -> Sketch | None:
         oldest=min(time.instants),
         newest=max(time.instants),
         types=_shares(rows, types),
-        notes=tuple(_remarks(time, files)),
+        notes=tuple(_remarks(time, files, sample)),
         fingerprint=_fingerprint(pattern, [time.key, types]),
     )
 
@@ -158,22 +159,23 @@ def _fingerprint(pattern: str, fields: Iterable[str | None]) -> str:
     return f"jsonl:{sha256(pattern.encode())[:12]}:{Path(pattern).name}:{used[:12]}"
 
 
-def _remarks(time: _Time, files: Sequence[LogFile]) -> Iterator[str]:
+def _remarks(time: _Time, files: Sequence[LogFile], sample: Sequence[bytes]) -> Iterator[str]:
     if time.naive:
         yield f"{time.key} has no time zone: it is read as UTC; say `time zone:` if that is wrong"
     if time.format.unit is not None:
         yield f"{time.key} is a number: it looks like {time.format.value}"
+    if any(line.rstrip(b"\n").endswith(b"\r") for line in sample):
+        yield "lines end in CR LF: they are kept in doubt; say `allow: [crlf]` to have them judged"
     if len(files) > 1:
         yield f"{len(files)} files"
 
 
-def _rows(files: Sequence[LogFile]) -> list[Mapping[str, object]]:
-    """Objects from the first lines of some files, and from the end of the newest."""
+def _sample(files: Sequence[LogFile]) -> list[bytes]:
+    """The first lines of some files, and from the end of the newest."""
     ordered = sorted(files, key=lambda file: file.mtime_ns)
     step = max(1, len(ordered) // _FILES_SAMPLED)
     chosen = dict.fromkeys([*ordered[::step], ordered[-1]])
-    rows = [row for file in chosen for row in _objects(_first_lines(file))]
-    return rows + _objects(_last_lines(ordered[-1]))
+    return [line for file in chosen for line in _first_lines(file)] + _last_lines(ordered[-1])
 
 
 def _objects(found: Iterable[bytes]) -> list[Mapping[str, object]]:
