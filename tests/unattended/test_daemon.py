@@ -11,6 +11,7 @@ import subprocess
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,18 @@ def test_a_first_run_waits_for_its_time(world: World) -> None:
     assert lately == never
 
 
+def test_a_daemon_that_begins_while_the_jitter_lasts_still_has_its_first_night(world: World) -> None:
+    """Told to read the policy again at the wrong minute, it would else wait a day more, each day."""
+    now = clock.real_now()
+    lately = datetime.fromtimestamp((now - 60 * SECOND) / SECOND, UTC)
+    for jitter, within in (("10 min", True), ("1 s", False)):
+        schedule = f'{{daily at: "{lately:%H:%M}", time zone: UTC, jitter: {jitter}}}'
+        world.policy(f"schedule: {schedule}\n")
+        due = {plan_of(world.session(), None).first for _ in range(20)}
+        assert {now <= each < now + 10 * 60 * SECOND for each in due} == {within}
+        assert len(due) > 10
+
+
 def test_jitter_moves_a_due_time_back_at_random(world: World) -> None:
     """Never before it, never by more."""
     world.policy("schedule: {daily at: 02:00, jitter: 1 hour}\n")
@@ -235,10 +248,35 @@ def test_a_manager_that_does_not_listen_does_not_end_it(world: World) -> None:
 
 def test_signs_of_life_that_cannot_be_removed_are_no_failure(world: World) -> None:
     """It was asked to end, and has: exit 0, and a line that says what is left."""
+    file, elsewhere = world.folder / "health", world.folder / "elsewhere"
+    elsewhere.write_text("{}", encoding="utf-8")
+    with daemon(world, "--health", str(file)) as found:
+        _await(file.exists)
+        file.unlink()
+        file.symlink_to(elsewhere)
+        assert found.stopped() == 0
+        assert str(file) in found.awaits("daemon.health_not_removed")["error"]
+
+    assert elsewhere.read_text(encoding="utf-8") == "{}"
+
+
+def test_signs_of_life_that_cannot_be_written_do_not_end_it(world: World) -> None:
+    """Runs are worth more; who checks is alarmed."""
     with daemon(world, "--health", "/proc/nowhere/health") as found:
         found.awaits("daemon.health_not_written")
         assert found.stopped() == 0
-        assert "/proc/nowhere/health" in found.awaits("daemon.health_not_removed")["error"]
+
+
+def test_another_daemon_of_the_same_policy_keeps_its_sign_of_life(world: World) -> None:
+    """Who ends takes only what it wrote itself."""
+    with daemon(world) as found:
+        found.awaits("daemon.started")
+        _await(lambda: world.call("daemon", "--check").exit_code == 0)
+        theirs = {**health(world), "pid": 1}
+        health_file(world.session()).write_text(json.dumps(theirs), encoding="utf-8")
+        assert found.stopped() == 0
+
+    assert health(world) == theirs
 
 
 def test_a_sign_of_life_from_the_future_is_none(world: World) -> None:

@@ -106,10 +106,7 @@ class Daemon:
                 _wait(wake, min(PULSE, (due - clock.real_now()) / SECOND))
         self._tell("daemon.stopped", {})
         _notify_manager("STOPPING=1")
-        try:
-            remove_durably(self._health)
-        except StateError as error:  # it was asked to end, and has ended: that is no failure
-            self._tell("daemon.health_not_removed", {"error": str(error)})
+        self._end_signs_of_life()
 
     def _reread(self, plan: Plan, due: Nanos) -> tuple[Plan, Nanos]:
         """The plan by the policy as it is now; the one before if that cannot be read."""
@@ -159,6 +156,23 @@ class Daemon:
             if not self._mute:
                 self._tell("daemon.health_not_written", {"error": str(error)})
             self._mute = True
+
+    def _end_signs_of_life(self) -> None:
+        """Remove the last one; another daemon's, of the same policy, stays: that one goes on."""
+        try:
+            if _writer(read_private(self._health)) == os.getpid():
+                remove_durably(self._health)
+        except StateError as error:  # it was asked to end, and has ended: that is no failure
+            self._tell("daemon.health_not_removed", {"error": str(error)})
+
+
+def _writer(sign: bytes | None) -> int | None:
+    """The process that gave a sign of life. None if there is none, or it does not say so."""
+    try:
+        facts = json.loads(sign or b"null")
+    except ValueError:
+        return None
+    return facts.get("pid") if isinstance(facts, dict) else None
 
 
 def sign_of_life(health: Path) -> str | None:

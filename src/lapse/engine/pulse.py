@@ -51,10 +51,17 @@ def _last(session: Session) -> Nanos | None:
 
 
 def _first(schedule: Schedule, last: Nanos | None) -> Nanos:
-    """The next due time; the last one, if it passed without a run of a policy that has run before."""
+    """The next due time; the last one, if it passed without a run of a policy that has run before.
+
+    A policy that has never run is not made up for, but while the jitter of a due time lasts it is that time's turn:
+    a daemon that begins, or reads the policy again, in between would else pass over a night.
+    """
     now = clock.real_now()
-    missed = schedule.last_until(now, local=clock.local_zone())
-    return missed if last is not None and last < missed else _jittered(schedule, now)
+    passed = schedule.last_until(now, local=clock.local_zone())
+    if last is not None and last < passed:
+        return passed
+    left = passed + round(schedule.jitter * SECOND) - now
+    return _jittered(schedule, now) if last is not None or left <= 0 else Nanos(now + secrets.randbelow(left))
 
 
 def _jittered(schedule: Schedule, instant: Nanos) -> Nanos:
