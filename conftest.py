@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Generator, Iterator
 
 import pytest
+import typer.main
+import typer.testing
 
 # Tests that are written once and run for several stores: their assertions are told as those in test modules.
 pytest.register_assert_rewrite("matrix", "shared_holds", "shared_ramps")
 # Real servers, started when the first test asks for one.
 pytest_plugins = ["servers.disks", "servers.fixtures", "servers.mariadb"]
+
+# The program is put together once in a process, as it is in real life, and not for each call that a test makes.
+typer.testing._get_command = functools.cache(typer.main.get_command)  # type: ignore[attr-defined]  # noqa: SLF001
 
 _OF_A_RUN = ("LAPSE_STATE_DIR", "LAPSE_NOW")
 _RAN = "ran"

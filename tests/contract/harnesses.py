@@ -50,11 +50,11 @@ class DuckdbWorld(World):
             self._insert(connection, records)
 
     def _insert(self, connection: Any, records: Sequence[Record]) -> None:
-        for record in records:
-            connection.execute(
-                f'INSERT INTO "log" ({_COLUMNS}) VALUES (?, CAST(? AS {self.time_type}), ?, ?, ?, ?)',
-                [record.key, self.time(record.at), record.kind, record.tenant, record.level, record.body],
-            )
+        if not records:
+            return
+        rows = ", ".join([f"(?, CAST(? AS {self.time_type}), ?, ?, ?, ?)"] * len(records))
+        values = [cell for r in records for cell in (r.key, self.time(r.at), r.kind, r.tenant, r.level, r.body)]
+        connection.execute(f'INSERT INTO "log" ({_COLUMNS}) VALUES {rows}', values)
 
     def time(self, at: Nanos | str | None) -> str | None:
         """The time as this column's type reads it."""

@@ -8,6 +8,7 @@ from typing import Any
 import duckdb
 
 from lapse.instant import Nanos
+from lapse.model.match import Match
 from lapse.model.policy import Dataset
 from lapse.model.selection import Selection, select
 from lapse.stores.duckdb import DuckdbStore
@@ -59,13 +60,14 @@ def selection_of(dataset: Dataset, now: Nanos = NOW) -> Selection:
 def instants(file: DuckdbFile, **overrides: Any) -> dict[int, Nanos | None]:
     """The record time that the store reads, by ``id``."""
     dataset = file.dataset(key="id", doubt_before=None, **overrides)
-    keys = [key for (key,) in file.rows('SELECT "id" FROM "log" ORDER BY 1')]
+    [(rows,)] = file.rows('SELECT count(*) FROM "log"')
     store = DuckdbStore(dataset, read_only=True)
     try:
-        selection = selection_of(dataset)
-        return {key: next(store.find(selection, str(key))).instant for key in keys}
+        found = store.search(selection_of(dataset), Match(), limit=rows).first
     finally:
         store.close()
+    assert len(found) == rows
+    return {int(each.key): each.instant for each in found}
 
 
 __all__ = ["DuckdbFile", "facts_of", "instants", "selection_of"]

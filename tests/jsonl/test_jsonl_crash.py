@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+_ALONE = [pytest.param(kind, marks=pytest.mark.soak) for kind in ("collapse", "splice")]
 _SCRIPT = Path(__file__).with_name("crash_steps.py")
 
 
@@ -61,7 +62,7 @@ def test_a_kill_at_any_step_leaves_a_log_that_recovery_makes_whole(folder: Path,
 
 
 @pytest.mark.crash
-@pytest.mark.parametrize("kind", ["collapse", "splice", "collapse-live", "splice-live"])
+@pytest.mark.parametrize("kind", [*_ALONE, "collapse-live", "splice-live"])
 def test_a_kill_at_any_step_of_a_removal_in_place_loses_no_line(collapsing_fast: Path, kind: str) -> None:
     """Also of a writer that appends before the next run finishes it."""
     cases = _cases(collapsing_fast, kind)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import sys
 from contextlib import closing
@@ -11,16 +10,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 from typer.testing import CliRunner, Result
 
+from calling import parsed
 from lapse import registry
 from lapse.cli.main import app
 from lapse.state.ledger import Ledger
 
 ROOT = Path(__file__).parents[2]
-SCHEMA = json.loads((ROOT / "docs" / "reference" / "output.schema.json").read_text(encoding="utf-8"))
 TABLES = {
     "cel": "eventtime",
     "queue_log": "time",
@@ -103,11 +101,7 @@ class XivoWorld:
 
     def json(self, *arguments: str) -> dict[str, Any]:
         """Call it with ``--json``; the one object on stdout, which fits the schema."""
-        result = self.call(*arguments, "--json")
-        found: dict[str, Any] = json.loads(result.stdout)
-        jsonschema.validate(found, SCHEMA, cls=jsonschema.Draft202012Validator)
-        assert found["exit"] == result.exit_code
-        return found
+        return parsed(self.call(*arguments, "--json"))
 
     def execute(self, *statements: str) -> None:
         """Change the database."""
@@ -134,6 +128,7 @@ _PROGRAM = """
 import sys
 
 sys.path.insert(0, sys.argv.pop(1))
+from calling import parsed
 from lapse import registry
 from lapse.cli.main import main
 
