@@ -128,7 +128,6 @@ _PROGRAM = """
 import sys
 
 sys.path.insert(0, sys.argv.pop(1))
-from calling import parsed
 from lapse import registry
 from lapse.cli.main import main
 
