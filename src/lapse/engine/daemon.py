@@ -77,6 +77,7 @@ class Daemon:
         self._heard = _Heard()
         self._exit: int | None = None
         self._mute = False
+        self._last_sign: bytes | None = None
 
     def run(self) -> None:
         """Keep the schedule until SIGTERM or SIGINT.
@@ -150,7 +151,8 @@ class Daemon:
         _notify_manager("WATCHDOG=1")
         try:
             make_private(self._health.parent)
-            write_durably(self._health, json.dumps(facts).encode() + b"\n")
+            self._last_sign = json.dumps(facts).encode() + b"\n"
+            write_durably(self._health, self._last_sign)
             self._mute = False
         except StateError as error:  # runs are worth more than signs of life: they go on, and who checks is alarmed
             if not self._mute:
@@ -158,21 +160,15 @@ class Daemon:
             self._mute = True
 
     def _end_signs_of_life(self) -> None:
-        """Remove the last one; another daemon's, of the same policy, stays: that one goes on."""
+        """Remove the last one; another daemon's, of the same policy, stays: that one goes on.
+
+        It is known by all it says: in containers each daemon may be process 1.
+        """
         try:
-            if _writer(read_private(self._health)) == os.getpid():
+            if read_private(self._health) == self._last_sign:
                 remove_durably(self._health)
         except StateError as error:  # it was asked to end, and has ended: that is no failure
             self._tell("daemon.health_not_removed", {"error": str(error)})
-
-
-def _writer(sign: bytes | None) -> int | None:
-    """The process that gave a sign of life. None if there is none, or it does not say so."""
-    try:
-        facts = json.loads(sign or b"null")
-    except ValueError:
-        return None
-    return facts.get("pid") if isinstance(facts, dict) else None
 
 
 def sign_of_life(health: Path) -> str | None:
