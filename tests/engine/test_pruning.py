@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -64,6 +63,18 @@ def test_markers_go_while_a_run_goes_on(world: World, pruned: list[int]) -> None
     assert journalled_runs(world.folder / "state") == ()
 
 
+def test_what_waits_has_no_counts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under very many rules they are megabytes for each disposal."""
+    counts: list[object] = []
+    store = store_class("sqlite://" if world.kind == "sqlite" else "/logs")
+    monkeypatch.setattr(store, "prune", lambda _, named: counts.extend((d.rules, d.counts, d.tenants) for d in named))
+
+    world.run(5)
+
+    assert counts
+    assert counts == [({}, {}, {})] * len(counts)
+
+
 def test_the_journal_does_not_grow_with_the_slices(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """It ends with the markers, since everything in it is settled by then."""
     journal = world.folder / "state" / "journal"
@@ -121,16 +132,3 @@ def test_a_store_that_cannot_prune_loses_no_slice(world: World, monkeypatch: pyt
     assert world.records() + world.archived() == before
     world.run()
     assert world.strays() == []
-
-
-def test_an_index_of_the_ledger_knows_slices_by_any_name(tmp_path: Path) -> None:
-    """Slices are numbered; one that is not, or that is far from the others, is found as well."""
-    from lapse.state.ledger_index import _Places
-
-    places = _Places()
-    names = ["000001", "000002", "000007", "999999999", "last", "1", "01", "1000000", "0000001", "٠٠٠٠٠٣", ""]
-    for offset, name in enumerate(names):
-        places.add(name, offset)
-
-    assert [places.of(name) for name in names] == list(range(len(names)))
-    assert [places.of(name) for name in ("000003", "000000", "001000", "2", "")][:4] == [None] * 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from lapse.model.disposal import Disposal, SealedSegment
 from lapse.model.ledger_entry import GENESIS_PREVIOUS, EntryKind
 from lapse.state.keys import Signer, load_signer, public_keys, verify
 from lapse.state.ledger import Head, Ledger
+from lapse.state.ledger_index import DisposalIndex
 
 __all__ = ["ledger", "signer"]
 
@@ -265,3 +267,29 @@ def test_a_symbolic_link_in_place_of_the_ledger_is_refused(ledger: Ledger, tmp_p
     with pytest.raises(StateError):
         ledger.append(EntryKind.NOTE, {}, at=NOW)
     assert (tmp_path / "victim").read_bytes() == b"precious\n"
+
+
+def test_a_disposal_is_found_by_whatever_name_its_slice_has(tmp_path: Path) -> None:
+    """Slices are numbered; one that is not, or whose number is far from the others, is found as well, and no other."""
+    names = ["000001", "000002", "000007", "999999999", "last", "1", "01", "1000000", "0000001", "٠٠٠٠٠٣", ""]
+    lines = [canonical({"kind": "disposal", "body": {"run": "R", "slice": name}}) + b"\n" for name in names]
+    path = tmp_path / "ledger.jsonl"
+    path.write_bytes(b"".join(lines))
+    index = DisposalIndex(path)
+
+    assert [index.line("R", name) for name in names] == [line.removesuffix(b"\n") for line in lines]
+    assert [index.offset("R", name) for name in ("000000", "000003", "000008", "001000", "2")] == [None] * 5
+    assert index.offset("S", "000001") is None
+
+
+def test_a_slice_with_a_huge_number_takes_no_room(tmp_path: Path) -> None:
+    """Where it lies is told by 8 bytes for each number up to it only while the numbers lie close together."""
+    path = tmp_path / "ledger.jsonl"
+    path.write_bytes(canonical({"kind": "disposal", "body": {"run": "R", "slice": "90000000"}}) + b"\n")
+
+    tracemalloc.start()
+    try:
+        assert DisposalIndex(path).offset("R", "90000000") == 0
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()

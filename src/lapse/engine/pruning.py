@@ -28,7 +28,7 @@ class Pruning:
         self._enough = EVERY
 
     def add(self, disposal: Disposal) -> None:
-        """Take in a disposal that is recorded; when there are enough, checkpoint the ledger and remove their markers.
+        """Take in a disposal; when there are enough, checkpoint the ledger and remove their markers.
 
         Where that cannot be done it is put off: nothing that was removed depends on it.
         """
