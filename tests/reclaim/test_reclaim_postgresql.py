@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -277,12 +278,26 @@ def test_an_interrupted_rewrite_is_cancelled_on_the_server(database: Database) -
 def test_a_statement_timeout_of_the_role_does_not_stop_it(database: Database) -> None:
     """Vacuum and rewrite may take as long as they take; the role's setting is back afterwards."""
     connection, tables = database.connection, [database.table()]
-    connection.run("SET statement_timeout = '1ms'")
+    connection.run("SET statement_timeout = '300ms'")
 
-    assert tidy(connection, tables) == ()
-    rewrite(connection, tables, lambda progress: None, session=database.session(), patience=HASTY)
+    with in_use_for(database, seconds=0.6):
+        assert tidy(connection, tables) == ()
+    with in_use_for(database, seconds=0.6):
+        patience = replace(HASTY, lock=60)
+        rewrite(connection, tables, lambda progress: None, session=database.session(), patience=patience)
 
-    assert connection.value("SHOW statement_timeout") == "1ms"
+    assert connection.value("SHOW statement_timeout") == "300ms"
+
+
+@contextmanager
+def in_use_for(database: Database, *, seconds: float) -> Iterator[None]:
+    """Another session keeps vacuum and rewrite of the table waiting for so long."""
+    with psycopg.connect(database.url) as other:
+        other.execute("LOCK TABLE log IN SHARE UPDATE EXCLUSIVE MODE")
+        release = threading.Timer(seconds, other.rollback)
+        release.start()
+        yield
+        release.join()
 
 
 def test_the_free_end_of_a_table_is_not_cut_while_replicas_follow(postgres_folder: Path) -> None:

@@ -7,19 +7,20 @@ The least of what both find is the first that matches, as `lapse.model.dispatch`
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lapse.model.bounds import Ending
 from lapse.model.dispatch import Lookup
 from lapse.model.match import Match
 from lapse.model.selection import Selection
-from lapse.sqlcore.fragments import Fragment
+from lapse.sqlcore.fragments import Fragment, joined
 from lapse.sqlcore.sidetables import Placed, Session, SideTable, place
 
 FEWEST = 50
 """Combinations of texts that rules must ask for in all, from which on they are looked up."""
 
 _FOUND = "found"
+_BESIDE = "l"
 _LONGEST = 1000  # bytes of one row's texts: an index takes no long ones
 
 
@@ -30,10 +31,18 @@ class TextLookup:
     Attributes:
         fields: The fields, in the order of the key columns.
         placed: Their side table.
+        alias: What it is called where it is joined to the rows. None where each row looks into it.
     """
 
     fields: tuple[str, ...]
     placed: Placed
+    alias: str | None = None
+
+    def found(self, text: Callable[[str], Fragment]) -> Fragment:
+        """What is found by the texts of the fields. NULL where nothing is."""
+        if self.alias is not None:
+            return Fragment(f"{self.alias}.{_FOUND}")
+        return self.placed.look_up(_FOUND, [text(field) for field in self.fields])
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +74,32 @@ class RuleLookups:
         """What is found where the rule of this index matches first."""
         return rule << self.bits | self.ending_of[rule]
 
-    def look_up(self, lookup: TextLookup, keys: Sequence[Fragment]) -> Fragment:
-        """What is found by the texts of a lookup's fields. NULL where nothing is."""
-        return lookup.placed.look_up(_FOUND, keys)
+    @property
+    def rows(self) -> int:
+        """How many rows the side tables have."""
+        return sum(len(lookup.placed.table.rows) for lookup in self.texts)
+
+    @property
+    def at_hand(self) -> bool:
+        """Whether what is found stands beside each row as ``l.found``: nothing else has to be looked up or tried."""
+        return [lookup.alias for lookup in self.texts] == [_BESIDE] and not self.singles
+
+    def joined(self) -> RuleLookups:
+        """The same for statements that join the side tables to the rows, which pays where these are many."""
+        aliases = [_BESIDE] if len(self.texts) == 1 else [f"{_BESIDE}{number}" for number in range(len(self.texts))]
+        texts = (replace(lookup, alias=alias) for lookup, alias in zip(self.texts, aliases, strict=True))
+        return replace(self, texts=tuple(texts))
+
+    def join(self, text: Callable[[str], Fragment]) -> Fragment:
+        """What joins the side tables to rows whose fields have the texts that *text* gives. Empty if nothing does."""
+        return joined(
+            "",
+            (
+                lookup.placed.join(lookup.alias, [text(field) for field in lookup.fields])
+                for lookup in self.texts
+                if lookup.alias is not None
+            ),
+        )
 
 
 def lookups_of(selection: Selection, session: Session) -> RuleLookups | None:

@@ -140,9 +140,9 @@ class RuleCompiler:
 
     def _with_found(self, lookups: RuleLookups, answer: Fragment) -> Fragment:
         """*answer*, in which ``l.found`` is what the rules of a row are found to be; that is done once."""
-        found = [
-            lookups.look_up(lookup, [self._dialect.text(field) for field in lookup.fields]) for lookup in lookups.texts
-        ]
+        if lookups.at_hand:
+            return answer
+        found = [lookup.found(self._dialect.text) for lookup in lookups.texts]
         if lookups.singles:
             tried = ["WHEN " + self.match(match) + f" THEN {lookups.number(rule)}" for rule, match in lookups.singles]
             found.append("CASE " + joined(" ", tried) + " END")

@@ -85,11 +85,18 @@ class Placed:
 
     def look_up(self, value: str, keys: Sequence[Fragment]) -> Fragment:
         """The value of a column for *keys*, expressions in the order of the key columns. NULL if no row has them."""
+        return f"(SELECT s.{value} FROM {self.name} AS s WHERE " + self._same("s", keys) + ")"  # noqa: S608 - ours
+
+    def join(self, alias: str, keys: Sequence[Fragment]) -> Fragment:
+        """What joins the table to rows that have *keys*; where it has none of these, its columns are NULL."""
+        return f" LEFT JOIN {self.name} AS {alias} ON (" + self._same(alias, keys) + ")"
+
+    def _same(self, alias: str, keys: Sequence[Fragment]) -> Fragment:
         same = [
-            f"s.{name} = (" + key + (f"){self.text_collation}" if kind is str else ")")
+            f"{alias}.{name} = (" + key + (f"){self.text_collation}" if kind is str else ")")
             for (name, kind), key in zip(self.table.keys.items(), keys, strict=True)
         ]
-        return f"(SELECT s.{value} FROM {self.name} AS s WHERE " + joined(" AND ", same) + ")"  # noqa: S608 - ours
+        return joined(" AND ", same)
 
 
 def place(session: Session, table: SideTable) -> Placed | None:

@@ -61,9 +61,17 @@ class SideSession:
 
 def _lines(rows: Iterable[tuple[Cell, ...]]) -> Iterator[bytes]:
     """The rows as COPY reads them, some thousand at a time, without those with a text that no text there can be."""
-    storable = (row for row in rows if all(map(_is_storable, row)))
-    while chunk := list(islice(storable, _AT_ONCE)):
-        yield "".join("\t".join(map(_field, row)) + "\n" for row in chunk).encode()
+    left = iter(rows)
+    while chunk := list(islice(left, _AT_ONCE)):
+        try:
+            lines = _text(chunk).encode()
+        except UnicodeEncodeError:
+            lines = b"\0"
+        yield lines if b"\0" not in lines else _text(row for row in chunk if all(map(_is_storable, row))).encode()
+
+
+def _text(rows: Iterable[tuple[Cell, ...]]) -> str:
+    return "".join(["\t".join(map(_field, row)) + "\n" for row in rows])
 
 
 def _is_storable(cell: Cell) -> bool:
@@ -71,4 +79,6 @@ def _is_storable(cell: Cell) -> bool:
 
 
 def _field(cell: Cell) -> str:
-    return str(cell) if isinstance(cell, int) else cell.translate(_ESCAPES)
+    if isinstance(cell, int):
+        return str(cell)
+    return cell if cell.isprintable() and "\\" not in cell else cell.translate(_ESCAPES)

@@ -20,6 +20,7 @@ from lapse.stores.postgresql.naming import escaped
 from lapse.stores.postgresql.partitions import Inventory, inventory, lapsed_whole, partition_remarks
 from lapse.stores.postgresql.pieces import Bounds, OfPlaces, OfTimes, Whole, pack, unpack
 from lapse.stores.postgresql.places import RANGE_SCANS, Place, Stretch, within
+from lapse.stores.postgresql.rowcounts import Question
 from lapse.stores.postgresql.rulers import ruler_for
 from lapse.stores.postgresql.scene import Mark, Scene
 from lapse.stores.postgresql.sizing import Kind, Sizes
@@ -65,16 +66,14 @@ class Cutter:
         scene = self._scene
         scene.look_again()
         scene.see_newest(selection, mark, anew=True)
-        surveyor = Surveyor(
+        question = Question(
             connection=scene.connection,
             judge=scene.judge(selection),
-            leaves=scene.leaves,
-            size=str(scene.row_size),
+            row_size=scene.row_size,
             where=scene.below(scene.highest(mark)),
-            breaks=scene.courtesy,
             ruler=ruler_for(scene, selection),
         )
-        found = surveyor.count()
+        found = Surveyor(question=question, leaves=scene.leaves, breaks=scene.courtesy).count()
         self._surveyed = _Surveyed(selection, mark, found)
         return found.tallies
 

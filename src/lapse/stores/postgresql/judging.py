@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -171,18 +171,63 @@ class Judge:
 
         With *bucket*, an expression of an integer, they are by that, too, and it stands behind each.
         """
-        time, fixed = self._time, int(size) if size.isdecimal() else None
-        # The server groups by and adds up even what is the same for every row, and takes time for it.
-        groups = "1" + (", 2" if self.selection.dataset.tenant else "") + (", 8" if bucket else "")
-        earliest, latest = time.nanos(f"min({time.raw})"), time.nanos(f"max({time.raw})")
+        fixed = int(size) if size.isdecimal() else None
         sums = f"sum({size})::bigint" if fixed is None else f"count(*) * {fixed}"
-        # A sum of bigint is a numeric, which the client would be slow to read.
-        number = f"(sum({self._number} %% {CHECKSUM_MODULUS}) %% {CHECKSUM_MODULUS})::bigint" if checksums else "0"
+        number = self._checksum if checksums else "0"
         behind = f", {bucket}" if bucket else ""
         return connection.query(
-            "SELECT " + self._code + ", " + self.tenant + f", count(*), {sums}, {earliest}, {latest}, {number}{behind} "
-            f"FROM {from_}{time.lateral} WHERE " + where + f" GROUP BY {groups}"
+            "SELECT " + self._code + ", " + self.tenant + f", count(*), {sums}, {self._ends}, {number}{behind} "
+            f"FROM {from_}{self._time.lateral} WHERE " + where + self._grouped([8] if bucket else [])
         )
+
+    def counted(self, where: Fragment, beside: Sequence[str], *, from_: str, joined: bool) -> Fragment:
+        """Counts of the rows by code, tenant and *beside*: these, records, oldest, newest, checksum; in no order.
+
+        Arguments:
+            where: Which rows, by the alias ``r``.
+            beside: Expressions of integers.
+            from_: What gives the rows the alias ``r``.
+            joined: Whether the side tables are joined to the rows, if rules are looked up: for very many of both.
+        """
+        rows = self._decided(beside, joined) + f", count(*), {self._ends}, {self._checksum}"
+        groups = self._grouped([3 + number for number in range(len(beside))])
+        return "SELECT " + rows + self._source(from_, joined) + " WHERE " + where + groups
+
+    def listed(self, where: Fragment, beside: Sequence[str], *, from_: str, joined: bool) -> Fragment:
+        """The rows themselves: code, tenant and *beside* of each, its time and its part of the checksum.
+
+        The arguments are those of `counted`.
+        """
+        part = f"{self._number} %% {CHECKSUM_MODULUS}"
+        rows = self._decided(beside, joined) + f", {self._time.nanos(self._time.raw)}, {part}"
+        return "SELECT " + rows + self._source(from_, joined) + " WHERE " + where
+
+    def _decided(self, beside: Sequence[str], joined: bool) -> Fragment:
+        code = self._joined_code if joined else self._code
+        return code + ", " + self.tenant + "".join(f", {each}" for each in beside)
+
+    def _source(self, from_: str, joined: bool) -> Fragment:
+        beside = self.lookups.joined().join(self.dialect.text) if joined and self.lookups else Fragment("")
+        return f" FROM {from_}" + beside + self._time.lateral
+
+    def _grouped(self, beside: Sequence[int]) -> str:
+        """By code and tenant, which stand first, and by what stands at the places *beside*.
+
+        The server groups by and adds up even what is the same for every row, and takes time for it.
+        """
+        places = [1, *([2] if self.selection.dataset.tenant else []), *beside]
+        return f" GROUP BY {', '.join(map(str, places))}"
+
+    @property
+    def _ends(self) -> str:
+        """The earliest and the latest time of a group."""
+        time = self._time
+        return time.nanos(f"min({time.raw})") + ", " + time.nanos(f"max({time.raw})")
+
+    @property
+    def _checksum(self) -> str:
+        """The checksum of a group. A sum of bigint is a numeric, which the client would be slow to read."""
+        return f"(sum({self._number} %% {CHECKSUM_MODULUS}) %% {CHECKSUM_MODULUS})::bigint"
 
     @property
     def _number(self) -> str:
@@ -216,6 +261,11 @@ class Judge:
     def _code(self) -> Fragment:
         """The code, for rows with `RecordTime.lateral`."""
         return self._compiler.selection(self._known, self.lookups)
+
+    @cached_property
+    def _joined_code(self) -> Fragment:
+        """The same for rows that side tables are joined to."""
+        return self._compiler.selection(self._known, None if self.lookups is None else self.lookups.joined())
 
     def _lapsed(self, codes: Collection[int]) -> Fragment:
         cutoffs = self._cutoffs(codes)

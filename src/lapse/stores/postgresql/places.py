@@ -18,6 +18,7 @@ Place = tuple[int, int]
 RANGE_SCANS = 140_000
 """Server version from which a range of places is read without reading the table."""
 
+_USUALLY_ON_A_PAGE = 60
 _MOST_ON_A_PAGE = 2_400  # of 32 KiB pages; the usual 8 KiB hold 291
 
 
@@ -36,6 +37,11 @@ class Leaf:
     sql: str
     pages: int
     rows: int
+
+    @property
+    def likely_rows(self) -> int:
+        """Rows it may have where the server has not counted them yet, either; at least 1."""
+        return max(self.rows, _USUALLY_ON_A_PAGE * self.pages, 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -224,6 +224,15 @@ class Judge:
             + " GROUP BY code, tenant"
         )
 
+    def listed(self, keys: KeyRange) -> Fragment:
+        """Rows of code, tenant, time (0 where there is none) and part of the checksum, over a range of keys."""
+        return f"SELECT code, tenant, coalesce(t, 0), {self._number()} FROM " + self.judged(keys)
+
+    @property
+    def looks_up(self) -> bool:
+        """Whether rules are looked up, since there are very many."""
+        return self._lookups is not None
+
     def _number(self) -> str:
         """A number made of key and time, small enough that a sum over a range stays within 64 bits."""
         time = "coalesce(t % 2147483629, 0)"

@@ -22,7 +22,6 @@ from lapse.model.timetext import check_zone
 from lapse.ports import Budget, Found, Matched, Part, RestoreCount, Sketch, Slice
 from lapse.sqlcore.markers import MARKER_TABLE, Markers
 from lapse.sqlcore.newest import Finder
-from lapse.sqlcore.tallying import Running
 from lapse.sqlcore.thresholds import Thresholds
 from lapse.state import lease
 from lapse.stores.sqlite import reclaiming
@@ -159,13 +158,12 @@ class SqliteStore:
         self._judged = None
         self._newest.forget()
         self._newest.of(selection, mark)
-        end, running, cells = self._end(mark), Running(), []
-        surveyor = Surveyor(self._database, self._walk, self._judge(selection), selection)
-        for counted in surveyor.count(end, self._row_size):
-            cells.append(counted.cell)
-            running.add_rows(counted.rows)
-        self._surveyed = _Surveyed(selection, mark, cells)
-        yield from running.merged()
+        surveyor = self._surveyor(selection)
+        self._surveyed = _Surveyed(selection, mark, list(surveyor.cells(self._end(mark))))
+        yield from surveyor.tallies()
+
+    def _surveyor(self, selection: Selection) -> Surveyor:
+        return Surveyor(self._database, self._walk, self._judge(selection), selection, row_size=self._row_size)
 
     def find(self, selection: Selection, key: str) -> Iterator[Found]:
         """The rows of a key, compared as text; parts of a composite key stand between commas."""
@@ -219,8 +217,7 @@ class SqliteStore:
         if known is not None and known.selection == selection and known.mark == mark:
             yield from known.cells
             return
-        surveyor = Surveyor(self._database, self._walk, self._judge(selection), selection)
-        yield from (counted.cell for counted in surveyor.count(self._end(mark), self._row_size))
+        yield from self._surveyor(selection).cells(self._end(mark))
 
     def _nth_lapsed(self, selection: Selection, keys: KeyRange, codes: Going, count: int) -> Key | None:
         query = self._judge(selection).nth_lapsed(keys, codes, count)

@@ -1,0 +1,83 @@
+"""What `Judge.counted` and `Judge.listed` ask the server in, columns out: no Python object is made for a row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from lapse.sqlcore.columntallies import NO_TIME, Columns, ColumnTallies
+from lapse.sqlcore.fragments import Fragment
+from lapse.stores.postgresql.connection import Connection
+from lapse.stores.postgresql.csvreading import CsvReader, Field
+from lapse.stores.postgresql.encoding import COPY_OPTIONS
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """An answer.
+
+    Attributes:
+        counts: The counts, or the rows as counts of one each.
+        beside: What else was asked for, one array of integers for each.
+    """
+
+    counts: Columns
+    beside: tuple[Any, ...]
+
+
+class ColumnReader:
+    """Reads answers whose counts belong together."""
+
+    def __init__(self, connection: Connection, tallies: ColumnTallies) -> None:
+        """Ask on *connection*; *tallies* number the tenants."""
+        self._connection = connection
+        self._tallies = tallies
+
+    def counted(self, query: Fragment, beside: int) -> Read:
+        """The answer to `Judge.counted` with so many columns *beside*."""
+        code, tenant, *others = self._read(query, 6 + beside)
+        records, oldest, newest, checksum = others[beside:]
+        return self._found(others[:beside], code, tenant, _numbers(records), (oldest, newest), checksum)
+
+    def listed(self, query: Fragment, beside: int) -> Read:
+        """The answer to `Judge.listed` with so many columns *beside*."""
+        code, tenant, *others = self._read(query, 4 + beside)
+        time, part = others[beside:]
+        return self._found(others[:beside], code, tenant, np.ones(len(code), np.int64), (time, time), part)
+
+    def _found(
+        self, beside: Sequence[Any], code: Any, tenant: Any, records: Any, ends: tuple[Any, Any], checksum: Any
+    ) -> Read:
+        oldest, newest = (_numbers(end.fill_null(none)) for end, none in zip(ends, NO_TIME, strict=True))
+        counts = Columns(
+            codes=_numbers(code),
+            tenants=self._tenants(tenant),
+            records=records,
+            oldest=oldest,
+            newest=newest,
+            checksums=_numbers(checksum),
+        )
+        return Read(counts, tuple(map(_numbers, beside)))
+
+    def _tenants(self, texts: Any) -> Any:
+        coded = texts.dictionary_encode()
+        numbers = self._tallies.numbers([*coded.dictionary.to_pylist(), None])
+        return np.array(numbers, np.int64)[_numbers(coded.indices.fill_null(-1))]
+
+    def _read(self, query: Fragment, columns: int) -> list[Any]:
+        """The columns of a query; all are integers but the second one, the tenant."""
+        kinds = [pa.string() if number == 1 else pa.int64() for number in range(columns)]
+        fields = [Field(name="tenant" if kind == pa.string() else "count", arrow=kind) for kind in kinds]
+        found = list(CsvReader(fields).read(self._connection.copy_out(query, COPY_OPTIONS)))
+        return [
+            pa.chunked_array([block.arrays[number] for block in found], kind).combine_chunks()
+            for number, kind in enumerate(kinds)
+        ]
+
+
+def _numbers(column: Any) -> Any:
+    return column.to_numpy(zero_copy_only=False)
