@@ -181,6 +181,7 @@ _OVERRIDES: list[dict[str, Any]] = [
     {},
     {"type": "type", "tenant": "tenant", "require": ("type", "time"), "key": "more"},
     {"tenant": "$.detail.user", "zone": "Europe/Paris"},
+    {"zone": "UTC", "tenant": "tenant"},
     {"time_format": TimeFormat.SECONDS, "tenant": "tenant", "doubt_before": None},
     {"zone_required": True, "doubt_before": None, "require": ("more",)},
     {"doubt_before": Nanos(NOW - 45 * DAY), "tenant": "tenant"},

@@ -11,17 +11,32 @@ from lapse.model.match import Condition
 from lapse.policyfile import load
 from lapse.policyfile.patterns import meet
 
+_DATABASE = "sqlite:///a.db\n    table: t"
+
 
 def test_a_time_without_a_zone_can_be_doubtful(tmp_path: Path) -> None:
     """`required` is no zone; what is written as it always was has the hash that it always had."""
     text = "keep: 1 day\narchive: cold\n"
-    required = load(dataset(tmp_path, f"{text}time zone: required")).datasets["log"]
-    plain = load(dataset(tmp_path, text)).datasets["log"]
+    required = load(dataset(tmp_path, f"{text}time zone: required", store=_DATABASE)).datasets["log"]
+    plain = load(dataset(tmp_path, text, store=_DATABASE)).datasets["log"]
 
     assert (required.zone, required.zone_required) == (None, True)
     assert (plain.zone, plain.zone_required) == (None, False)
     assert "zone_required" not in str(plain.facts())
     assert required.facts() != plain.facts()
+
+
+@pytest.mark.parametrize(
+    ("line", "zone", "required"),
+    [("", None, True), ("time zone: required", None, True), ("time zone: UTC", "UTC", False)],
+)
+def test_text_logs_require_a_zone_unless_one_is_named(
+    tmp_path: Path, line: str, zone: str | None, required: bool
+) -> None:
+    """No column tells whose clock a line has."""
+    log = load(dataset(tmp_path, f"keep: 1 day\narchive: cold\n{line}")).datasets["log"]
+
+    assert (log.zone, log.zone_required) == (zone, required)
 
 
 def test_a_store_that_does_not_look_for_zones_cannot_require_them(tmp_path: Path) -> None:

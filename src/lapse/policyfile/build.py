@@ -41,6 +41,8 @@ def dataset_of(entry: Entry, shape: DatasetShape, store: Address, *, under: Addr
     """
     named = zip(ROLES, (shape.type, shape.subtype, shape.tenant, shape.actor), strict=True)
     columns = {role: column for role, column in named if column}
+    # A line has no column whose type or server could be asked, so naive times in it stay until a zone is named.
+    zone = shape.time_zone or (None if store.is_database else REQUIRED)
     return Dataset(
         name=entry.key,
         store=store.full,
@@ -48,8 +50,8 @@ def dataset_of(entry: Entry, shape: DatasetShape, store: Address, *, under: Addr
         table=shape.table,
         time=shape.time,
         time_format=TimeFormat(shape.time_format),
-        zone=None if shape.time_zone == REQUIRED else shape.time_zone,
-        zone_required=shape.time_zone == REQUIRED,
+        zone=None if zone == REQUIRED else zone,
+        zone_required=zone == REQUIRED,
         type=shape.type,
         subtype=shape.subtype,
         tenant=shape.tenant,

@@ -166,8 +166,8 @@ class DatasetShape(BaseModel):
     """Column or key that names a record, for `lapse why`. Without it, the store's own."""
 
     time_zone: words.ZoneOrRequired | None = Field(default=None, alias="time zone")
-    """Time zone of times that carry none. Without it they are read as UTC, and reported. `required`, in log files,
-    SQLite and PostgreSQL, takes them for doubtful, so that they are kept."""
+    """Time zone of times that carry none. Without it those of databases are read as UTC, and reported; those of log
+    files are doubtful, so that they are kept. `required` takes them for doubtful in SQLite and PostgreSQL, too."""
 
     keep: (
         Annotated[

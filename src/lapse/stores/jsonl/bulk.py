@@ -255,7 +255,7 @@ class Bulk:
         dataset = self._dataset
         instants, read = np.zeros(len(column.values), np.int64), np.zeros(len(column.values), np.bool_)
         if column.kinds == {str} and dataset.time_format.unit is None:
-            naive = dataset.zone is None and not dataset.zone_required
+            naive = dataset.zone in (None, "UTC") and not dataset.zone_required
             instants, read = text_instants(column.values, naive=naive)
         elif len(column.kinds) == 1 and column.kinds <= {int, float} and dataset.time_format.unit is not None:
             instants, read = number_instants(column.values, next(iter(column.kinds)), dataset.time_format)

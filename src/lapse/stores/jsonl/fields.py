@@ -37,6 +37,7 @@ class Doubtful(Enum):
     DUPLICATE = "a key twice"
     NO_TIME = "no time"
     NUMBER = "time is a number, and `time format:` does not say its unit"
+    NAIVE = "time without an offset, and no `time zone:`"
     BAD_TIME = "unreadable time"
     CRLF = "CR LF as its line end, without `allow: [crlf]`"
 

@@ -147,7 +147,9 @@ def instant_of(value: object, dataset: Dataset) -> Nanos | Doubtful:
             return Doubtful.NUMBER
         instant = number_instant(value, dataset.time_format)
     elif isinstance(value, str) and not numeric:
-        instant = None if dataset.zone_required and is_naive(value) else parse_time_text(value, dataset.zone)
+        instant = parse_time_text(value, dataset.zone)
+        if instant is not None and dataset.zone_required and is_naive(value):
+            return Doubtful.NAIVE
     else:
         instant = None
     return Doubtful.BAD_TIME if instant is None else instant

@@ -21,7 +21,7 @@ from lapse.stores.jsonl.trouble import translated
 FULL_AFTER = 30
 """Runs that rely on the index before one reads every file again."""
 
-_VERSION = 3
+_VERSION = 4
 _MOST_BLANKS = 1024 * 1024
 
 

@@ -161,7 +161,7 @@ def _fingerprint(pattern: str, fields: Iterable[str | None]) -> str:
 
 def _remarks(time: _Time, files: Sequence[LogFile], sample: Sequence[bytes]) -> Iterator[str]:
     if time.naive:
-        yield f"{time.key} has no time zone: it is read as UTC; say `time zone:` if that is wrong"
+        yield f"{time.key} has no time zone, so such lines stay; say the one that is meant: `time zone: UTC`"
     if time.format.unit is not None:
         yield f"{time.key} is a number: it looks like {time.format.value}"
     if any(line.rstrip(b"\n").endswith(b"\r") for line in sample):
