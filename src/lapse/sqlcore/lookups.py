@@ -90,6 +90,15 @@ class RuleLookups:
         texts = (replace(lookup, alias=alias) for lookup, alias in zip(self.texts, aliases, strict=True))
         return replace(self, texts=tuple(texts))
 
+    def using(self, text: Callable[[str], Fragment]) -> tuple[Fragment, Fragment]:
+        """What joins the one side table to rows under some rule of it, where what is found is `at_hand`.
+
+        Returns:
+            What is used, and the condition; rows that fulfil it not are under no rule.
+        """
+        (lookup,) = self.texts
+        return lookup.placed.using(_BESIDE, [text(field) for field in lookup.fields])
+
     def join(self, text: Callable[[str], Fragment]) -> Fragment:
         """What joins the side tables to rows whose fields have the texts that *text* gives. Empty if nothing does."""
         return joined(

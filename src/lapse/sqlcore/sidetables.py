@@ -91,6 +91,10 @@ class Placed:
         """What joins the table to rows that have *keys*; where it has none of these, its columns are NULL."""
         return f" LEFT JOIN {self.name} AS {alias} ON (" + self._same(alias, keys) + ")"
 
+    def using(self, alias: str, keys: Sequence[Fragment]) -> tuple[Fragment, Fragment]:
+        """The same for statements that join only rows that have some: what they use, and on what condition."""
+        return Fragment(f" USING {self.name} AS {alias}"), "(" + self._same(alias, keys) + ")"
+
     def _same(self, alias: str, keys: Sequence[Fragment]) -> Fragment:
         same = [
             f"{alias}.{name} = (" + key + (f"){self.text_collation}" if kind is str else ")")

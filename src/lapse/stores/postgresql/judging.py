@@ -31,6 +31,23 @@ from lapse.stores.postgresql.timecolumns import check_zoned, record_time
 from lapse.stores.postgresql.times import OrderedTime, RecordTime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """What a statement needs that joins the rules to the rows it changes, instead of looking up those of each.
+
+    Attributes:
+        using: What it uses besides.
+        same: What is true of a row ``r`` and its rule; of rows under no rule it never is.
+        code: The outcome's code of a row.
+        lookups: Where the rules are, joined.
+    """
+
+    using: Fragment
+    same: Fragment
+    code: Fragment
+    lookups: RuleLookups
+
+
 @dataclass(frozen=True, kw_only=True)
 class Judge:
     """What decides about the rows of a table.
@@ -88,9 +105,17 @@ class Judge:
         tenant = self.selection.dataset.tenant
         return Fragment("NULL::text") if tenant is None else self.dialect.text(tenant)
 
-    def lapsed(self, codes: Collection[int]) -> Fragment:
-        """Whether a row's code is one of *codes*; true, or else false or NULL."""
-        return self._time.once(self._lapsed(codes))
+    def lapsed(self, codes: Collection[int], beside: Beside | None = None) -> Fragment:
+        """Whether a row's code is one of *codes*; true, or else false or NULL. Its rule is *beside* it or looked up."""
+        return self._time.once(self._lapsed(codes, self.lookups if beside is None else beside.lookups))
+
+    def beside(self) -> Beside | None:
+        """How a statement that changes rows has what rules are found beside them. None where each looks it up."""
+        known = None if self.lookups is None else self.lookups.joined()
+        if known is None or not known.at_hand:
+            return None
+        using, same = known.using(self.dialect.text)
+        return Beside(using=using, same=same, code=self._time.once(self._joined_code), lookups=known)
 
     def bound(self, codes: Collection[int]) -> Fragment | None:
         """What rows with one of *codes*, all of lapsed ones, must fulfil: a range of the time column itself.
@@ -152,7 +177,7 @@ class Judge:
             from_: What gives the rows the alias ``r``.
             checksums: Whether these are wanted; they cost a quarter of the time.
         """
-        wanted = where if codes is None else "(" + where + ") AND (" + self._lapsed(codes) + ")"
+        wanted = where if codes is None else "(" + where + ") AND (" + self._lapsed(codes, self.lookups) + ")"
         found: list[Row] = self.counts(connection, wanted, size=size, from_=from_, checksums=checksums)
         found.sort(key=lambda row: (row[0], row[1] is not None, row[1] or ""))
         return tuple(map(tally_of, found))
@@ -267,12 +292,12 @@ class Judge:
         """The same for rows that side tables are joined to."""
         return self._compiler.selection(self._known, None if self.lookups is None else self.lookups.joined())
 
-    def _lapsed(self, codes: Collection[int]) -> Fragment:
+    def _lapsed(self, codes: Collection[int], lookups: RuleLookups | None) -> Fragment:
         cutoffs = self._cutoffs(codes)
         if cutoffs is not None and not cutoffs:
             return Fragment("FALSE")
-        if isinstance(codes, Going) and self.lookups is not None:
-            listed = self._compiler.going(self._known, self.lookups, codes)
+        if isinstance(codes, Going) and lookups is not None:
+            listed = self._compiler.going(self._known, lookups, codes)
         elif self._is_first_alone(codes) and (cutoff := self._known.rules.cutoff(0)) is not None:
             return self._lapsed_first(self._known.rules[0], cutoff)
         else:

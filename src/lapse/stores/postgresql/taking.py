@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from operator import attrgetter
 
@@ -25,7 +26,7 @@ from lapse.stores.postgresql.dependents import Dependent, Dependents
 from lapse.stores.postgresql.encoding import COPY_OPTIONS, Decoded, Shape, read, read_plain
 from lapse.stores.postgresql.filing import Filing
 from lapse.stores.postgresql.holding import check_holds
-from lapse.stores.postgresql.judging import Judge
+from lapse.stores.postgresql.judging import Beside, Judge
 from lapse.stores.postgresql.marking import Marking
 from lapse.stores.postgresql.places import within
 from lapse.stores.postgresql.stepping import Steps
@@ -82,9 +83,8 @@ class PostgresTake:
         self._steps = steps
         self._piece = piece
         self._leaf = leaf
-        codes = piece.selection.lapsed_codes(piece.destination)
-        where = "(" + rows + ") AND (" + ground.judge.lapsed(codes) + ") AND (" + ground.kept + ")"
-        self.where = ground.dependents.widened(leaf, where)
+        self._rows = rows
+        self.where = ground.dependents.widened(leaf, self._chosen())
         self._reach = Fragment("TRUE") if ground.dependents.own else rows
         self._contents: list[ContentDigest] = []
         self._counts = Counts()
@@ -95,6 +95,12 @@ class PostgresTake:
         """Rows of the table that a commit removed."""
         self.along = 0
         """Rows of other tables that went or changed with them."""
+
+    def _chosen(self, beside: Beside | None = None) -> Fragment:
+        """The condition that a row ``r`` goes."""
+        piece, ground = self._piece, self._ground
+        lapsed = ground.judge.lapsed(piece.selection.lapsed_codes(piece.destination), beside)
+        return "(" + self._rows + ") AND (" + lapsed + ") AND (" + ground.kept + ")"
 
     def parts(self) -> Iterator[Part]:
         """The dependents' rows, the deepest first, then the rows themselves; nothing if nothing lapsed."""
@@ -125,6 +131,12 @@ class PostgresTake:
 
         return Part(table=table, columns=shape.columns, odd_column=shape.odd_column, batches=digested())
 
+    @property
+    def _locks(self) -> bool:
+        """Whether rows are locked before they are removed."""
+        ground = self._ground
+        return bool(ground.dependents.locks or ground.judge.table.loans or ground.filing is not None)
+
     def _lock(self) -> None:
         """Parents first, so that no child can come while theirs are removed; from then on only they are meant.
 
@@ -132,7 +144,7 @@ class PostgresTake:
         those of the others were removed.
         """
         dependents, connection, table = self._ground.dependents, self._ground.connection, self._ground.judge.table
-        if dependents.locks or table.loans or self._ground.filing is not None:
+        if self._locks:
             lock = (
                 f"SELECT count(*) FROM (SELECT 1 FROM {self._leaf} AS r WHERE " + self.where + " FOR UPDATE) AS locked"
             )
@@ -196,7 +208,7 @@ class PostgresTake:
         if self._steps is not None:
             return merge(chain.from_iterable(self._removed_in_steps(self._steps)))
         if judge.lookups is not None:  # each look for the rule of a row costs more than to count what is returned
-            return tuple(sorted(self._removed(self._delete), key=attrgetter("code")))
+            return tuple(sorted(self._removed(), key=attrgetter("code")))
         size = str(ground.row_size)
         tallies = judge.tallies(ground.connection, self.where, size=size, from_=f"{self._leaf} AS r", checksums=False)
         removed = ground.connection.change(self._delete)
@@ -207,15 +219,16 @@ class PostgresTake:
     def _removed_in_steps(self, steps: Steps) -> Iterator[Iterator[Tally]]:
         """Let the server count what it removes: no snapshot is held, that others' updates would make useless."""
         for stretch in steps.stretches():
-            delete = self._delete + " AND (" + within(self._ground.connection, stretch) + ")"
             with steps.step():
-                found = self._removed(delete)
+                found = self._removed(within(self._ground.connection, stretch))
             yield found
 
-    def _removed(self, delete: Fragment) -> Iterator[Tally]:
-        """Run *delete*, and let the server count what it removes."""
+    def _removed(self, among: Fragment | None = None) -> Iterator[Tally]:
+        """Remove the rows, of those *among* which are meant, and let the server count them."""
         ground, judge = self._ground, self._ground.judge
-        decided = judge.code + " AS lapse_code, " + judge.tenant + f" AS lapse_tenant, {judge.instant} AS lapse_instant"
+        delete, code = self._deciding
+        delete = delete if among is None else delete + " AND (" + among + ")"
+        decided = code + " AS lapse_code, " + judge.tenant + f" AS lapse_tenant, {judge.instant} AS lapse_instant"
         found = ground.connection.query(
             "WITH gone AS (" + delete + " RETURNING " + decided + ") SELECT lapse_code, lapse_tenant, count(*), "
             "min(lapse_instant), max(lapse_instant) FROM gone GROUP BY 1, 2"
@@ -224,6 +237,15 @@ class PostgresTake:
             Tally(code=code, tenant=tenant, records=rows, size=rows * ground.row_size, oldest=oldest, newest=newest)
             for code, tenant, rows, oldest, newest in found
         )
+
+    @cached_property
+    def _deciding(self) -> tuple[Fragment, Fragment]:
+        """What removes the rows, and the code of each. Very many rules are joined where no lock has chosen the rows."""
+        beside = None if self._locks else self._ground.judge.beside()
+        if beside is None:
+            return self._delete, self._ground.judge.code
+        delete = f"DELETE FROM {self._leaf} AS r" + beside.using + " WHERE " + beside.same
+        return delete + " AND (" + self._chosen(beside) + ")", beside.code
 
     def pledge(self, proof: Proof) -> Mapping[str, Json] | None:
         """The transaction's number and the disposal, where this role may leave no marker."""
