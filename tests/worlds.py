@@ -166,7 +166,7 @@ def make(folder: Path, kind: str, records: int) -> World:
         store, table = "sqlite:///data/log.db", "    table: log\n"
     else:
         _make_jsonl(world.data, records)
-        store, table = "data/log*.jsonl", ""
+        store, table = "data/log*.jsonl", "    time zone: UTC\n"
     (folder / "lapse.yaml").write_text(_POLICY.format(store=store, table=table, archive="archive"))
     return world
 

@@ -104,7 +104,9 @@ class Guarded:
         """Write the policy: *top* are further lines of it, *dataset* of its dataset."""
         lines = "".join(f"      - {rule}\n" for rule in rules or (RULE,))
         more = "".join(f"    {line}\n" for line in dataset.splitlines())
-        store, table = ("log.jsonl", "") if self.kind == "jsonl" else ("sqlite:///log.db", "    table: log\n")
+        store, table = "sqlite:///log.db", "    table: log\n"
+        if self.kind == "jsonl":
+            store, table = "log.jsonl", "    time zone: UTC\n"
         text = _POLICY.format(top=top, store=store, table=table, dataset=more, rules=lines)
         (self.folder / "lapse.yaml").write_text(text, encoding="utf-8")
 

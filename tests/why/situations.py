@@ -136,7 +136,7 @@ def write_policy(found: Situation, folder: Path, kind: str) -> Path:
     folder.mkdir()
     of_kind = {
         "sqlite": ["    store: sqlite:///log.db", "    table: log"],
-        "jsonl": ["    store: ./log.jsonl", "    key: id"],
+        "jsonl": ["    store: ./log.jsonl", "    key: id", *([] if found.zone else ["    time zone: UTC"])],
     }
     file = folder / "lapse.yaml"
     file.write_text("\n".join(_policy(found, of_kind[kind])) + "\n", encoding="utf-8")
