@@ -7,11 +7,9 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
-
-from calling import CalledWorld
+from log_world import LogWorld
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -25,33 +23,11 @@ _PACKED: dict[str, tuple[Callable[[bytes], bytes], Callable[[bytes], bytes]]] = 
 }
 
 
-class World(CalledWorld):
-    """A folder with a log and a policy that keeps its lines for 90 days."""
-
-    now: ClassVar[str] = "2026-06-01T00:00:00Z"
-
-    @property
-    def log(self) -> Path:
-        """The log."""
-        return self.folder / "a.jsonl"
-
-    def allow(self, more: str = "") -> None:
-        """Write the policy, with *more* keys of the dataset."""
-        dataset = f"{{store: a.jsonl, time: at, type: kind, key: n, keep: 90 days, archive: none{more}}}"
-        self.write(f"version: 1\ndatasets:\n  a: {dataset}\n")
-
-    def done(self, *arguments: str) -> str:
-        """What the program prints, which must do what it is asked."""
-        result = self.call(*arguments)
-        assert result.exit_code == 0, result.stderr
-        return result.stdout
-
-
 @pytest.fixture
-def world(tmp_path: Path) -> World:
+def world(tmp_path: Path) -> LogWorld:
     """Where nothing says what to do with such lines."""
-    made = World(tmp_path)
-    made.allow()
+    made = LogWorld(tmp_path)
+    made.say()
     return made
 
 
@@ -66,7 +42,7 @@ def _lines(ends: bytes = b"\r\n") -> list[bytes]:
 
 
 @pytest.mark.parametrize("packing", _PACKED)
-def test_lines_with_crlf_stay_byte_for_byte_among_lines_that_go(world: World, packing: str) -> None:
+def test_lines_with_crlf_stay_byte_for_byte_among_lines_that_go(world: LogWorld, packing: str) -> None:
     """A run removes the old lines around them; the plan counts them, and says where the first is and what to write."""
     pack, unpack = _PACKED[packing]
     world.log.write_bytes(pack(b"".join(_lines())))
@@ -79,11 +55,11 @@ def test_lines_with_crlf_stay_byte_for_byte_among_lines_that_go(world: World, pa
 
 
 @pytest.mark.parametrize("packing", _PACKED)
-def test_lines_with_crlf_that_are_meant_are_judged_as_others(world: World, packing: str) -> None:
+def test_lines_with_crlf_that_are_meant_are_judged_as_others(world: LogWorld, packing: str) -> None:
     """Old ones go, young ones stay with their line end; nothing is in doubt."""
     pack, unpack = _PACKED[packing]
     world.log.write_bytes(pack(b"".join(_lines())))
-    world.allow(", allow: [crlf]")
+    world.say(", allow: [crlf]")
 
     planned = world.done("plan")
     world.done("run")
@@ -92,7 +68,7 @@ def test_lines_with_crlf_that_are_meant_are_judged_as_others(world: World, packi
     assert unpack(world.log.read_bytes()) == b"".join(_lines()[1::2])
 
 
-def test_lines_are_counted_anew_once_the_policy_allows_crlf(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_are_counted_anew_once_the_policy_allows_crlf(world: LogWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a run remembers of a file says nothing about it under another reading of its lines."""
     for module in ("filescan", "recalling"):
         monkeypatch.setattr(f"lapse.stores.jsonl.{module}.SMALLEST", 1)
@@ -101,14 +77,14 @@ def test_lines_are_counted_anew_once_the_policy_allows_crlf(world: World, monkey
     world.log.write_bytes(b"".join([*young, *crlf]))
     world.done("run")
 
-    world.allow(", allow: [crlf]")
+    world.say(", allow: [crlf]")
 
     assert "50 of 100 records would go" in world.done("plan")
-    world.allow()
+    world.say()
     assert "Nothing of 100 records has lapsed" in world.done("plan")
 
 
-def test_why_names_the_doubt(world: World) -> None:
+def test_why_names_the_doubt(world: LogWorld) -> None:
     """By the place of the line and by its key; that its time can be read helps nothing."""
     world.log.write_bytes(b"".join(_lines()))
 
@@ -120,11 +96,9 @@ def test_why_names_the_doubt(world: World) -> None:
     assert "CR LF as its line end" in world.done("why", "a", "a.jsonl:3")
 
 
-def test_a_rule_that_only_such_lines_match_is_no_slip(world: World) -> None:
+def test_a_rule_that_only_such_lines_match_is_no_slip(world: LogWorld) -> None:
     """`lapse check --data` looks for rules that match no record, whatever is in doubt about it."""
     world.log.write_bytes(b"".join(_lines()))
-    world.allow()
-    text = world.policy_file.read_text().replace("keep: 90 days", "keep: [{kind: b, for: 9 days}, {for: 90 days}]")
-    world.write(text)
+    world.say_two_rules()
 
     assert world.json("check", "--data")["result"]["idle"] == []

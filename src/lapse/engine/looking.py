@@ -133,7 +133,9 @@ class _Looking:
     def __init__(self, session: Session, dataset: Dataset, store: ReadOnly, spelling: _Spelling) -> None:
         rules = tuple(replace(rule, last=None) if rule.last else rule for rule in dataset.rules)
         # What is doubtful for a run may still be selected; only a record without any time never is.
-        self.dataset = replace(dataset, rules=rules, doubt_before=None, require=(), crlf_allowed=True)
+        self.dataset = replace(
+            dataset, rules=rules, doubt_before=None, require=(), crlf_allowed=True, zone_required=False
+        )
         self._store = store
         self._spelling = spelling
         plain = select(self.dataset, floors=(), holds=(), now=session.now, real_now=session.real_now)
