@@ -94,7 +94,7 @@ class RuleLookups:
         """What joins the one side table to rows under some rule of it, where what is found is `at_hand`.
 
         Returns:
-            What is used, and the condition; rows that fulfil it not are under no rule.
+            What is used, and the condition; rows that do not fulfil it are under no rule.
         """
         (lookup,) = self.texts
         return lookup.placed.using(_BESIDE, [text(field) for field in lookup.fields])

@@ -37,17 +37,16 @@ def _times(newest: LogFile, dataset: Dataset) -> Iterator[str]:
     values = list(_sample(newest, dataset.time))
     texts = [value for value in values if isinstance(value, str)] if dataset.time_format.unit is None else []
     if dataset.zone is None and any(map(is_naive, texts)):
-        yield _unzoned(dataset)
+        yield unzoned(dataset.time) if dataset.zone_required else f"{dataset.time} has no time zone: read as UTC"
     numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
     if numbers and dataset.time_format.unit is None:
         guess = format_of_number(numbers[0])
         yield f"{dataset.time} is a number, so nothing lapses; say its unit: `time format: {guess or 'unix seconds'}`"
 
 
-def _unzoned(dataset: Dataset) -> str:
-    if dataset.zone_required:
-        return f"{dataset.time} has no time zone, so such lines stay; say the one that is meant: `time zone: UTC`"
-    return f"{dataset.time} has no time zone: read as UTC; say `time zone:` if that is wrong"
+def unzoned(field: str) -> str:
+    """What to write where times have no offset."""
+    return f"{field} has no time zone, so such lines stay; say the one that is meant: `time zone: UTC`"
 
 
 def _sample(file: LogFile, field: str) -> Iterator[object]:

@@ -23,7 +23,7 @@ from lapse.stores.jsonl.codec import Encoding, encoding_of
 from lapse.stores.jsonl.files import LogSet
 from lapse.stores.jsonl.lines import Shape
 from lapse.stores.jsonl.listed import LogFile
-from lapse.stores.jsonl.noting import format_of_number
+from lapse.stores.jsonl.noting import format_of_number, unzoned
 from lapse.stores.jsonl.scanning import Extent, opened, reading
 
 _SAMPLE = 200
@@ -161,7 +161,7 @@ def _fingerprint(pattern: str, fields: Iterable[str | None]) -> str:
 
 def _remarks(time: _Time, files: Sequence[LogFile], sample: Sequence[bytes]) -> Iterator[str]:
     if time.naive:
-        yield f"{time.key} has no time zone, so such lines stay; say the one that is meant: `time zone: UTC`"
+        yield unzoned(time.key)
     if time.format.unit is not None:
         yield f"{time.key} is a number: it looks like {time.format.value}"
     if any(line.rstrip(b"\n").endswith(b"\r") for line in sample):
