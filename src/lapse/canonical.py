@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
 from json.encoder import encode_basestring
 from typing import Any, NewType, TypeAlias
 
@@ -16,6 +17,8 @@ Digest = NewType("Digest", str)
 _EXACT = 2**53 - 1
 """The largest integer that every reader of JSON has exactly."""
 
+_NAMES = {None: "null", True: "true", False: "false"}
+
 _MANY = 32
 """Members from which on it is worth it to look whether a mapping is plain."""
 
@@ -24,6 +27,26 @@ class Spelled(str):
     """The canonical JSON of something large, to stand in its place in several values without being spelled anew."""
 
     __slots__ = ()
+
+
+class SelfSpelled(Mapping[str, str]):
+    """Texts by name that have their canonical JSON already, or most of it."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def spelled(self) -> Spelled:
+        """Its canonical JSON."""
+
+
+def member(name: str, value: str) -> str:
+    """A member of a JSON object."""
+    return f"{encode_basestring(name)}:{encode_basestring(value)}"
+
+
+def of_members(members: Iterable[str]) -> Spelled:
+    """A JSON object of *members*, which are in the order that RFC 8785 asks for."""
+    return Spelled(f"{{{','.join(members)}}}")
 
 
 def canonical(value: Json) -> bytes:
@@ -53,23 +76,27 @@ def _spelled(value: Json) -> str:
         return encode_basestring(value)
     if type(value) is Spelled:
         return value
-    if value is None:
-        return "null"
-    if type(value) is bool:
-        return "true" if value else "false"
+    if value is None or type(value) is bool:
+        return _NAMES[value]
     if type(value) is int and -_EXACT <= value <= _EXACT:
         return repr(value)
     if type(value) is list or type(value) is tuple:
         return f"[{','.join(map(_spelled, value))}]"
+    if isinstance(value, SelfSpelled):
+        return value.spelled()
+    if isinstance(value, Mapping) and all(type(key) is str for key in value):
+        return _object(value)
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray)):
+        return f"[{','.join(map(_spelled, value))}]"
+    return rfc8785.dumps(value).decode()
+
+
+def _object(value: Mapping[str, Json]) -> str:
     if type(value) is dict and len(value) >= _MANY and _is_plain(value):
         import msgspec  # spells what is plain in the same way, and very many members much faster
 
         return msgspec.json.encode(value, order="sorted").decode()
-    if isinstance(value, Mapping) and all(type(key) is str for key in value):
-        return f"{{{','.join([f'{encode_basestring(key)}:{_spelled(value[key])}' for key in _in_order(value)])}}}"
-    if isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray)):
-        return f"[{','.join(map(_spelled, value))}]"
-    return rfc8785.dumps(value).decode()
+    return f"{{{','.join([f'{encode_basestring(key)}:{_spelled(value[key])}' for key in _in_order(value)])}}}"
 
 
 def _is_plain(value: dict[Any, Any]) -> bool:

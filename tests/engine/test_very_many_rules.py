@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import Counter
 from contextlib import closing
+from dataclasses import replace
 
 import rfc8785
 from hypothesis import given
@@ -19,7 +21,8 @@ from lapse.model.match import Condition, Glob, Match, Range
 from lapse.model.period import FOREVER, Period, parse_period
 from lapse.model.plan import DatasetPlan, Fingerprint, Group, Identity, Tally
 from lapse.model.policy import Dataset, Last, Rule
-from lapse.model.rule import rules_digest, spelled_rules
+from lapse.model.ramp import RuleDigests, rule_digests
+from lapse.model.rule import each_spelled, rules_digest, spelled_rules
 from lapse.model.selection import Selection, Verdict, select
 from lapse.sqlcore.rules import has_lapsed
 
@@ -92,15 +95,13 @@ def test_the_hash_of_rules_is_that_of_the_list_of_what_they_mean(
 
     assert spelled_rules(rules).encode() == canonical(facts) == rfc8785.dumps(json.loads(canonical(facts)))
     assert rules_digest(rules) == digest_of(facts)
+    assert list(each_spelled(rules)) == [canonical(each).decode() for each in facts]
 
 
 def test_a_disposal_names_the_rules_that_counted() -> None:
     """Of a thousand rules that say `archive: none` the two under which records went, also in its waiver."""
     selection = selected(*[(PERIODS[1], ())] * 1000)
-    facts = Facts(
-        owner=Owner(ledger="l", run="r"), fingerprint="f", policy="p", now=NOW, rules_digest="d",
-        rules=selection.rule_texts, cutoffs=selection.cutoff_texts,
-    )  # fmt: skip
+    facts = _facts(selection)
     tallies = tuple(Tally(code=selection.lapsed_code(rule), tenant=f"t{rule}", records=3, size=9) for rule in (7, 999))
 
     gone = facts.disposal(
@@ -113,6 +114,50 @@ def test_a_disposal_names_the_rules_that_counted() -> None:
     assert gone.rules == {"7": str(selection.sources[7]), "999": str(selection.sources[999])}
     assert gone.cutoffs == dict.fromkeys(("7", "999"), rfc3339(cutoff))
     assert gone.waiver == tuple(gone.rules.values())
+
+
+def _facts(selection: Selection) -> Facts:
+    return Facts(
+        owner=Owner(ledger="l", run="r"), fingerprint="f", policy="p", now=NOW, rules_digest="d",
+        rules=selection.rule_texts, cutoffs=selection.cutoff_texts, rule_digests=RuleDigests(selection.sources),
+    )  # fmt: skip
+
+
+@given(
+    slices=st.lists(st.lists(st.tuples(st.integers(0, 299), st.none() | st.text(max_size=2)), max_size=40), max_size=3),
+    odd=st.text(max_size=5),
+)
+def test_disposals_say_what_each_slice_s_rules_are(slices: list[list[tuple[int, str | None]]], odd: str) -> None:
+    """Put together from what was spelled once, byte for byte as the whole spelled at once; rules may recur."""
+    odd = odd.encode(errors="replace").decode()
+    selection = selected(*[(PERIODS[1], ())] * 300)
+    odd_one = replace(selection.sources[7], match=Match((Condition("tenant", (odd,)),)))
+    selection = replace(selection, sources=(*selection.sources[:7], odd_one, *selection.sources[8:]))
+    facts, digests = _facts(selection), rule_digests(selection.sources)
+
+    for found in slices:
+        tallies = tuple(Tally(code=selection.lapsed_code(r), tenant=tenant, records=2, size=1) for r, tenant in found)
+        gone = facts.disposal(
+            slice_name="1", dataset="log", method=Method.ROW_DELETE, at=NOW, rule_of=selection.outcomes.rule_of,
+            tallies=tallies, proof=Waiver(slice="1"),
+        )  # fmt: skip
+        rules = sorted({rule for rule, _ in found})
+        plain = replace(
+            gone,
+            rules={str(rule): str(selection.sources[rule]) for rule in rules},
+            cutoffs={str(rule): rfc3339(selection.rules.cutoff(rule) or NOW) for rule in rules},
+            rule_digests={str(rule): digests[rule] for rule in rules},
+        )
+
+        assert gone == plain
+        assert gone.counts == {str(rule): 2 * n for rule, n in Counter(rule for rule, _ in found).items()}
+        assert gone.tenants == {name: 2 * n for name, n in Counter(tenant or "" for _, tenant in found).items()}
+        assert gone.shares == {whose: 2 * n for whose, n in Counter(found).items()}
+        assert rfc8785.dumps(json.loads(canonical(gone.shorthand()))) == canonical(plain.to_json())
+        assert canonical(gone.to_json()) == canonical(gone.shorthand()) == canonical(plain.to_json())
+        assert all((str(rule) in gone.rules) == (rule in rules) for rule in range(300))
+        assert "07" not in gone.rules
+        assert [facts.text_of(rule) for rule in rules] == [str(selection.sources[rule]) for rule in rules]
 
 
 def _planned(count: int) -> DatasetPlan:

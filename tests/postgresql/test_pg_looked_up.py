@@ -107,7 +107,7 @@ def _gone(selection: Selection) -> Counter[tuple[int, str | None]]:
         for piece in store.slices(selection, facts_of(selection), Budget()):
             with store.take(piece) as taken:
                 disposal = taken.commit(Waiver(slice=piece.name))
-            gone.update({(share.rule, share.tenant): share.records for share in disposal.shares})
+            gone.update(disposal.shares)
     store.close()
     return gone
 

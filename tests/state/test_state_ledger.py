@@ -97,6 +97,21 @@ def test_recording_a_disposal_again_gives_the_entry_that_is_there(tmp_path: Path
     assert not one.has_disposal("another-run", "000001")
 
 
+def test_an_entry_is_found_wherever_it_lies(tmp_path: Path, signer: Signer) -> None:
+    """Between entries of other kinds and of other processes; what this one has written it need not read."""
+    one, other = Ledger(tmp_path / "ledger", signer), Ledger(tmp_path / "ledger", signer)
+    written = {}
+    for number in range(1, 13):
+        name = f"{number:06d}"
+        written[name] = (one if number % 4 else other).record(disposal(name, tenants={"acme": number}), at=NOW)
+        if number % 5 == 0:
+            one.append(EntryKind.NOTE, {"note": "é" * number}, at=NOW)
+
+    for each in one, other, Ledger(tmp_path / "ledger"):
+        assert {name: each.disposal_entry(RUN, name) for name in written} == written
+        assert not each.has_disposal(RUN, "000013")
+
+
 def test_a_recorded_entry_is_what_is_read_back_later(ledger: Ledger) -> None:
     """It is not parsed when it is written, and yet the same value: lists stay lists."""
     segment = SealedSegment(

@@ -154,9 +154,8 @@ class _Gone:
         self.segments += len(disposal.segments)
         self.waived += 0 if disposal.waiver is None else disposal.records
         shares = self._shares
-        for share in disposal.shares:
-            whose = share.rule, share.tenant
-            shares[whose] = shares.get(whose, 0) + share.records
+        for whose, records in disposal.shares.items():
+            shares[whose] = shares.get(whose, 0) + records
 
     def by_rule(self, facts: Facts) -> Mapping[str, int]:
         """The records by the text of their rule, as *facts* name it, in the order of the texts."""

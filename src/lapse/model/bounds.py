@@ -257,7 +257,7 @@ class RuleTexts(Mapping[str, str]):
     sources: tuple[Rule, ...]
 
     def __getitem__(self, index: str) -> str:
-        return str(self.sources[_number(index, len(self))])
+        return str(self.sources[number_of(index, len(self))])
 
     def __iter__(self) -> Iterator[str]:
         return map(str, range(len(self)))
@@ -273,7 +273,7 @@ class CutoffTexts(Mapping[str, str]):
     rules: Rules
 
     def __getitem__(self, index: str) -> str:
-        text = self.rules.cutoff_texts[self.rules.ending_of[_number(index, len(self.rules))]]
+        text = self.rules.cutoff_texts[self.rules.ending_of[number_of(index, len(self.rules))]]
         if text is None:
             raise KeyError(index)
         return text
@@ -285,7 +285,12 @@ class CutoffTexts(Mapping[str, str]):
         return sum(1 for _ in self)
 
 
-def _number(index: str, count: int) -> int:
+def number_of(index: str, count: int) -> int:
+    """The index that stands in a mapping of *count* rules as this text.
+
+    Raises:
+        KeyError: If none does.
+    """
     if not index.isdecimal() or int(index) >= count:
         raise KeyError(index)
     return int(index)

@@ -12,6 +12,7 @@ from msgspec import Struct
 from lapse.canonical import Digest, Json, Spelled, spelled
 from lapse.instant import Nanos, parse_rfc3339, rfc3339
 from lapse.model.ledger_entry import LedgerEntry
+from lapse.model.naming import Named, Spellings
 from lapse.model.plan import Tally
 
 _MOST_WAIVED = 100
@@ -108,7 +109,7 @@ Proof = tuple[Verified, ...] | Waiver
 
 
 class Share(Struct, frozen=True, kw_only=True, gc=False):
-    """The records of a disposal that went under one rule and belonged to one tenant; of very many rules there are many.
+    """The records that went under one rule and belonged to one tenant; of very many rules there are many.
 
     Attributes:
         rule: The rule's index.
@@ -149,8 +150,8 @@ class Disposal:
         earlier: Paths of segments that were restored into this store before and may hold some of these records,
             by their times. So a record in two committed segments is explained.
         ramp: Which step of a ramp it was, from 1, the canary. None where slices had their usual size.
-        shares: Records by rule and tenant, for reports; neither markers nor the ledger have them, so that it is
-            empty where the disposal was read back from one.
+        shares: Records by rule and tenant, as in a `Share`, for reports; neither markers nor the ledger have them, so
+            that it is empty where the disposal was read back from one.
     """
 
     owner: Owner
@@ -175,12 +176,12 @@ class Disposal:
     earlier: tuple[str, ...] = ()
     rule_digests: Mapping[str, str] = field(default_factory=dict)
     ramp: int | None = None
-    shares: tuple[Share, ...] = field(default=(), compare=False, repr=False)
+    shares: Mapping[tuple[int, str | None], int] = field(default_factory=dict, compare=False, repr=False)
     _spelled: dict[str, Spelled] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def without_counts(self) -> Disposal:
         """The same without what it counts by rule and tenant, of which there may be very much."""
-        return replace(self, shares=(), rules={}, cutoffs={}, counts={}, tenants={}, rule_digests={})
+        return replace(self, shares={}, rules={}, cutoffs={}, counts={}, tenants={}, rule_digests={})
 
     def spelled(self, name: str) -> Spelled:
         """The canonical JSON of one of its mappings, made once: its marker, its entry and the sidecar have it alike."""
@@ -283,22 +284,6 @@ class CameBack:
         return self.oldest <= newest and oldest <= self.newest
 
 
-class _Named(Struct, frozen=True, gc=False):
-    """How disposals name a rule: its index in decimal, its text, its cutoff, and its hash in its place or nothing."""
-
-    index: str
-    text: str
-    cutoff: str
-    digest: str
-
-
-def _waived(rules: Sequence[_Named]) -> tuple[str, ...]:
-    """What a disposal says of the rules under which its records went without a copy."""
-    if len(rules) > _MOST_WAIVED:
-        return (f"all {len(rules):,} rules that it names",)
-    return tuple(rule.text for rule in rules)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """What the engine knows of every slice of a dataset, for its marker and its ledger entry.
@@ -326,20 +311,17 @@ class Facts:
     came_back: tuple[CameBack, ...] = ()
     rule_digests: Mapping[str, str] = field(default_factory=dict)
     ramp: int | None = None
-    _named: dict[int, _Named] = field(default_factory=dict, init=False, compare=False, repr=False)
+    _spellings: dict[str, Spellings] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def text_of(self, rule: int) -> str:
         """The text of the rule of this index."""
-        return self._name(rule).text
+        return self._spelling("rules").text(rule)
 
-    def _name(self, rule: int) -> _Named:
-        """How disposals name the rule of this index."""
-        found = self._named.get(rule)
-        if found is None:
-            index = str(rule)
-            digest = self.rule_digests[index] if self.rule_digests else ""
-            found = self._named[rule] = _Named(index, self.rules[index], self.cutoffs[index], digest)
-        return found
+    def _spelling(self, name: str) -> Spellings:
+        """What one of the mappings says of each rule."""
+        if name not in self._spellings:
+            self._spellings[name] = Spellings(getattr(self, name))
+        return self._spellings[name]
 
     def disposal(
         self,
@@ -356,18 +338,17 @@ class Facts:
 
         *rule_of* gives the rule index of a code.
         """
-        shares = tuple(
-            Share(rule=rule, tenant=tally.tenant, records=tally.records)
-            for tally in tallies
-            if (rule := rule_of(tally.code)) is not None
-        )
+        shares: dict[tuple[int, str | None], int] = {}
         counts: dict[int, int] = {}
         tenants: dict[str, int] = {}
-        for share in shares:
-            tenant = share.tenant or ""
-            counts[share.rule] = counts.get(share.rule, 0) + share.records
-            tenants[tenant] = tenants.get(tenant, 0) + share.records
-        named = [self._name(rule) for rule in counts]
+        for tally in tallies:
+            rule, records = rule_of(tally.code), tally.records
+            if rule is not None:
+                whose, tenant = (rule, tally.tenant), tally.tenant or ""
+                shares[whose] = shares.get(whose, 0) + records
+                counts[rule] = counts.get(rule, 0) + records
+                tenants[tenant] = tenants.get(tenant, 0) + records
+        rules = sorted(counts, key=str)
         oldest = min((t.oldest for t in tallies if t.oldest is not None), default=None)
         newest = max((t.newest for t in tallies if t.newest is not None), default=None)
         return Disposal(
@@ -380,18 +361,24 @@ class Facts:
             now=self.now,
             policy=self.policy,
             rules_digest=self.rules_digest,
-            rules={rule.index: rule.text for rule in named},
-            cutoffs={rule.index: rule.cutoff for rule in named},
-            counts=dict(zip((rule.index for rule in named), counts.values(), strict=True)),
+            rules=Named(self._spelling("rules"), rules),
+            cutoffs=Named(self._spelling("cutoffs"), rules),
+            counts={str(rule): counts[rule] for rule in rules},
             tenants=tenants,
             records=sum(tally.records for tally in tallies),
             size=sum(tally.size for tally in tallies),
             oldest=oldest,
             newest=newest,
             segments=() if isinstance(proof, Waiver) else tuple(s for verified in proof for s in verified.segments),
-            waiver=_waived(named) if isinstance(proof, Waiver) else None,
+            waiver=self._waived(rules) if isinstance(proof, Waiver) else None,
             earlier=tuple(segment.path for segment in self.came_back if segment.meets(oldest, newest)),
-            rule_digests={rule.index: rule.digest for rule in named} if self.rule_digests else {},
+            rule_digests=Named(self._spelling("rule_digests"), rules) if self.rule_digests else {},
             ramp=self.ramp,
             shares=shares,
         )
+
+    def _waived(self, rules: Sequence[int]) -> tuple[str, ...]:
+        """What a disposal says of the *rules* under which its records went without a copy."""
+        if len(rules) > _MOST_WAIVED:
+            return (f"all {len(rules):,} rules that it names",)
+        return tuple(map(self.text_of, sorted(rules)))

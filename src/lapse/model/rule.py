@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from lapse.canonical import Digest, Json, Spelled, digest_of
@@ -100,15 +102,38 @@ class Rule:
         return msgspec.json.encode(self.facts(), order="sorted").decode()
 
 
-_RECENT: list[tuple[tuple[Rule, ...], Spelled]] = []
+@dataclass(frozen=True, slots=True)
+class _Together:
+    """Rules and the canonical JSON of a list of what each means, with the lengths of its items."""
+
+    rules: tuple[Rule, ...]
+    text: Spelled
+    lengths: Sequence[int]
+
+
+_RECENT: list[_Together] = []
 """The rules spelled last: hashes of several things have them in them, and very many rules take their time."""
+
+
+def _spelled(rules: tuple[Rule, ...]) -> _Together:
+    if not _RECENT or _RECENT[0].rules is not rules:
+        found = [rule.spelled() for rule in rules]
+        _RECENT[:] = [_Together(rules, Spelled(f"[{','.join(found)}]"), array("L", map(len, found)))]
+    return _RECENT[0]
 
 
 def spelled_rules(rules: tuple[Rule, ...]) -> Spelled:
     """The canonical JSON of a list of what each of *rules* means, for a hash."""
-    if not _RECENT or _RECENT[0][0] is not rules:
-        _RECENT[:] = [(rules, Spelled(f"[{','.join([rule.spelled() for rule in rules])}]"))]
-    return _RECENT[0][1]
+    return _spelled(rules).text
+
+
+def each_spelled(rules: tuple[Rule, ...]) -> Iterator[str]:
+    """The canonical JSON of what each of *rules* means."""
+    found = _spelled(rules)
+    begin = 1
+    for length in found.lengths:
+        yield found.text[begin : begin + length]
+        begin += length + 1
 
 
 def rules_digest(rules: tuple[Rule, ...]) -> Digest:

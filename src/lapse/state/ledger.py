@@ -140,7 +140,9 @@ class Ledger:
             for body in facts, shorthand:
                 del body["tenants"]
                 body["tenants_digest"] = sha256(tenants)
-            return appender.add(EntryKind.DISPOSAL, facts, shorthand)
+            entry = appender.add(EntryKind.DISPOSAL, facts, shorthand)
+            self._index.wrote(appender.descriptor, appender.length, disposal.owner.run, disposal.slice)
+            return entry
 
     def has_disposal(self, run: str, slice_name: str) -> bool:
         """Whether the disposal of this slice is in the ledger.
@@ -224,10 +226,16 @@ class _Tail:
 
 
 class _Appender:
-    """Adds entries behind the last one, while the ledger is locked."""
+    """Adds entries behind the last one, while the ledger is locked.
+
+    Attributes:
+        descriptor: The open ledger.
+        length: Bytes of the last line that was added, with its end; 0 before.
+    """
 
     def __init__(self, descriptor: int, tail: _Tail, signer: Signer, at: str) -> None:
-        self._descriptor = descriptor
+        self.descriptor = descriptor
+        self.length = 0
         self._tail = tail
         self._path = tail.path
         self._signer = signer
@@ -236,9 +244,9 @@ class _Appender:
 
     def repair(self) -> None:
         """Find the last entry; an unfinished line behind it is cut off and noted."""
-        cut = cut_unfinished_line(self._descriptor, path=self._path)
+        cut = cut_unfinished_line(self.descriptor, path=self._path)
         with translated("read", self._path):
-            line = last_line(self._descriptor)
+            line = last_line(self.descriptor)
         self._last = None if line is None else self._tail.entry(line)
         if cut:
             self.add(EntryKind.NOTE, {"note": "an unfinished last line was removed", "bytes": cut})
@@ -282,7 +290,8 @@ class _Appender:
         digest = digest_of(hashed)
         entry = replace(unsigned, hash=digest, signature=self._signer.sign(digest))
         line = canonical({**hashed, "hash": digest, "signature": entry.signature})
-        append_lines(self._descriptor, line + b"\n", path=self._path)
+        append_lines(self.descriptor, line + b"\n", path=self._path)
+        self.length = len(line) + 1
         self._tail.keep(line, entry)
         self._last = entry
         return entry

@@ -70,6 +70,11 @@ class DisposalIndex:
         self._path = path
         self._forget()
 
+    def _forget(self) -> None:
+        self._inode: tuple[int, int] | None = None
+        self._read_to = 0
+        self._runs: defaultdict[str, _Places] = defaultdict(_Places)
+
     def offset(self, run: str, slice_name: str) -> int | None:
         """Where the line of this disposal begins; None if there is none. Sees what other processes appended.
 
@@ -93,10 +98,15 @@ class DisposalIndex:
             file.seek(offset)
             return file.readline().removesuffix(b"\n")
 
-    def _forget(self) -> None:
-        self._inode: tuple[int, int] | None = None
-        self._read_to = 0
-        self._runs: defaultdict[str, _Places] = defaultdict(_Places)
+    def wrote(self, descriptor: int, size: int, run: str, slice_name: str) -> None:
+        """Take in that the last *size* bytes of the open ledger are the line of this disposal, which is not read then.
+
+        Where it is not known what stands before them, they are read with that.
+        """
+        status = os.fstat(descriptor)
+        if self._inode == (status.st_dev, status.st_ino) and self._read_to == status.st_size - size:
+            self._runs[run].add(slice_name, self._read_to)
+            self._read_to = status.st_size
 
     def _catch_up(self) -> None:
         with translated("read", self._path):
