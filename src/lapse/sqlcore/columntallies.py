@@ -98,6 +98,19 @@ def _summed(parts: Sequence[Groups]) -> Groups:
     return Groups(key[firsts], *sums)
 
 
+def grouped(columns: Columns) -> Groups:
+    """Counts, one for each code and tenant."""
+    part = Groups(
+        columns.codes << _NAMES | columns.tenants,
+        columns.records,
+        columns.oldest,
+        columns.newest,
+        columns.checksums >> _LOW,
+        columns.checksums & ((1 << _LOW) - 1),
+    )
+    return _summed([part])
+
+
 class ColumnTallies:
     """The tallies of a survey so far."""
 
@@ -115,15 +128,7 @@ class ColumnTallies:
 
     def add(self, columns: Columns) -> Groups:
         """Take in more counts; returns them one for each code and tenant."""
-        part = Groups(
-            columns.codes << _NAMES | columns.tenants,
-            columns.records,
-            columns.oldest,
-            columns.newest,
-            columns.checksums >> _LOW,
-            columns.checksums & ((1 << _LOW) - 1),
-        )
-        groups = _summed([part])
+        groups = grouped(columns)
         self._found.append(groups)
         self._waiting += len(groups)
         if self._waiting > _GROUPS:

@@ -7,7 +7,7 @@ import pytest
 from lapse.instant import Nanos
 from lapse.model.policy import Hold
 from lapse.ports import Searchable
-from lapse.testing.flow import counted, days_ago, expected, judged, matching, rule, run
+from lapse.testing.flow import counted, cut, days_ago, drain, expected, judged, matching, prove, rule, run
 from lapse.testing.harness import Record, World
 
 
@@ -101,3 +101,21 @@ class HoldingContract:
 
         assert survey == expected(selection, records)
         assert set(world.snapshot()) == {1, 4}
+
+    def test_what_is_known_of_slices_that_were_not_taken_says_nothing_about_others(self, world: World) -> None:
+        """A run has cut, and goes on under a hold that came meanwhile: what it holds stays."""
+        world.create([Record(key=key, at=days_ago(400), tenant="acme" if key % 2 else "zoe") for key in range(1, 9)])
+        free = judged(world, rule("30 days"))
+        hold = Hold(matter="M-1", dataset="log", match=matching(tenant="acme"))
+        held = judged(world, rule("30 days"), holds=[hold])
+
+        with world.store() as store:
+            list(store.survey(free))
+            cut(store, free)
+            pieces = cut(store, held)
+            cut(store, free)
+            for piece in pieces:
+                with store.take(piece) as taken:
+                    taken.commit(prove(piece, drain(taken.parts())))
+
+        assert set(world.snapshot()) == {1, 3, 5, 7}

@@ -225,8 +225,17 @@ class Judge:
         )
 
     def listed(self, keys: KeyRange) -> Fragment:
-        """Rows of code, tenant, time (0 where there is none) and part of the checksum, over a range of keys."""
-        return f"SELECT code, tenant, coalesce(t, 0), {self._number()} FROM " + self.judged(keys)
+        """Rows of code, tenant, time (0 where there is none) and part of the checksum, over a range of keys.
+
+        Then the key, where it `lists_keys`.
+        """
+        key = f", {self._keys}" if self.lists_keys else ""
+        return f"SELECT code, tenant, coalesce(t, 0), {self._number()}{key} FROM " + self.judged(keys)
+
+    @property
+    def lists_keys(self) -> bool:
+        """Whether the key is one integer."""
+        return self._table.row_key().integer
 
     @property
     def looks_up(self) -> bool:

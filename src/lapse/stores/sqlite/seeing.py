@@ -74,9 +74,9 @@ class Seen:
 
     @classmethod
     def as_surveyed(cls, known: Known) -> Seen:
-        """What a survey saw, every row of the range lapsed."""
+        """What a survey saw."""
         seen = cls()
-        seen.rows = seen.covers = known.rows
+        seen.rows, seen.covers, seen.keys = known.rows, known.covers, list(known.keys)
         seen.complete = True
         seen._known = known.tallies
         seen._versions = {known.version}
@@ -160,7 +160,7 @@ class SliceReader:
     def _as_surveyed(self) -> list[Any] | None:
         """All rows of the range, if the survey saw every one of them lapse and nobody has written since."""
         known, database = self._known, self._ground.database
-        if known is None:
+        if known is None or not known.is_all:
             return None
         with database.reading():
             if database.version() != known.version:
@@ -214,7 +214,7 @@ class SliceReader:
         if (
             known is not None
             and self._ground.database.version() == known.version
-            and self._ground.walk.count(self._range) == known.rows
+            and self._ground.walk.count(self._range) == known.covers
         ):
             self.seen = Seen.as_surveyed(known)
             return

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from lapse.model.plan import Tally, merge
 from lapse.model.selection import Destination
 from lapse.stores.sqlite.ranges import Key, KeyRange
+
+if TYPE_CHECKING:
+    from lapse.stores.sqlite.remembering import Remembered
 
 Limit = Callable[[], int]
 """How many lapsed rows the next range may have; may change as slices are committed."""
@@ -29,6 +33,7 @@ class Cell:
         lapsed: Lapsed rows by where they go.
         tallies: Tallies of the lapsed rows. None if there were too many to remember.
         version: Version of the file it was counted in.
+        remembered: The lapsed rows themselves, by where they go, as far as they are remembered.
     """
 
     keys: KeyRange
@@ -36,6 +41,7 @@ class Cell:
     lapsed: Mapping[Destination, int]
     tallies: tuple[Tally, ...] | None
     version: int
+    remembered: Mapping[Destination, Remembered] = field(default_factory=dict, compare=False, repr=False)
 
     def count(self, goal: Destination) -> int:
         """Lapsed rows that go there."""
@@ -44,17 +50,26 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What a survey knows of a range in which every row lapsed; true as long as nobody writes.
+    """What a survey knows of the lapsed rows in a range; true as long as nobody writes.
 
     Attributes:
         rows: How many.
+        covers: All rows in the range, lapsed or not.
         tallies: Their tallies.
         version: Version of the file it was counted in.
+        keys: Their keys, ascending. Empty where they are all rows of the range.
     """
 
     rows: int
+    covers: int
     tallies: tuple[Tally, ...]
     version: int
+    keys: Sequence[int] = ()
+
+    @property
+    def is_all(self) -> bool:
+        """Whether they are all rows of the range."""
+        return self.rows == self.covers
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +117,25 @@ def _split(cell: Cell, count: int, *, limit: Limit, split: Split) -> Iterator[Cu
 def _joined(cells: list[Cell], goal: Destination) -> Cut:
     while not cells[-1].count(goal):
         cells.pop()
-    keys = KeyRange(cells[0].keys.after, cells[-1].keys.until)
-    rows, versions = sum(cell.rows for cell in cells), {cell.version for cell in cells}
-    if len(versions) > 1 or any(cell.tallies is None or cell.count(goal) < cell.rows for cell in cells):
-        return Cut(keys, None)
-    tallies = merge(tally for cell in cells for tally in cell.tallies or ())
-    return Cut(keys, Known(rows=rows, tallies=tallies, version=versions.pop()))
+    return Cut(KeyRange(cells[0].keys.after, cells[-1].keys.until), _known(cells, goal))
+
+
+def _known(cells: list[Cell], goal: Destination) -> Known | None:
+    """What is known of a range of some cells. None if it must be looked at."""
+    covers, versions = sum(cell.rows for cell in cells), {cell.version for cell in cells}
+    if len(versions) > 1:
+        return None
+    (version,) = versions
+    if all(cell.tallies is not None and cell.count(goal) == cell.rows for cell in cells):
+        tallies = merge(tally for cell in cells for tally in cell.tallies or ())
+        return Known(rows=covers, covers=covers, tallies=tallies, version=version)
+    if all(goal in cell.remembered for cell in cells if cell.count(goal)):
+        # numpy takes memory that others need not spend.
+        from lapse.stores.sqlite.remembering import remembered_rows
+
+        keys, tallies = remembered_rows([cell.remembered[goal] for cell in cells if cell.count(goal)])
+        return Known(rows=len(keys), covers=covers, tallies=tallies, version=version, keys=keys)
+    return None
 
 
 class Pace:

@@ -33,7 +33,7 @@ from lapse.stores.sqlite.judging import Judge
 from lapse.stores.sqlite.looking import read_times, reading_of, row_size, usual_layout
 from lapse.stores.sqlite.newest import find_thresholds
 from lapse.stores.sqlite.ranges import Bound, Key, KeyRange, KeyWalk
-from lapse.stores.sqlite.schema import Table, load_table
+from lapse.stores.sqlite.schema import Table, delete_triggers, load_table
 from lapse.stores.sqlite.seeing import Ground
 from lapse.stores.sqlite.slicing import Cell, Known, Pace, cut
 from lapse.stores.sqlite.surveying import Surveyor, stretches
@@ -82,7 +82,7 @@ class SqliteStore:
         self._newest = Finder(self._find_newest)
         self._surveyed: _Surveyed | None = None
         self._judged: _Judged | None = None
-        self._known: dict[tuple[Bound, ...], Known] = {}
+        self._known: dict[tuple[Bound, ...], tuple[Selection, Known]] = {}
         self._readings: dict[Nanos, TimeReading] = {}
 
     def close(self) -> None:
@@ -163,7 +163,10 @@ class SqliteStore:
         yield from surveyor.tallies()
 
     def _surveyor(self, selection: Selection) -> Surveyor:
-        return Surveyor(self._database, self._walk, self._judge(selection), selection, row_size=self._row_size)
+        return Surveyor(
+            self._database, self._walk, self._judge(selection), selection,
+            row_size=self._row_size, remembering=not self._read_only,
+        )  # fmt: skip
 
     def find(self, selection: Selection, key: str) -> Iterator[Found]:
         """The rows of a key, compared as text; parts of a composite key stand between commas."""
@@ -188,9 +191,11 @@ class SqliteStore:
 
     def slices(self, selection: Selection, facts: Facts, budget: Budget, mark: Mark | None = None) -> Iterator[Slice]:
         """Key ranges, destination by destination; smaller ones as soon as commits turn out to be slow."""
+        self._known.clear()
         self._newest.of(selection, mark)
         reading, number = self._reading(selection.doubt_after), 0
         most = max(1, min(budget.rows, budget.size // self._row_size))
+        changes = delete_triggers(self._database, self._table)  # which may change other rows whenever one goes
         for destination in selection.destinations():
             codes = selection.lapsed_codes(destination)
             ranges = cut(
@@ -201,8 +206,8 @@ class SqliteStore:
             )
             for found in ranges:
                 bounds = (reading.numbers.value if reading.numbers else None, *found.keys.bounds())
-                if found.known is not None:
-                    self._known[bounds] = found.known
+                if found.known is not None and not changes:
+                    self._known[bounds] = (selection, found.known)
                 yield Slice(
                     name=f"{number:06d}",
                     selection=selection,
@@ -239,7 +244,12 @@ class SqliteStore:
             pace=self._pace,
             row_size=self._row_size,
         )
-        yield SqliteTake(ground, piece, KeyRange.of((after, until)), self._known.pop(piece.bounds, None))
+        yield SqliteTake(ground, piece, KeyRange.of((after, until)), self._known_of(piece))
+
+    def _known_of(self, piece: Slice) -> Known | None:
+        """What the survey knows of a slice, if it was made under the very selection that the slice carries."""
+        selection, known = self._known.pop(piece.bounds, (None, None))
+        return known if selection is piece.selection else None
 
     def lease(self) -> AbstractContextManager[None]:
         """A lock on a file beside the database: one for all its tables."""

@@ -26,11 +26,29 @@ _CELLS = 20_000  # remembered at most, about
 class Surveyor:
     """Counts a table in stretches, so that no read transaction stays open for long."""
 
-    def __init__(self, database: Database, walk: KeyWalk, judge: Judge, selection: Selection, *, row_size: int) -> None:
-        """Nothing is counted yet; each row is taken to have *row_size* bytes."""
+    def __init__(
+        self,
+        database: Database,
+        walk: KeyWalk,
+        judge: Judge,
+        selection: Selection,
+        *,
+        row_size: int,
+        remembering: bool = False,
+    ) -> None:
+        """Nothing is counted yet.
+
+        Arguments:
+            database: The file.
+            walk: The rows of the table in key order.
+            judge: What decides about them.
+            selection: The rules.
+            row_size: Bytes that each row is taken to have.
+            remembering: Whether slices follow, so that lapsed rows that were judged one by one are remembered.
+        """
         self._database = database
         self._walk = walk
-        self._counts = _counts(judge, selection, row_size)
+        self._counts = _counts(judge, selection, row_size, remembering=remembering)
 
     def cells(self, end: Key | None) -> Iterator[Cell]:
         """Every row up to *end*, counted stretch by stretch."""
@@ -54,13 +72,13 @@ class Surveyor:
                 return self._database.rows(query.sql, query.values)
 
 
-def _counts(judge: Judge, selection: Selection, row_size: int) -> RowCounts | ColumnCounts:
+def _counts(judge: Judge, selection: Selection, row_size: int, *, remembering: bool) -> RowCounts | ColumnCounts:
     if not judge.looks_up:
         return RowCounts(judge, selection.ending, row_size)
     # numpy takes memory that others need not spend.
     from lapse.stores.sqlite.columncounts import ColumnCounts
 
-    return ColumnCounts(judge, selection.ending, row_size)
+    return ColumnCounts(judge, selection.ending, row_size, remembering=remembering)
 
 
 def stretches(walk: KeyWalk, end: Key | None) -> Iterator[KeyRange]:
