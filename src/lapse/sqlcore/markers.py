@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +19,12 @@ MARKER_TABLE = "lapse_disposals"
 
 FILES_TABLE = "lapse_files"
 """Name of the table of files whose rows are gone; no dataset may use it."""
+
+_LARGE = 64 * 1024
+"""Characters from which on a disposal is written compressed: it names each rule under which records went."""
+
+_COMPRESSED = "zstd "
+"""What stands before one that is, zstd in base64."""
 
 Execute = Callable[[str, Sequence[object]], Sequence[Any]]
 """Runs a statement with bound values and gives all its rows, translating the driver's errors."""
@@ -68,7 +76,7 @@ class Markers:
 
     def add(self, disposal: Disposal) -> None:
         """Write the marker of *disposal*."""
-        text = canonical(disposal.shorthand()).decode()
+        text = _packed(canonical(disposal.shorthand()))
         marks = ", ".join([self._mark] * 4)
         self._execute(f"INSERT INTO {self._table} VALUES ({marks})", (*_key(disposal), text))  # noqa: S608 - quoted
 
@@ -96,9 +104,39 @@ def _key(disposal: Disposal) -> tuple[str, str, str]:
     return disposal.owner.ledger, disposal.owner.run, disposal.slice
 
 
+def _packed(text: bytes) -> str:
+    if len(text) < _LARGE:
+        return text.decode()
+    return _COMPRESSED + base64.b64encode(_zstd().compress(text, level=1)).decode()
+
+
+def _unpacked(text: str) -> str | bytes:
+    """The same as JSON.
+
+    Raises:
+        ValueError: If it cannot be read.
+    """
+    if not text.startswith(_COMPRESSED):
+        return text
+    zstd = _zstd()
+    try:
+        return bytes(zstd.decompress(base64.b64decode(text.removeprefix(_COMPRESSED), validate=True)))
+    except zstd.ZstdError as error:
+        raise ValueError(error) from error
+
+
+def _zstd() -> Any:
+    """What most have no need of."""
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+    else:
+        from backports import zstd
+    return zstd
+
+
 def _read(text: object, what: str) -> Disposal:
     try:
-        return Disposal.from_json(json.loads(str(text)))
+        return Disposal.from_json(json.loads(_unpacked(str(text))))
     except ValueError as error:
         raise StoreError(
             f"{what} in {MARKER_TABLE} cannot be read: {error}",

@@ -143,6 +143,21 @@ class ProvingContract:
 
         assert markers == [removal.disposal]
 
+    def test_a_marker_that_names_very_many_rules_comes_back_whole(self, world: World) -> None:
+        """Half a thousand rules with long texts, one for each record, and as many tenants."""
+        records = [Record(key=key, at=days_ago(400), tenant=f"{'é' * 90}-{key}") for key in range(1, 501)]
+        world.create(records)
+        selection = judged(world, *[rule("10 days", (), tenant=str(record.tenant)) for record in records])
+        with world.store() as store:
+            gone = []
+            for piece in cut(store, selection):
+                with store.take(piece) as taken:
+                    gone.append(taken.commit(Waiver(slice=piece.name)))
+
+        with world.store() as store:
+            assert list(store.recover(lambda _: True)) == gone
+        assert sum(len(each.rules) for each in gone) == sum(len(each.tenants) for each in gone) == len(records)
+
     def test_pruning_removes_the_markers_named_and_no_others(self, world: World) -> None:
         """A marker is gone after its disposal was recorded; the others wait."""
         world.create(aged(40))
