@@ -49,6 +49,6 @@ class Pruning:
         Raises:
             LapseError: If the store or the ledger does not let it: the markers stay until the next run.
         """
-        ledger = self._session.ledger
+        ledger = self._session.writable_ledger  # which knows what it has written
         self._store.prune(each for each in self._waiting if ledger.has_disposal(each.owner.run, each.slice))
         self._waiting.clear()

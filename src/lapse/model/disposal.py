@@ -14,6 +14,7 @@ from lapse.instant import Nanos, parse_rfc3339, rfc3339
 from lapse.model.ledger_entry import LedgerEntry
 from lapse.model.naming import Named, Spellings
 from lapse.model.plan import Tally
+from lapse.model.tallied import tallied
 
 _MOST_WAIVED = 100
 """Rules whose texts stand twice in a disposal that is a waiver."""
@@ -331,7 +332,7 @@ class Facts:
         method: Method,
         at: Nanos,
         rule_of: Callable[[int], int | None],
-        tallies: tuple[Tally, ...],
+        tallies: Sequence[Tally],
         proof: Proof,
     ) -> Disposal:
         """The disposal of a slice whose records, all of them lapsed, count to *tallies*.
@@ -339,18 +340,17 @@ class Facts:
         *rule_of* gives the rule index of a code.
         """
         shares: dict[tuple[int, str | None], int] = {}
+        found = tallied(tallies)
+        for code, tenant, records in zip(found.codes, found.tenants, found.records, strict=True):
+            if (rule := rule_of(code)) is not None:
+                shares[rule, tenant] = shares.get((rule, tenant), 0) + records
         counts: dict[int, int] = {}
         tenants: dict[str, int] = {}
-        for tally in tallies:
-            rule, records = rule_of(tally.code), tally.records
-            if rule is not None:
-                whose, tenant = (rule, tally.tenant), tally.tenant or ""
-                shares[whose] = shares.get(whose, 0) + records
-                counts[rule] = counts.get(rule, 0) + records
-                tenants[tenant] = tenants.get(tenant, 0) + records
+        for (rule, tenant), records in shares.items():
+            counts[rule] = counts.get(rule, 0) + records
+            tenants[tenant or ""] = tenants.get(tenant or "", 0) + records
         rules = sorted(counts, key=str)
-        oldest = min((t.oldest for t in tallies if t.oldest is not None), default=None)
-        newest = max((t.newest for t in tallies if t.newest is not None), default=None)
+        oldest, newest = found.ends
         return Disposal(
             owner=self.owner,
             slice=slice_name,
@@ -365,8 +365,8 @@ class Facts:
             cutoffs=Named(self._spelling("cutoffs"), rules),
             counts={str(rule): counts[rule] for rule in rules},
             tenants=tenants,
-            records=sum(tally.records for tally in tallies),
-            size=sum(tally.size for tally in tallies),
+            records=sum(found.records),
+            size=sum(found.sizes),
             oldest=oldest,
             newest=newest,
             segments=() if isinstance(proof, Waiver) else tuple(s for verified in proof for s in verified.segments),

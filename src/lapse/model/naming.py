@@ -24,8 +24,8 @@ class Spellings(dict[int, str]):
 
     def text(self, rule: int) -> str:
         """What is said of the rule of this index."""
-        (found,) = json.loads(f"{{{self[rule]}}}").values()
-        return str(found)
+        found = self[rule].partition(":")[2]
+        return str(json.loads(found)) if "\\" in found else found[1:-1]
 
 
 class Named(SelfSpelled):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -81,7 +81,7 @@ class Slice:
         """The dataset it is a piece of."""
         return self.selection.dataset
 
-    def disposal(self, method: Method, *, tallies: tuple[Tally, ...], proof: Proof) -> Disposal:
+    def disposal(self, method: Method, *, tallies: Sequence[Tally], proof: Proof) -> Disposal:
         """What its marker and ledger entry say, as of now: its records, which count to *tallies*, go by *method*."""
         return self.facts.disposal(
             slice_name=self.name,
@@ -159,7 +159,7 @@ class Take(Protocol):
         """Yield what is removed, once; nothing at all if the slice has nothing to remove."""
         ...
 
-    def tallies(self) -> tuple[Tally, ...]:
+    def tallies(self) -> Sequence[Tally]:
         """Counts of what `parts` yielded, by code and tenant. Valid once the parts are read through.
 
         Under a waiver the parts need not be read: then the store counts by itself.

@@ -10,6 +10,7 @@ import numpy as np
 
 from lapse.model.bounds import EndingOf
 from lapse.model.plan import Tally
+from lapse.model.tallied import Tallied
 from lapse.sqlcore.rules import MAX_INT64, MIN_INT64
 from lapse.sqlcore.tallying import Row, tally_of
 
@@ -24,6 +25,9 @@ _AT_ONCE = 10_000
 
 _NAMES = 32
 """Bits of a key that tell the tenant; those above are the code."""
+
+_NAME = (1 << _NAMES) - 1
+"""These bits of a key."""
 
 _LOW = 27
 """Bits of a checksum's lower part. Sums of both parts stay within 64 bits, where those of the whole would not."""
@@ -98,7 +102,7 @@ def _summed(parts: Sequence[Groups]) -> Groups:
     return Groups(key[firsts], *sums)
 
 
-def grouped(columns: Columns) -> Groups:
+def _grouped(columns: Columns) -> Groups:
     """Counts, one for each code and tenant."""
     part = Groups(
         columns.codes << _NAMES | columns.tenants,
@@ -128,7 +132,7 @@ class ColumnTallies:
 
     def add(self, columns: Columns) -> Groups:
         """Take in more counts; returns them one for each code and tenant."""
-        groups = grouped(columns)
+        groups = _grouped(columns)
         self._found.append(groups)
         self._waiting += len(groups)
         if self._waiting > _GROUPS:
@@ -144,6 +148,28 @@ class ColumnTallies:
         """All of them, one for each code and tenant, ordered by these."""
         return self.tallies(self._sum()) if self._found else ()
 
+    def of_rows(self, codes: Any, tenants: Any, times: Any) -> Tallied:
+        """The tallies of rows that have a time each, ordered by code and tenant; they are not taken in.
+
+        Arguments:
+            codes: The outcome of each row.
+            tenants: The tenant's number.
+            times: The time.
+        """
+        code, tenant, time = (np.asarray(each, np.int64) for each in (codes, tenants, times))
+        ones, zeros = np.ones(len(code), np.int64), np.zeros(len(code), np.int64)
+        groups = _grouped(Columns(codes=code, tenants=tenant, records=ones, oldest=time, newest=time, checksums=zeros))
+        names = list(self._numbers)
+        found = groups.chosen(_ordered(groups.key, names))
+        return Tallied(
+            codes=found.codes.tolist(),
+            tenants=[names[number] for number in (found.key & _NAME).tolist()],
+            records=found.records.tolist(),
+            sizes=(found.records * self._row_size).tolist(),
+            oldest=found.oldest.tolist(),
+            newest=found.newest.tolist(),
+        )
+
     def tallies(self, groups: Groups) -> tuple[Tally, ...]:
         """The tallies of some of what was added, ordered by code and tenant."""
         return tuple(map(tally_of, self._rows(groups)))
@@ -155,7 +181,7 @@ class ColumnTallies:
             found = groups.chosen(order[first : first + _AT_ONCE])
             columns = (found.key, found.records, found.oldest, found.newest, found.high, found.low)
             for key, records, oldest, newest, high, low in zip(*(each.tolist() for each in columns), strict=True):
-                code, tenant = key >> _NAMES, names[key & ((1 << _NAMES) - 1)]
+                code, tenant = key >> _NAMES, names[key & _NAME]
                 ends = (None, None) if (oldest, newest) == NO_TIME else (oldest, newest)
                 yield code, tenant, records, records * self._row_size, *ends, (high << _LOW) + low
 
@@ -163,7 +189,7 @@ class ColumnTallies:
 def _ordered(keys: Any, names: Sequence[str | None]) -> Any:
     """The order of the keys by code and tenant's name, None first."""
     by_name = sorted(range(len(names)), key=lambda number: (names[number] is not None, names[number] or ""))
-    return np.lexsort((np.argsort(by_name)[keys & ((1 << _NAMES) - 1)], keys >> _NAMES))
+    return np.lexsort((np.argsort(by_name)[keys & _NAME], keys >> _NAMES))
 
 
 def ways(ending_of: EndingOf, codes: Any) -> Any:

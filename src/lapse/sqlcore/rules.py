@@ -112,7 +112,7 @@ class RuleCompiler:
 
     def _looked_up(self, selection: Selection, lookups: RuleLookups) -> Fragment:
         """The code of a row that no doubt and no hold decides about."""
-        lapsed = f"{selection.lapsed_code(0)} + (l.found >> {lookups.bits}) * {selection.outcomes.step}"
+        lapsed = lapsed_code(selection, lookups)
         kept = by_ending(lookups, "l.found", lambda ending: self._stays(ending.cutoff))
         cases = [Fragment(f"WHEN l.found IS NULL THEN {selection.unmatched_code}")]
         cases.append("WHEN " + kept + f" THEN {lapsed} + 1")
@@ -234,3 +234,8 @@ def _least(function: str, numbers: Sequence[Fragment]) -> Fragment:
         return numbers[0]
     listed = joined(", ", ("coalesce(" + number + f", {MAX_INT64})" for number in numbers))
     return f"nullif({function}(" + listed + f"), {MAX_INT64})"
+
+
+def lapsed_code(selection: Selection, lookups: RuleLookups) -> str:
+    """The code of a row that has lapsed under the rule that was found as ``l.found``."""
+    return f"{selection.lapsed_code(0)} + (l.found >> {lookups.bits}) * {selection.outcomes.step}"

@@ -16,6 +16,9 @@ from lapse.sqlcore.fragments import Fragment, joined
 
 Cell = str | int
 
+_AT_ONCE = 1_000
+"""Rows whose text is made at a time."""
+
 
 @dataclass(frozen=True)
 class SideTable:
@@ -36,8 +39,8 @@ class SideTable:
     def name(self) -> str:
         """A name made of all that is in it: an equal table is not made twice in a session."""
         found = sha256(repr((list(self.keys), self.values)).encode())
-        for row in self.rows:
-            found.update(repr(row).encode())
+        for first in range(0, len(self.rows), _AT_ONCE):
+            found.update(repr(self.rows[first : first + _AT_ONCE]).encode())
         return f"lapse_{found.hexdigest()[:16]}"
 
     @property

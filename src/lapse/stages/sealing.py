@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -33,7 +33,7 @@ class Sealed:
 
     slice: str
     manifests: tuple[Manifest, ...]
-    tallies: tuple[Tally, ...]
+    tallies: Sequence[Tally]
 
     @property
     def records(self) -> int:
@@ -181,7 +181,7 @@ def _copy(source: Path, staged: Path) -> None:
         raise target_error(f"write {staged}", error) from error
 
 
-def _completed(manifest: Manifest, piece: Slice, tallies: tuple[Tally, ...]) -> Manifest:
+def _completed(manifest: Manifest, piece: Slice, tallies: Sequence[Tally]) -> Manifest:
     """Add counts and times, which the store knows once every part is read."""
     counts: dict[str, int] = {}
     for tally in tallies:

@@ -224,7 +224,7 @@ class Removal:
 
     piece: Slice
     drained: tuple[Drained, ...]
-    tallies: tuple[Tally, ...]
+    tallies: Sequence[Tally]
     disposal: Disposal
 
 

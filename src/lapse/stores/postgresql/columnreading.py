@@ -1,5 +1,7 @@
 """What `Judge.counted` and `Judge.listed` ask the server in, columns out: no Python object is made for a row."""
 
+# ruff: noqa: S608 - names are our own
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -9,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from lapse.model.plan import Tally
 from lapse.sqlcore.columntallies import NO_TIME, Columns, ColumnTallies
 from lapse.sqlcore.fragments import Fragment
 from lapse.stores.postgresql.connection import Connection
@@ -77,6 +80,22 @@ class ColumnReader:
             pa.chunked_array([block.arrays[number] for block in found], kind).combine_chunks()
             for number, kind in enumerate(kinds)
         ]
+
+
+def removed_tallies(connection: Connection, gone: Fragment, *, row_size: int) -> Sequence[Tally]:
+    """The tallies of what a statement removes, ordered by code and tenant; nearly each row is a group of its own.
+
+    Arguments:
+        connection: The session.
+        gone: What gives ``lapse_code``, ``lapse_tenant`` and ``lapse_instant`` of each row as the rows of ``gone``.
+        row_size: Bytes of a row.
+    """
+    columns = "array_agg(lapse_code), array_agg(lapse_tenant), array_agg(lapse_instant)"
+    ((codes, tenants, instants),) = connection.query(gone + f"SELECT {columns} FROM gone")
+    if codes is None:
+        return ()
+    tallies = ColumnTallies(row_size)
+    return tallies.of_rows(codes, tallies.numbers(tenants), instants)
 
 
 def _numbers(column: Any) -> Any:

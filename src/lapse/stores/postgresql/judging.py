@@ -17,7 +17,7 @@ from lapse.sqlcore.fields import widened
 from lapse.sqlcore.fragments import Fragment, joined
 from lapse.sqlcore.lookups import RuleLookups, lookups_of
 from lapse.sqlcore.newest import Members
-from lapse.sqlcore.rules import RuleCompiler
+from lapse.sqlcore.rules import RuleCompiler, lapsed_code
 from lapse.sqlcore.tallying import Row, tally_of
 from lapse.sqlcore.thresholds import Thresholds, spelled
 from lapse.stores.postgresql.besides import SideSession
@@ -38,7 +38,7 @@ class Beside:
     Attributes:
         using: What it uses besides.
         same: What is true of a row ``r`` and its rule; of rows under no rule it never is.
-        code: The outcome's code of a row.
+        code: The outcome's code of a row that has lapsed.
         lookups: Where the rules are, joined.
     """
 
@@ -115,7 +115,7 @@ class Judge:
         if known is None or not known.at_hand:
             return None
         using, same = known.using(self.dialect.text)
-        return Beside(using=using, same=same, code=self._time.once(self._joined_code), lookups=known)
+        return Beside(using=using, same=same, code=Fragment(lapsed_code(self._known, known)), lookups=known)
 
     def bound(self, codes: Collection[int]) -> Fragment | None:
         """What rows with one of *codes*, all of lapsed ones, must fulfil: a range of the time column itself.

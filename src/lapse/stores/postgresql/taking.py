@@ -4,11 +4,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
-from operator import attrgetter
 
 from lapse.canonical import Json
 from lapse.errors import ChangedError, ProofError, StoreError
@@ -88,7 +87,7 @@ class PostgresTake:
         self._reach = Fragment("TRUE") if ground.dependents.own else rows
         self._contents: list[ContentDigest] = []
         self._counts = Counts()
-        self._tallies: tuple[Tally, ...] | None = None
+        self._tallies: Sequence[Tally] | None = None
         self._disposal: Disposal | None = None
         self._read = False
         self.removed = 0
@@ -189,7 +188,7 @@ class PostgresTake:
         self._counts.add(decoded.codes, decoded.tenants, decoded.instants)
         return decoded.rows
 
-    def tallies(self) -> tuple[Tally, ...]:
+    def tallies(self) -> Sequence[Tally]:
         """Counts of the rows themselves; under a waiver they are removed here, and counted by the server."""
         if self._tallies is not None:
             return self._tallies
@@ -198,7 +197,7 @@ class PostgresTake:
             return self._tallies
         return self._counts.tallies(sum(content.raw_size for content in self._contents))
 
-    def _remove_unread(self) -> tuple[Tally, ...]:
+    def _remove_unread(self) -> Sequence[Tally]:
         """Count, then remove, in one snapshot: much cheaper than to have the server count what it returns."""
         self._read = True
         ground, judge = self._ground, self._ground.judge
@@ -208,7 +207,7 @@ class PostgresTake:
         if self._steps is not None:
             return merge(chain.from_iterable(self._removed_in_steps(self._steps)))
         if judge.lookups is not None:  # each look for the rule of a row costs more than to count what is returned
-            return tuple(sorted(self._removed(), key=attrgetter("code")))
+            return self._removed()
         size = str(ground.row_size)
         tallies = judge.tallies(ground.connection, self.where, size=size, from_=f"{self._leaf} AS r", checksums=False)
         removed = ground.connection.change(self._delete)
@@ -216,24 +215,30 @@ class PostgresTake:
             raise ChangedError(f"{removed} rows of slice {self._piece.name} went, another number was counted")
         return tallies
 
-    def _removed_in_steps(self, steps: Steps) -> Iterator[Iterator[Tally]]:
-        """Let the server count what it removes: no snapshot is held, that others' updates would make useless."""
+    def _removed_in_steps(self, steps: Steps) -> Iterator[Sequence[Tally]]:
+        """Count what the server removes as it does so: no snapshot is held, that others' updates would make useless."""
         for stretch in steps.stretches():
             with steps.step():
                 found = self._removed(within(self._ground.connection, stretch))
             yield found
 
-    def _removed(self, among: Fragment | None = None) -> Iterator[Tally]:
-        """Remove the rows, of those *among* which are meant, and let the server count them."""
+    def _removed(self, among: Fragment | None = None) -> Sequence[Tally]:
+        """Remove the rows, of those *among* which are meant, and count what the server returns."""
         ground, judge = self._ground, self._ground.judge
         delete, code = self._deciding
         delete = delete if among is None else delete + " AND (" + among + ")"
         decided = code + " AS lapse_code, " + judge.tenant + f" AS lapse_tenant, {judge.instant} AS lapse_instant"
+        gone = "WITH gone AS (" + delete + " RETURNING " + decided + ") "
+        if judge.lookups is not None:
+            # numpy takes memory that others need not spend.
+            from lapse.stores.postgresql.columnreading import removed_tallies
+
+            return removed_tallies(ground.connection, gone, row_size=ground.row_size)
         found = ground.connection.query(
-            "WITH gone AS (" + delete + " RETURNING " + decided + ") SELECT lapse_code, lapse_tenant, count(*), "
-            "min(lapse_instant), max(lapse_instant) FROM gone GROUP BY 1, 2"
+            gone + "SELECT lapse_code, lapse_tenant, count(*), min(lapse_instant), max(lapse_instant) "
+            "FROM gone GROUP BY 1, 2"
         )
-        return (
+        return tuple(
             Tally(code=code, tenant=tenant, records=rows, size=rows * ground.row_size, oldest=oldest, newest=newest)
             for code, tenant, rows, oldest, newest in found
         )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from lapse.model.plan import Tally
-from lapse.sqlcore.columntallies import Columns, ColumnTallies, grouped
+from lapse.sqlcore.columntallies import ColumnTallies
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +34,9 @@ class Remembered:
         return len(self.keys)
 
 
-def remembered_rows(parts: Sequence[Remembered]) -> tuple[Sequence[int], tuple[Tally, ...]]:
+def remembered_rows(parts: Sequence[Remembered]) -> tuple[Sequence[int], Sequence[Tally]]:
     """The keys of the rows of stretches that follow on each other, and their tallies without checksums."""
     keys, codes, tenants, times = (
         np.concatenate([getattr(part, name) for part in parts]) for name in ("keys", "codes", "tenants", "times")
     )
-    ones, zeros = np.ones(len(keys), np.int64), np.zeros(len(keys), np.int64)
-    columns = Columns(codes=codes, tenants=tenants, records=ones, oldest=times, newest=times, checksums=zeros)
-    return keys.tolist(), parts[0].counted.tallies(grouped(columns))
+    return keys.tolist(), parts[0].counted.of_rows(codes, tenants, times)

@@ -69,7 +69,7 @@ class Seen:
         self.covers = -1
         self.complete = False
         self._versions: set[int] = set()
-        self._known: tuple[Tally, ...] | None = None
+        self._known: Sequence[Tally] | None = None
         self._sums: dict[tuple[int, str | None], list[int]] = {}  # rows, the earliest and the latest time of each
 
     @classmethod
@@ -107,7 +107,7 @@ class Seen:
             elif time > found[2]:
                 found[2] = time
 
-    def tallies(self, size: int) -> tuple[Tally, ...]:
+    def tallies(self, size: int) -> Sequence[Tally]:
         """The counts; *size* is the bytes of a row."""
         if self._known is not None:
             return self._known

@@ -62,7 +62,7 @@ class Known:
 
     rows: int
     covers: int
-    tallies: tuple[Tally, ...]
+    tallies: Sequence[Tally]
     version: int
     keys: Sequence[int] = ()
 
@@ -133,8 +133,8 @@ def _known(cells: list[Cell], goal: Destination) -> Known | None:
         # numpy takes memory that others need not spend.
         from lapse.stores.sqlite.remembering import remembered_rows
 
-        keys, tallies = remembered_rows([cell.remembered[goal] for cell in cells if cell.count(goal)])
-        return Known(rows=len(keys), covers=covers, tallies=tallies, version=version, keys=keys)
+        keys, counted = remembered_rows([cell.remembered[goal] for cell in cells if cell.count(goal)])
+        return Known(rows=len(keys), covers=covers, tallies=counted, version=version, keys=keys)
     return None
 
 

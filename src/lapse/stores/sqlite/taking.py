@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from lapse.errors import ChangedError, ProofError, StoreError
@@ -56,7 +56,7 @@ class SqliteTake:
             yield batch
             page = next(pages, None)
 
-    def tallies(self) -> tuple[Tally, ...]:
+    def tallies(self) -> Sequence[Tally]:
         """Counts by code and tenant; without archive they are counted here."""
         self._count()
         size = self._content.raw_size // max(1, self._content.records) if self._shape else self._ground.row_size
