@@ -40,8 +40,8 @@ class SelfSpelled(Mapping[str, str]):
 
 
 def member(name: str, value: str) -> str:
-    """A member of a JSON object."""
-    return f"{encode_basestring(name)}:{encode_basestring(value)}"
+    """A member of a JSON object, whose *name* needs no escapes."""
+    return f'"{name}":{encode_basestring(value)}'
 
 
 def of_members(members: Iterable[str]) -> Spelled:

@@ -48,7 +48,7 @@ def _held_by_two(ground: Ground, monkeypatch: pytest.MonkeyPatch, size: Size) ->
     known, two = frozenset(ground.menu.texts), dict(list(ground.menu.texts.items())[:2])
     monkeypatch.setattr(ground, "has", known.__contains__)
     monkeypatch.setattr(random_policies, "FORMS", random_policies.FORMS[:1])
-    ground.menu = replace(ground.menu, texts=two, counts=(20, 60))
+    monkeypatch.setattr(ground, "menu", replace(ground.menu, texts=two, counts=(20, 60)))
     hold_against_the_definition(ground, 8, size)
 
 

@@ -291,6 +291,6 @@ def number_of(index: str, count: int) -> int:
     Raises:
         KeyError: If none does.
     """
-    if not index.isdecimal() or int(index) >= count:
+    if not index.isdecimal() or (number := int(index)) >= count:
         raise KeyError(index)
-    return int(index)
+    return number

@@ -77,11 +77,10 @@ def dispatch(matches: Sequence[Match]) -> Dispatch:
 
 def _plain(match: Match) -> dict[str, Texts] | None:
     """The values that each field may have, by field, ascending. None if the match cannot be put like that."""
-    conditions = sorted(match.conditions, key=lambda condition: condition.field)
-    values = {condition.field: condition.values for condition in conditions if condition.is_plain}
-    if not conditions or len(values) < len(conditions):
+    values = {condition.field: condition.values for condition in match.conditions if condition.is_plain}
+    if not values or len(values) < len(match.conditions) or prod(map(len, values.values())) > _MOST_KEYS:
         return None
-    return values if prod(map(len, values.values())) <= _MOST_KEYS else None
+    return dict(sorted(values.items()))
 
 
 def _combinations(values: Iterable[Texts]) -> Iterator[Texts]:

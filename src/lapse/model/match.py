@@ -127,6 +127,8 @@ class Condition:
         return numbers.lies_in([*self.ranges, *singles]) or any(glob.covers(_ANYTHING) for glob in self.globs)
 
     def __str__(self) -> str:
+        if len(self.values) == 1 and self.is_plain:  # as nearly all of very many are
+            return f"{self.role or self.field} {self.values[0]}"
         named = (*self.values, *self.numbers, *self.globs, *self.ranges)
         shown = ", ".join(map(str, named[:_SHOWN]))
         more = f" and {len(named) - _SHOWN:,} more" if len(named) > _SHOWN else ""

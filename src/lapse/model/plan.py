@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -162,14 +163,25 @@ class DatasetPlan:
     over: tuple[Over, ...] = ()
     rules: tuple[Rule, ...] = field(default=(), repr=False)
     clock: str = ""
+    _known_sums: dict[Verdict, tuple[int, int]] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def records(self, *verdicts: Verdict) -> int:
         """Records with one of the verdicts; of all without any named."""
-        return sum(g.tally.records for g in self.groups if not verdicts or g.outcome.verdict in verdicts)
+        return sum(records for verdict, (records, _) in self._sums().items() if not verdicts or verdict in verdicts)
 
     def size(self, *verdicts: Verdict) -> int:
         """Bytes of the records with one of the verdicts; of all without any named."""
-        return sum(g.tally.size for g in self.groups if not verdicts or g.outcome.verdict in verdicts)
+        return sum(size for verdict, (_, size) in self._sums().items() if not verdicts or verdict in verdicts)
+
+    def _sums(self) -> Mapping[Verdict, tuple[int, int]]:
+        """Records and bytes by verdict, added up once: of very many rules there are many groups."""
+        if not self._known_sums:
+            found: defaultdict[Verdict, list[Tally]] = defaultdict(list)
+            for group in self.groups:
+                found[group.outcome.verdict].append(group.tally)
+            for verdict, tallies in found.items():
+                self._known_sums[verdict] = sum(t.records for t in tallies), sum(t.size for t in tallies)
+        return self._known_sums
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

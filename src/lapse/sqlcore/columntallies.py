@@ -17,7 +17,7 @@ from lapse.sqlcore.tallying import Row, tally_of
 NO_TIME = (MAX_INT64, MIN_INT64)
 """Oldest and newest of rows of which none has a time: any other two are in their order."""
 
-_GROUPS = 100_000
+_GROUPS = 200_000
 """How many wait at most before they are added up."""
 
 _AT_ONCE = 10_000
