@@ -43,6 +43,9 @@ from lapse.policyfile.tree import Entry, Mapped, Node, Scalar, children, items
 _VERY_MANY = 10_000
 """Rules from which on the collector is told that they stay."""
 
+_AT_ONCE = 1_000_000
+"""New objects after which it looks for garbage then: what a run makes of so many rules is none either."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -77,6 +80,7 @@ def load(
         policy = read(path, schemes=schemes, target_schemes=target_schemes).policy
     if sum(len(dataset.rules) for dataset in policy.datasets.values()) >= _VERY_MANY:
         gc.freeze()
+        gc.set_threshold(_AT_ONCE, *gc.get_threshold()[1:])
     return policy
 
 
