@@ -223,22 +223,32 @@ class _Pairs:
         One number if it is always that.
         """
 
+        self._make_room(len(before), len(own))
+        if self._table is None:
+            return self._looked_up(befores << _HALF | owns, before, own)
+        numbers = self._table[befores, owns]
+        missing = numbers < 0
+        if missing.any():
+            firsts, seconds = (np.broadcast_to(each, numbers.shape)[missing] for each in (befores, owns))
+            turns = np.arange(len(firsts))
+            self._table[firsts, seconds] = turns
+            kept = self._table[firsts, seconds] == turns  # of what comes several times this is one
+            firsts, seconds = firsts[kept], seconds[kept]
+            self._table[firsts, seconds] = np.arange(len(self.values), len(self.values) + len(firsts))
+            pairs = zip(firsts.tolist(), seconds.tolist(), strict=True)
+            self.values += [before[first] + own[second] for first, second in pairs]
+            numbers = self._table[befores, owns]
+        return numbers if isinstance(numbers, np.ndarray) else int(numbers)
+
+    def _looked_up(self, keys: Codes | int, before: Sequence[Values], own: Sequence[Values]) -> Codes | int:
         def add(key: int) -> int:
             first, second = divmod(key, 1 << _HALF)
-            self.values.append((*before[first], *own[second]))
+            self.values.append(before[first] + own[second])
             return len(self.values) - 1
 
-        self._make_room(len(before), len(own))
-        keys = befores << _HALF | owns
-        if self._table is None:
-            found = _numbers(self._known, [keys] if isinstance(keys, int) else keys.tolist(), add)
-            return int(found[0]) if isinstance(keys, int) else found
-        numbers = self._table[befores, owns]
-        if (numbers < 0).any():
-            for key in np.unique(keys[numbers < 0] if isinstance(keys, np.ndarray) else keys).tolist():
-                self._table[divmod(key, 1 << _HALF)] = add(key)
-            numbers = self._table[befores, owns]
-        return int(numbers) if isinstance(keys, int) else numbers
+        if isinstance(keys, int):
+            return int(_numbers(self._known, [keys], add)[0])
+        return _numbers(self._known, keys.tolist(), add)
 
     def _make_room(self, before: int, own: int) -> None:
         """See that the table has a place for each pair, or is none."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from lapse.instant import Nanos
-from lapse.stores.jsonl.manysums import NO_TIME, Columns, Packed
+from lapse.model.plan import CHECKSUM_MODULUS, Tally
+from lapse.stores.jsonl.manysums import Columns, Packed
 
 _WAITING = 100_000
 """Rows that wait at least before they are added up."""
@@ -72,20 +72,28 @@ class ColumnCounts:
     def __len__(self) -> int:
         return len(self._all())
 
-    def sums(self) -> Iterator[tuple[int, str | None, int, int, Nanos | None, Nanos | None, int]]:
-        """Outcome, tenant, records, bytes, oldest, newest and checksum of each, ordered by the first two."""
+    def tallies(self) -> tuple[Tally, ...]:
+        """The counts, ordered by code and tenant."""
         rows, names = self._all(), list(self._numbers)
         by_name = sorted(range(len(names)), key=lambda number: (names[number] is not None, names[number] or ""))
         ranks = np.argsort(np.array(by_name, np.int64))
         codes, tenants = rows.keys >> _NAMES, rows.keys & ((1 << _NAMES) - 1)
         order = np.lexsort((ranks[tenants], codes))
-        columns = (column[order].tolist() for column in (codes, tenants, *rows.columns))
-        for code, tenant, records, size, oldest, newest, high, low in zip(*columns, strict=True):
-            checksum = (high << _LOW) + low
-            if (oldest, newest) == NO_TIME:
-                yield code, names[tenant], records, size, None, None, checksum
-            else:
-                yield code, names[tenant], records, size, oldest, newest, checksum
+        columns = [column[order].tolist() for column in (codes, tenants, *rows.columns)]
+        return tuple(
+            [
+                Tally(
+                    code=code,
+                    tenant=names[tenant],
+                    records=records,
+                    size=size,
+                    oldest=None if oldest > newest else oldest,
+                    newest=None if oldest > newest else newest,
+                    checksum=((high << _LOW) + low) % CHECKSUM_MODULUS,
+                )
+                for code, tenant, records, size, oldest, newest, high, low in zip(*columns, strict=True)
+            ]
+        )
 
     def packed(self) -> Packed:
         """All of them, to go to another process."""
@@ -145,9 +153,11 @@ def _added_up(parts: Sequence[_Rows]) -> _Rows:
 def packed(columns: Columns, chosen: Any) -> Packed:
     """Those of some sums that are *chosen*, by a mask."""
     codes, tenants, *rest = (array[chosen] for array in columns.arrays)
-    numbers, tenants = np.unique(tenants, return_inverse=True)
-    arrays = (codes, tenants.astype(np.int64), *rest)
-    return Packed(tuple(array.tobytes() for array in arrays), [columns.names[number] for number in numbers.tolist()])
+    used = np.zeros(len(columns.names), np.bool_)
+    used[tenants] = True
+    arrays = (codes, (np.cumsum(used) - 1)[tenants], *rest)
+    names = [columns.names[number] for number in np.flatnonzero(used).tolist()]
+    return Packed(tuple(array.tobytes() for array in arrays), names)
 
 
 def sizes_of(parts: Sequence[tuple[Any, Any]]) -> tuple[Any, Any]:

@@ -139,7 +139,8 @@ class Parting:
         sums: Sums = block.judgement.sums(0, len(mask)) if going else ()
         more = None
         if isinstance(sums, ManySums) and len(sums.columns) > _FEW:
-            sums, more = sums.singles, self._packed(sums.columns)
+            more = self._packed(sums.columns)
+            sums = sums.singles
         return Parted(block.start, block.data, going, [item for item in sums if item.code in self._going], more)
 
     def _packed(self, columns: Columns) -> Packed:

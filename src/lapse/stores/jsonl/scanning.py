@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import starmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -181,8 +180,13 @@ class Counts:
     def settle(self) -> None:
         """Hold what is in columns by itself, unless it is very much: who takes it over need not know of columns."""
         if self._many is not None and len(self._many) <= _FEW:
-            for code, tenant, records, size, oldest, newest, checksum in self._many.sums():
-                self.add_sum(Sum(code, tenant, (), records, size, oldest, newest, checksum))
+            for tally in self._many.tallies():
+                self.add_sum(
+                    Sum(
+                        tally.code, tally.tenant, (), tally.records, tally.size,
+                        tally.oldest, tally.newest, tally.checksum,
+                    )
+                )  # fmt: skip
             self._many = None
 
     def merge(self, other: Counts) -> None:
@@ -209,13 +213,21 @@ class Counts:
         """The counts so far, ordered by code and tenant."""
         keys = sorted(self._sums, key=_place)
         found = tuple(
-            _tally(key.code, key.tenant, each.records, each.size, each.oldest, each.newest, each.checksum)
+            Tally(
+                code=key.code,
+                tenant=key.tenant,
+                records=each.records,
+                size=each.size,
+                oldest=each.oldest,
+                newest=each.newest,
+                checksum=each.checksum % CHECKSUM_MODULUS,
+            )
             for key in keys
             for each in (self._sums[key],)
         )
         if self._many is None and self._packed is None:
             return found
-        many = tuple(starmap(_tally, self._columns().sums()))
+        many = self._columns().tallies()
         return _together(many, found) if found else many
 
     def __getstate__(self) -> object:
@@ -234,26 +246,6 @@ class Counts:
             self._many = ColumnCounts() if self._packed is None else ColumnCounts.unpacked(self._packed)
             self._packed = None
         return self._many
-
-
-def _tally(
-    code: int,
-    tenant: str | None,
-    records: int,
-    size: int,
-    oldest: Nanos | None,
-    newest: Nanos | None,
-    checksum: int,
-) -> Tally:
-    return Tally(
-        code=code,
-        tenant=tenant,
-        records=records,
-        size=size,
-        oldest=oldest,
-        newest=newest,
-        checksum=checksum % CHECKSUM_MODULUS,
-    )
 
 
 def _place(key: _Key | Tally) -> tuple[int, bool, str]:
