@@ -20,6 +20,9 @@ _NAMES = 32
 _LOW = 27
 """Bits of a checksum's lower part. Sums of both parts stay within 64 bits, where those of the whole would not."""
 
+_DENSE = 8
+"""So many times as many outcomes can be as there are sums of them: beyond that it takes less to sort these."""
+
 _WAYS = (np.add, np.add, np.minimum, np.maximum, np.add, np.add)
 
 
@@ -163,7 +166,12 @@ def packed(columns: Columns, chosen: Any) -> Packed:
 def sizes_of(parts: Sequence[tuple[Any, Any]]) -> tuple[Any, Any]:
     """The outcomes in pairs of outcomes and bytes, ascending, and the bytes of each."""
     codes, sizes = (np.concatenate(each) for each in zip(*parts, strict=True))
+    if codes.max() < _DENSE * len(codes):
+        found = np.zeros(codes.max() + 1, np.int64)
+        np.add.at(found, codes, sizes)
+        codes = np.flatnonzero(found)  # there is no line without bytes
+        return codes, found[codes]
     order = np.argsort(codes, kind="stable")
     codes = codes[order]
-    starts = np.flatnonzero(np.concatenate((codes[:1] == codes[:1], codes[1:] != codes[:-1])))
+    starts = np.flatnonzero(np.diff(codes, prepend=-1))
     return codes[starts], np.add.reduceat(sizes[order], starts)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+from array import array
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, NamedTuple
 
 import stringzilla as sz
@@ -67,11 +69,11 @@ class Parted:
 
 
 class _Told(NamedTuple):
-    """What a child says of some lines; their hash is that of the bytes that it has judged."""
+    """What a child says of some lines; their hash is that of the bytes that it has judged, and the runs are packed."""
 
     size: int
     hashed: int
-    going: Sequence[Run]
+    going: bytes
     sums: Sequence[Sum]
     more: Packed | None
 
@@ -121,21 +123,21 @@ class Parting:
             part = replace(extent, size=task.stop)
             for block in judged_blocks(descriptor, part, self._judges, start=task.start):
                 found = self._part(block, None)
-                yield _Told(len(block.data), sz.hash(block.data), found.going, found.sums, found.more)
+                yield _Told(len(block.data), sz.hash(block.data), _packed_runs(found.going), found.sums, found.more)
 
         for told in streamed(len(tasks), work, workers=processors()):
             with translated("read it", extent.path):
                 data = os.pread(descriptor, told.size, start)
             if sz.hash(data) != told.hashed:
                 raise ChangedError(f"{extent.path} was changed while its lines were read", hint="Run again.")
-            yield Parted(start, data, told.going, told.sums, told.more)
+            yield Parted(start, data, _unpacked_runs(told.going), told.sums, told.more)
             start += told.size
 
     def _part(self, block: JudgedBlock, most: int | None) -> Parted:
         mask = self._mask(block.codes)
         if most is not None:
             mask = _up_to(mask, most)
-        going = [_run(block, *found.span()) for found in _GOING.finditer(mask)]
+        going = _runs(block, mask)
         sums: Sums = block.judgement.sums(0, len(mask)) if going else ()
         more = None
         if isinstance(sums, ManySums) and len(sums.columns) > _FEW:
@@ -160,6 +162,26 @@ class Parting:
         import numpy as np  # whoever judges many lines at once has loaded it
 
         return np.frombuffer(self._table, np.uint8)[np.asarray(codes)]
+
+
+def _runs(block: JudgedBlock, mask: bytes) -> Sequence[Run]:
+    """The lines of a block that have a 1 in the *mask*, which may be shorter than they are many."""
+    if isinstance(block.ends, list):
+        return [_run(block, *found.span()) for found in _GOING.finditer(mask)]
+    import numpy as np  # whoever judges many lines at once has loaded it
+
+    edges = np.flatnonzero(np.diff(np.frombuffer(b"\0" + mask + b"\0", np.uint8)))
+    firsts, lasts, ends = edges[0::2], edges[1::2], np.concatenate(([0], block.ends))
+    return list(map(Run, ends[firsts].tolist(), ends[lasts].tolist(), (lasts - firsts).tolist()))
+
+
+def _packed_runs(runs: Sequence[Run]) -> bytes:
+    return array("q", chain.from_iterable(runs)).tobytes()
+
+
+def _unpacked_runs(packed: bytes) -> Sequence[Run]:
+    numbers = iter(array("q", packed))
+    return list(map(Run, numbers, numbers, numbers))
 
 
 def _run(block: JudgedBlock, first: int, last: int) -> Run:
