@@ -259,6 +259,34 @@ def test_lines_judged_together_fare_like_lines_judged_one_by_one(
 
 
 @_MANY
+@given(
+    selection=_selections(),
+    content=_CONTENT,
+    most=st.sampled_from([1, 3, 8192]),
+    cells=st.sampled_from([1, 6, 1 << 19]),
+    groups=st.sampled_from([1, 4, 1 << 15]),
+)
+def test_lines_are_counted_alike_whatever_is_remembered_of_those_before(
+    monkeypatch: pytest.MonkeyPatch, selection: Selection, content: list[bytes], most: int, cells: int, groups: int
+) -> None:
+    """Values and groups keep their numbers from block to block, in a table or not, until there are too many."""
+    monkeypatch.setattr("lapse.stores.jsonl.bulk._MOST_LINES", most)
+    monkeypatch.setattr("lapse.stores.jsonl.bulkgroups._MOST_CELLS", cells)
+    monkeypatch.setattr("lapse.stores.jsonl.deciding._MOST_GROUPS", groups)
+    monkeypatch.setattr("lapse.stores.jsonl.manysums._FEW", 0)
+    judge, whole, counts = Judge(selection), b"".join(content), Counts()
+    bulk = Bulk(judge)
+    found = [told for piece in pieces([whole]) for told in (bulk.judge(piece.data) if whole else ())]
+
+    for told in found:
+        counts.add_sums(told.sums())
+
+    values = [item.values for told in found for item in told.sums() for _ in range(item.records)]
+    assert counts.tallies() == _singly(judge, whole)[2].tallies()
+    assert sorted(map(repr, values)) == sorted(repr(judge.values(judge.judge(each))) for each in lines([whole]))
+
+
+@_MANY
 @given(content=_CONTENT, torn=_ODD_LINES, size=st.sampled_from([1, 7, 64, 1000]), packed=st.booleans())
 def test_a_file_is_judged_alike_however_it_is_cut_and_packed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: list[bytes], torn: bytes, size: int, packed: bool
