@@ -146,6 +146,7 @@ def _match(**values: str) -> Match:
     return Match(tuple(Condition(field=name, values=(value,)) for name, value in values.items()))
 
 
+_STAR = Match((Condition(field="type", values=("1",), globs=(Glob("a*"),)),))
 _GLOB = Match((Condition(field="$.detail.user", values=("u",), globs=(Glob("v*"),)),))
 
 
@@ -162,6 +163,7 @@ _RULES = [
         _rule("9 days", matching(type=Not(["a", Range(last=1)]))),
         _rule("30 days"),
     ),
+    (_rule("1 days", _STAR), _rule("40 days", _match(type="a")), _rule("9 days", _match(tenant="b")), _rule("forever")),
     (_rule("2 days", matching(more=Not(Range(2, 5)), type=Range(1, 1))), _rule("9 days", matching(more=Range(last=1)))),
 ]
 _FLOORS = [(), (Floor(match=_match(type="a"), at_least=rule("20 days").keep, because="law"),)]
