@@ -6,6 +6,8 @@ import os
 import pickle
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +17,16 @@ from hypothesis import strategies as st
 from logs import DAY, line, selected
 
 from lapse.instant import Nanos, rfc3339
+from lapse.model.match import Condition, Glob, Match
 from lapse.model.plan import CHECKSUM_MODULUS, Tally
+from lapse.model.policy import Rule
 from lapse.model.selection import Selection
 from lapse.stores.jsonl import columncounts, manysums, parting, sizing
 from lapse.stores.jsonl.blocksums import BlockBuilder
 from lapse.stores.jsonl.bulk import Bulk
+from lapse.stores.jsonl.deciding import Timeline
 from lapse.stores.jsonl.judged import Judges
-from lapse.stores.jsonl.judging import Judge
+from lapse.stores.jsonl.judging import Judge, Value
 from lapse.stores.jsonl.lines import lines
 from lapse.stores.jsonl.manysums import NO_TIME, Columns, ManySums
 from lapse.stores.jsonl.parting import Parted, Parting
@@ -184,3 +189,28 @@ def test_lines_that_go_are_counted_in_columns_as_one_by_one(
     assert counts.tallies() == expected.tallies()
     assert b"".join(bytes(part.data[run.start : run.end]) for part in found for run in part.going) == b"".join(gone)
     assert sum(run.records for part in found for run in part.going) == len(gone)
+
+
+def _glob(text: str) -> Match:
+    return Match((Condition(field="type", values=(), globs=(Glob(text),)),))
+
+
+_BY_TYPE, _BY_TENANT = rule("2 days", type="a"), rule("9 days", tenant="b")
+_BY_BOTH, _BY_PART = rule("40 days", type="a", tenant="b"), replace(rule("1 days"), match=_glob("a*"))
+
+
+@pytest.mark.parametrize("rules", list(permutations([_BY_TYPE, _BY_TENANT, _BY_BOTH, _BY_PART])))
+@pytest.mark.parametrize("last", [(), (rule("30 days"),)])
+def test_the_rule_of_many_values_at_once_is_that_of_each(rules: tuple[Rule, ...], last: tuple[Rule, ...]) -> None:
+    """The first in file order, whichever fields the rules ask for, and whether they ask for parts of values."""
+    timeline = Timeline(Judge(selected("/x", *rules, *last, type="type", tenant="tenant")))
+    tenants: tuple[Value, ...] = ("b", "c", "", None, (), 1, True)
+    values = [(tenant, kind) for tenant in tenants for kind in ("a", "ab", "c", "1", None, (), 1, True)]
+
+    courses, bases = timeline.ruled(values)
+
+    singly = [timeline.decided(each) for each in values]
+    assert timeline.simple
+    assert bases == [group.base for group in singly]
+    assert courses == [group.course for group in singly]
+    assert timeline.tenants(values) == [group.tenant for group in singly]
