@@ -146,6 +146,7 @@ def _match(**values: str) -> Match:
     return Match(tuple(Condition(field=name, values=(value,)) for name, value in values.items()))
 
 
+_STAR = Match((Condition(field="type", values=("1",), globs=(Glob("a*"),)),))
 _GLOB = Match((Condition(field="$.detail.user", values=("u",), globs=(Glob("v*"),)),))
 
 
@@ -162,6 +163,7 @@ _RULES = [
         _rule("9 days", matching(type=Not(["a", Range(last=1)]))),
         _rule("30 days"),
     ),
+    (_rule("1 days", _STAR), _rule("40 days", _match(type="a")), _rule("9 days", _match(tenant="b")), _rule("forever")),
     (_rule("2 days", matching(more=Not(Range(2, 5)), type=Range(1, 1))), _rule("9 days", matching(more=Range(last=1)))),
 ]
 _FLOORS = [(), (Floor(match=_match(type="a"), at_least=rule("20 days").keep, because="law"),)]
@@ -256,6 +258,34 @@ def test_lines_judged_together_fare_like_lines_judged_one_by_one(
     assert [int(end) for block in found for end in block.ends][-1:] == ([len(found[-1].data)] if found else [])
     assert _told(found)[:2] == (codes, doubts)
     assert _told(found)[2].tallies() == counts.tallies()
+
+
+@_MANY
+@given(
+    selection=_selections(),
+    content=_CONTENT,
+    most=st.sampled_from([1, 3, 8192]),
+    cells=st.sampled_from([1, 6, 1 << 19]),
+    groups=st.sampled_from([1, 4, 1 << 15]),
+)
+def test_lines_are_counted_alike_whatever_is_remembered_of_those_before(
+    monkeypatch: pytest.MonkeyPatch, selection: Selection, content: list[bytes], most: int, cells: int, groups: int
+) -> None:
+    """Values and groups keep their numbers from block to block, in a table or not, until there are too many."""
+    monkeypatch.setattr("lapse.stores.jsonl.bulk._MOST_LINES", most)
+    monkeypatch.setattr("lapse.stores.jsonl.bulkgroups._MOST_CELLS", cells)
+    monkeypatch.setattr("lapse.stores.jsonl.deciding._MOST_GROUPS", groups)
+    monkeypatch.setattr("lapse.stores.jsonl.manysums._FEW", 0)
+    judge, whole, counts = Judge(selection), b"".join(content), Counts()
+    bulk = Bulk(judge)
+    found = [told for piece in pieces([whole]) for told in (bulk.judge(piece.data) if whole else ())]
+
+    for told in found:
+        counts.add_sums(told.sums())
+
+    values = [item.values for told in found for item in told.sums() for _ in range(item.records)]
+    assert counts.tallies() == _singly(judge, whole)[2].tallies()
+    assert sorted(map(repr, values)) == sorted(repr(judge.values(judge.judge(each))) for each in lines([whole]))
 
 
 @_MANY

@@ -41,8 +41,7 @@ class Batch:
         base = 0
         for judgement in self._bulk.judge(b"".join(self._data)) if self._data else ():
             self._share(judgement, base, ends)
-            for item in judgement.sums():
-                self._counts.add_sum(item)
+            self._counts.add_sums(judgement.sums())
             base += judgement.records
         self._parts, self._lines, self._data, self.size = [], [], [], 0
 

@@ -9,7 +9,8 @@ from lapse.stores.jsonl.blocklist import BlockList
 from lapse.stores.jsonl.blocksums import Block, BlockBuilder
 from lapse.stores.jsonl.judgement import Judgement
 from lapse.stores.jsonl.lines import Shape
-from lapse.stores.jsonl.summing import Sum
+from lapse.stores.jsonl.manysums import Sums
+from lapse.stores.jsonl.sizing import Sizes
 
 
 class BlockCutter:
@@ -21,10 +22,10 @@ class BlockCutter:
         self._builder = BlockBuilder(start)
         self._ended = True
         self._blocks = BlockList()
-        self._sizes: dict[int, int] = {}
+        self._sizes = Sizes()
 
-    def add(self, judgement: Judgement, shape: Shape) -> Iterator[Sum]:
-        """Take in the next lines, and give back their sums."""
+    def add(self, judgement: Judgement, shape: Shape) -> Iterator[Sums]:
+        """Take in the next lines, and give back their sums, some at a time."""
         if shape in (Shape.TORN, Shape.LONG):
             self._close()  # what comes now may have no end
         self._ended = bytes(judgement.data[-1:]) == b"\n"
@@ -33,16 +34,15 @@ class BlockCutter:
         while first < len(judgement.ends):
             last = self._upto(judgement.ends, start)
             end = int(judgement.ends[last - 1])
-            sums = list(judgement.sums(first, last))
+            sums = judgement.sums(first, last)
             self._builder.add(
                 judgement.data[start:end],
                 sums,
                 [(number - first, kind) for number, kind in doubts if first <= number < last],
                 lines=last - first if shape is Shape.WHOLE else judgement.records,
             )
-            for item in sums:
-                self._sizes[item.code] = self._sizes.get(item.code, 0) + item.size
-            yield from sums
+            self._sizes.add(sums)
+            yield sums
             if self._ended and (self._builder.size >= self._size or shape is not Shape.WHOLE):
                 self._close()
             first, start = last, end
@@ -61,5 +61,5 @@ class BlockCutter:
     def _close(self) -> None:
         if self._builder.size:
             built = self._builder.built()
-            self._blocks.append(Block(built, self._sizes))
-            self._builder, self._sizes = BlockBuilder(built.end), {}
+            self._blocks.append(Block(built, self._sizes.total()))
+            self._builder, self._sizes = BlockBuilder(built.end), Sizes()

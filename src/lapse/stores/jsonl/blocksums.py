@@ -13,6 +13,7 @@ from lapse.model.plan import CHECKSUM_MODULUS
 from lapse.stores.jsonl.deciding import Timeline
 from lapse.stores.jsonl.fields import Doubtful
 from lapse.stores.jsonl.judging import Values
+from lapse.stores.jsonl.manysums import ManySums, Sums
 from lapse.stores.jsonl.summing import Sum
 
 _MOST_GROUPS = 256
@@ -131,14 +132,15 @@ class BlockBuilder:
         self._doubts: dict[str, tuple[int, int]] = {}
         self._hasher: sz.Hasher | None = sz.Hasher()
 
-    def add(
-        self, data: bytes | memoryview, sums: Iterable[Sum], doubts: Iterable[tuple[int, Doubtful]], *, lines: int
-    ) -> None:
+    def add(self, data: bytes | memoryview, sums: Sums, doubts: Iterable[tuple[int, Doubtful]], *, lines: int) -> None:
         """Take in the next lines."""
         if self._hasher is not None:
             self._hasher.update(data)
-        for item in sums:
-            self._merge(_remembered(item))
+        if isinstance(sums, ManySums) and sums.distinct > _MOST_GROUPS:
+            self._groups = None
+        if self._groups is not None:
+            for item in sums:
+                self._merge(_remembered(item))
         for number, kind in doubts:
             self._doubt(kind.name, 1, self._lines + number)
         self.size += len(data)

@@ -14,14 +14,15 @@ import stringzilla as sz
 from lapse.instant import Nanos
 from lapse.model.newest import Group as NewestGroup
 from lapse.stores.jsonl.bulkfields import BulkReader, Column, Lines, Plain
-from lapse.stores.jsonl.bulkgroups import combinations
+from lapse.stores.jsonl.bulkgroups import Numbering
 from lapse.stores.jsonl.bulktimes import Mask, number_instants, text_instants
 from lapse.stores.jsonl.bytescan import Ints, line_ends
-from lapse.stores.jsonl.deciding import Group, Timeline
+from lapse.stores.jsonl.deciding import Timeline
 from lapse.stores.jsonl.fields import Doubtful
 from lapse.stores.jsonl.judgement import member_of, sum_of
 from lapse.stores.jsonl.judging import Judge, Judged, instant_of, plain_value
 from lapse.stores.jsonl.lines import Line, Shape
+from lapse.stores.jsonl.manysums import NO_TIME, Columns, ManySums
 from lapse.stores.jsonl.summing import UNUSED, Sum
 
 _LEAST, _MOST = -(2**63), 2**63 - 1
@@ -34,7 +35,7 @@ class _Decided:
     """What was told of lines together.
 
     Attributes:
-        groups: The groups that they are in.
+        known: The groups, some of which they are in.
         stretches: How many outcomes a group has; the last is that of lines in doubt for their line end alone.
         kinds: The number of each line's group times *stretches*, plus which of the outcomes it has. -1 for an odd
             line.
@@ -42,7 +43,7 @@ class _Decided:
         instants: The time of each line; 0 for an odd one.
     """
 
-    groups: Sequence[Group]
+    known: Numbering
     stretches: int
     kinds: Ints
     codes: Ints
@@ -100,55 +101,51 @@ class Together:
         for odd in self._odd.values():
             yield from member_of(self._judge, odd.judged)
         decided = self._decided
-        keeping = np.array([group.newest is not None for group in decided.groups], np.bool_)
         counted = (decided.kinds >= 0) & (decided.codes >= self._judge.selection.first_hold)
-        places = decided.kinds // decided.stretches
-        counted &= keeping[places] if len(keeping) else False
+        places = np.maximum(decided.kinds // decided.stretches, 0)
+        counted &= decided.known.table.newest[places] == 1
         order = np.flatnonzero(counted)
         order = order[np.argsort(places[order], kind="stable")]
         places, instants = places[order], decided.instants[order].tolist()
         starts = np.flatnonzero(np.diff(places, prepend=-1)).tolist()
         for start, end in pairwise([*starts, len(instants)]):
-            group = decided.groups[places[start]].newest
+            group = decided.known.newest[places[start]]
             if group is not None:
                 yield group, instants[start:end]
 
-    def sums(self, first: int = 0, last: int | None = None) -> Iterator[Sum]:
+    def sums(self, first: int = 0, last: int | None = None) -> ManySums:
         """The lines added up, by values and stretch of time; odd ones each by itself."""
-        for number, odd in self._odd.items():
-            if first <= number and (last is None or number < last):
-                yield sum_of(self._judge, odd.line, odd.judged)
-        kinds = self._decided.kinds[first:last]
-        if not len(kinds):
-            return
-        columns = [self._lengths[first:last], self._decided.instants[first:last], self._numbers[first:last]]
-        starts = np.zeros(1, np.int64)
-        if (kinds != kinds[0]).any():
+        odd = (item for number, item in self._odd.items() if first <= number and (last is None or number < last))
+        singles = [sum_of(self._judge, item.line, item.judged) for item in odd]
+        decided = self._decided
+        kinds, codes = decided.kinds[first:last], decided.codes[first:last]
+        columns = [self._lengths[first:last], decided.instants[first:last], self._numbers[first:last]]
+        starts = np.zeros(min(1, len(kinds)), np.int64)
+        if len(kinds) and (kinds != kinds[0]).any():
             order = np.argsort(kinds, kind="stable")
-            kinds, columns = kinds[order], [column[order] for column in columns]
+            kinds, codes, columns = kinds[order], codes[order], [column[order] for column in columns]
             starts = np.flatnonzero(np.concatenate(([True], kinds[1:] != kinds[:-1])))
-        yield from self._summed(kinds[starts], np.diff(starts, append=len(kinds)), starts, columns)
+        records = np.diff(starts, append=len(kinds))
+        if len(starts) and kinds[0] < 0:
+            starts, records = starts[1:], records[1:]
+        return self._summed(singles, starts, records, (kinds, codes, *columns))
 
-    def _summed(self, kinds: Ints, records: Ints, starts: Ints, columns: Sequence[Ints]) -> Iterator[Sum]:
-        lengths, instants, numbers = columns
-        rows = zip(
-            kinds.tolist(),
-            records.tolist(),
-            np.add.reduceat(lengths, starts).tolist(),
-            np.minimum.reduceat(instants, starts).tolist(),
-            np.maximum.reduceat(instants, starts).tolist(),
-            np.add.reduceat(numbers, starts).tolist(),  # numbers have 44 bits: a million of them have 64
-            strict=True,
+    def _summed(self, singles: Sequence[Sum], starts: Ints, records: Ints, lines: Sequence[Ints]) -> ManySums:
+        """The sums of *lines*, in columns, of which those of one kind begin at each of *starts*."""
+        kinds, codes, lengths, instants, numbers = lines
+        known, places = self._decided.known, kinds[starts] // self._decided.stretches
+        timed = kinds[starts] % self._decided.stretches != self._decided.stretches - 1
+        columns = Columns(
+            codes=codes[starts],
+            tenants=known.table.tenants[places],
+            records=records,
+            sizes=np.add.reduceat(lengths, starts),
+            oldest=np.where(timed, np.minimum.reduceat(instants, starts), NO_TIME[0]),
+            newest=np.where(timed, np.maximum.reduceat(instants, starts), NO_TIME[1]),
+            checksums=np.where(timed, np.add.reduceat(numbers, starts), 0),  # of 44 bits: a million of them have 64
+            names=known.names,
         )
-        for kind, count, size, oldest, newest, checksum in rows:
-            if kind >= 0:
-                place, stretch = divmod(kind, self._decided.stretches)
-                group = self._decided.groups[place]
-                if stretch == self._decided.stretches - 1:
-                    untimed = self._judge.selection.decide(None, lambda _: None)
-                    yield Sum(untimed, group.tenant, group.values, count, size, None, None, 0)
-                    continue
-                yield Sum(group.code(stretch), group.tenant, group.values, count, size, oldest, newest, checksum)
+        return ManySums(singles, columns, places, known.values)
 
     @cached_property
     def _lengths(self) -> Ints:
@@ -170,6 +167,8 @@ class Bulk:
         self._dataset = judge.selection.dataset
         self._reader = BulkReader(judge.reader)
         self._timeline = Timeline(judge)
+        self._known = Numbering(self._timeline)
+        self._courses_so_far: tuple[Ints, Ints] = np.zeros((0, 0), np.int64), np.zeros((0, 0), np.int64)
         self._edges = np.array([min(max(edge, _LEAST), _MOST) for edge in self._timeline.edges], np.int64)
         self._instant = lru_cache(maxsize=_REMEMBERED_TIMES)(self._exact_instant)
 
@@ -189,19 +188,20 @@ class Bulk:
         plain = self._reader.read(lines)
         instants, read = self._instants(plain.columns[self._dataset.time])
         told = [self._told(name, plain.columns[name]) for name in self._judge.deciding]
-        combined, members = combinations(told, plain.count)
-        groups = [self._timeline.group(values) for values in combined]
-        places = 0 if members is None else members
-        stretches, count = self._stretches(instants, groups, places), self._timeline.places + 1
+        if self._known.full:
+            self._known = Numbering(self._timeline)
+        known = self._known
+        places = known.places(told)
+        stretches, count = self._stretches(instants, known, places), self._timeline.places + 1
         if not self._dataset.crlf_allowed:
             doubtful = lines.ending_in_crlf()[slice(None) if plain.numbers is None else plain.numbers]
             stretches[doubtful], instants[doubtful] = count - 1, 0
-        table = self._outcomes(groups)
+        codes = self._outcomes(known, places, stretches)
         decided = _Decided(
-            groups=groups,
+            known=known,
             stretches=count,
             kinds=self._spread(lines, plain, read, places * count + stretches, -1),
-            codes=self._spread(lines, plain, read, table[places, stretches], 0),
+            codes=self._spread(lines, plain, read, codes, 0),
             instants=self._spread(lines, plain, read, instants, 0),
         )
         odd = {number: self._singly(lines, number) for number in np.flatnonzero(decided.kinds < 0).tolist()}
@@ -209,26 +209,30 @@ class Bulk:
             decided.codes[number] = line.judged.code
         return Together(self._judge, lines, decided, odd)
 
-    def _stretches(self, instants: Ints, groups: Sequence[Group], places: Ints | int) -> Ints:
+    def _stretches(self, instants: Ints, known: Numbering, places: Ints | int) -> Ints:
         """Which of the outcomes of its group each line has."""
-        if not groups:
-            return instants
-        cutoffs = np.array([group.course.cutoff for group in groups], np.int64)
-        found: Ints = 2 * np.searchsorted(self._edges, instants, side="right") + (instants >= cutoffs[places])
+        cutoffs = known.table.cutoffs[places]
+        found: Ints = 2 * np.searchsorted(self._edges, instants, side="right") + (instants >= cutoffs)
         if not self._timeline.keeps_newest:
             return found
-        since = np.array([max(_LEAST, group.since) for group in groups], np.int64)
-        return np.where(instants >= since[places], found + self._timeline.places // 2, found)
+        return np.where(instants >= known.table.since[places], found + self._timeline.places // 2, found)
 
-    def _outcomes(self, groups: Sequence[Group]) -> Ints:
-        """The outcomes of each group, place by place; the last is that of what has no time that can be read."""
-        courses = self._timeline.courses
-        chosen = np.array([group.course.number for group in groups], np.int64)
-        bases = np.array([group.base for group in groups], np.int64)
-        codes = np.array([course.codes for course in courses], np.int64).reshape(-1, self._timeline.places)
-        times = np.array([course.times for course in courses], np.int64).reshape(-1, self._timeline.places)
-        found = codes[chosen] + times[chosen] * bases[:, None]
-        return np.column_stack((found, np.full(len(groups), self._timeline.untimed, np.int64)))
+    def _outcomes(self, known: Numbering, places: Ints | int, stretches: Ints) -> Ints:
+        """The outcome of each line; in the last stretch it is that of what has no time that can be read."""
+        codes, times = self._courses()
+        chosen = known.table.courses[places]
+        found: Ints = codes[chosen, stretches] + times[chosen, stretches] * known.table.bases[places]
+        return found
+
+    def _courses(self) -> tuple[Ints, Ints]:
+        """The codes of each course, stretch by stretch, and how often the first code of the rule is added to each."""
+        courses, shape = self._timeline.courses, (-1, self._timeline.places)
+        if len(self._courses_so_far[0]) < len(courses):
+            codes = np.array([course.codes for course in courses], np.int64).reshape(shape)
+            times = np.array([course.times for course in courses], np.int64).reshape(shape)
+            untimed = np.full(len(courses), self._timeline.untimed, np.int64)
+            self._courses_so_far = np.column_stack((codes, untimed)), np.column_stack((times, np.zeros_like(untimed)))
+        return self._courses_so_far
 
     @staticmethod
     def _spread(lines: Lines, plain: Plain, read: Mask, values: Ints, missing: int) -> Ints:

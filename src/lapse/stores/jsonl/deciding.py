@@ -88,7 +88,8 @@ class Timeline:
         self._has_tenant = selection.dataset.tenant is not None
         self._is_plain = not (selection.holds or selection.floors or selection.dataset.require)
         # Where each rule is about a few values only, as many are told apart as there are rules.
-        self._most_groups = max(_MOST_GROUPS, 2 * len(selection.sources))
+        self.most_groups = max(_MOST_GROUPS, 2 * len(selection.sources))
+        """How many groups are told apart before they are forgotten."""
         self._courses: dict[object, Course] = {}
         self.courses: list[Course] = []
         """Every course so far, by its number."""
@@ -108,10 +109,74 @@ class Timeline:
         key = _key(values)
         found = self._groups.get(key)
         if found is None:
-            if len(self._groups) >= self._most_groups:
+            if len(self._groups) >= self.most_groups:
                 self._groups.clear()
-            found = self._groups[key] = self._decided(values)
+            found = self._groups[key] = self.decided(values)
         return found
+
+    def decided(self, values: Values) -> Group:
+        """The group of these values, told anew."""
+        selection, read = self._selection, self._fields(values).get
+        rule, base, ending = selection.dispatch.first(read), 0, None
+        if rule is not None:
+            base, ending = self._first + rule * self._step, self._ending_of[rule]
+        kind = ending if self._is_plain else (ending, self._concerns(read))
+        course = self._courses.get(kind) or self._course(kind, read, base, ending)
+        tenant = text_of(values[0]) if self._has_tenant else None
+        if rule is None or not course.newest:
+            return Group(values, tenant, course, base)
+        group = newest.group_under(selection, rule, read)
+        since = self._newest.since(group)
+        return Group(values, tenant, course, base, group, ALWAYS if since is None else since)
+
+    def tenants(self, found: Sequence[Values]) -> list[str | None]:
+        """The tenant that records of each of some values are counted under."""
+        return [text_of(values[0]) for values in found] if self._has_tenant else [None] * len(found)
+
+    @property
+    def simple(self) -> bool:
+        """Whether nothing but its rule and its time decides about a record."""
+        return self._is_plain and not self.keeps_newest
+
+    def ruled(self, found: Sequence[Values]) -> tuple[list[Course], list[int]]:
+        """The course and the base of the group of each of some values, where that is `simple`: as `decided` says."""
+        first, step = self._first, self._step
+        courses: list[Course] = []
+        bases: list[int] = []
+        for values, rule in zip(found, self._rules(found), strict=True):
+            ending, base = (None, 0) if rule is None else (self._ending_of[rule], first + rule * step)
+            course = self._courses.get(ending) or self._course(ending, self._fields(values).get, base, ending)
+            courses.append(course)
+            bases.append(base)
+        return courses, bases
+
+    def _rules(self, found: Sequence[Values]) -> Iterator[int | None]:
+        """The rule of records of each of some values: what `Dispatch.first` says, but of many at once."""
+        dispatch = self._selection.dispatch
+        bests: list[int | None] = [None] * len(found)
+        for lookup in dispatch.lookups:
+            texts = [self._texts(name, found) for name in lookup.fields]
+            rules = map(lookup.firsts.get, zip(*texts, strict=True))  # with a None in it, it is no key
+            bests = [
+                rule if best is None or (rule is not None and rule < best) else best
+                for best, rule in zip(bests, rules, strict=True)
+            ]
+        for values, best in zip(found, bests, strict=True):
+            if dispatch.singles and (best is None or dispatch.singles[0][0] < best):
+                yield dispatch.first(self._fields(values).get)
+            else:
+                yield best
+
+    def _texts(self, name: str, found: Sequence[Values]) -> list[str | None]:
+        """The text of a field in each of some values."""
+        if name not in self._names:
+            return [None] * len(found)
+        place = self._names.index(name)
+        return [text_of(values[place]) for values in found]
+
+    def _fields(self, values: Values) -> dict[str, object]:
+        """The values by field. The time itself is required of a record at most, and these have one."""
+        return {self._time: (), **dict(zip(self._names, values, strict=True))}
 
     def codes(self, group: Group, oldest: int, latest: int) -> AbstractSet[int]:
         """Every outcome that records of a group can have from a time to another, both included."""
@@ -135,22 +200,6 @@ class Timeline:
             found += [2 * stretch] if begin < cutoff else []
             found += [2 * stretch + 1] if end >= cutoff else []
         return found
-
-    def _decided(self, values: Values) -> Group:
-        # The time itself is required of a record at most, and these have one.
-        fields: dict[str, object] = {self._time: (), **dict(zip(self._names, values, strict=True))}
-        selection, read = self._selection, fields.get
-        rule, base, ending = selection.dispatch.first(read), 0, None
-        if rule is not None:
-            base, ending = self._first + rule * self._step, self._ending_of[rule]
-        kind = ending if self._is_plain else (ending, self._concerns(read))
-        course = self._courses.get(kind) or self._course(kind, read, base, ending)
-        tenant = text_of(values[0]) if self._has_tenant else None
-        if rule is None or not course.newest:
-            return Group(values, tenant, course, base)
-        group = newest.group_under(selection, rule, read)
-        since = self._newest.since(group)
-        return Group(values, tenant, course, base, group, ALWAYS if since is None else since)
 
     def _concerns(self, read: Read) -> tuple[object, ...]:
         """What decides about a record beside its time and its rule: what it lacks, and who holds and keeps it."""

@@ -71,6 +71,7 @@ class Scan:
         if self._batch is not None:
             self._batch.flush()
         share(self._parts)
+        self._counts.settle()
         return Scanned(self._counts, self._parts)
 
     def _read(self, part: FilePart, descriptor: int, extent: Extent, bounds: range) -> None:
@@ -80,6 +81,7 @@ class Scan:
         with pieces_of(descriptor, extent, bounds.start, bounds.stop) as found:
             for piece in found:
                 self._take_in(part, piece, cutter)
+        part.settle()
         if cutter is not None:
             part.blocks = cutter.blocks()
 
@@ -94,13 +96,14 @@ class Scan:
         self._batch.add(part, data[:last])
         if last < len(data):
             self._take_in(part, Piece(data[last:], Shape.TORN))
+            part.settle()
         if self._batch.size >= _BATCH:
             self._batch.flush()
         return True
 
     def _take_in(self, part: FilePart, piece: Piece, cutter: BlockCutter | None = None) -> None:
         for judgement in self._judges.judgements(piece):
-            sums = judgement.sums() if cutter is None else cutter.add(judgement, piece.shape)
+            sums = (judgement.sums(),) if cutter is None else cutter.add(judgement, piece.shape)
             part.add(judgement, sums, self._counts)
 
 

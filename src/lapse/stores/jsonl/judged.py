@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from lapse.stores.jsonl.codec import Encoding, Head, blocks, encoding_of
 from lapse.stores.jsonl.judgement import Judgement, Singly
 from lapse.stores.jsonl.judging import Judge
 from lapse.stores.jsonl.lines import Line, Shape, lines
+from lapse.stores.jsonl.numpyloading import one_thread
 from lapse.stores.jsonl.pieces import Piece, file_pieces, pieces
 from lapse.stores.jsonl.scanning import Counts, Extent
 from lapse.stores.jsonl.trouble import translated
@@ -59,9 +59,8 @@ class JudgedBlock:
 
     def tally(self, counts: Counts, codes: AbstractSet[int] | None = None, *, last: int | None = None) -> None:
         """Count the lines before number *last* with one of these outcomes; None counts all, to the end."""
-        for item in self.judgement.sums(0, last):
-            if codes is None or item.code in codes:
-                counts.add_sum(item)
+        sums = self.judgement.sums(0, last)
+        counts.add_sums(sums if codes is None else [item for item in sums if item.code in codes])
 
 
 class Judges:
@@ -82,7 +81,7 @@ class Judges:
 
     @cached_property
     def _bulk(self) -> Bulk:
-        with _one_thread():
+        with one_thread():
             from lapse.stores.jsonl.bulk import Bulk  # numpy takes longer to load than a small file to read
 
         return Bulk(self.judge)
@@ -149,16 +148,3 @@ def _from(found: Iterator[bytes], start: int) -> Iterator[bytes]:
         if start < len(block):
             yield block[start:]
         start = max(0, start - len(block))
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Let numpy, if it is loaded here, start no threads: nothing here would use them, and they cost memory."""
-    name = "OPENBLAS_NUM_THREADS"
-    said = name in os.environ
-    os.environ.setdefault(name, "1")
-    try:
-        yield
-    finally:
-        if not said:
-            del os.environ[name]

@@ -10,6 +10,7 @@ from lapse.model.newest import Group, group_of
 from lapse.stores.jsonl.fields import Doubtful
 from lapse.stores.jsonl.judging import Judge, Judged
 from lapse.stores.jsonl.lines import Line, Shape
+from lapse.stores.jsonl.manysums import Sums
 from lapse.stores.jsonl.summing import Sum, number_of
 
 
@@ -36,7 +37,7 @@ class Judgement(Protocol):
         """The outcome of each."""
         ...
 
-    def sums(self, first: int = 0, last: int | None = None) -> Iterator[Sum]:
+    def sums(self, first: int = 0, last: int | None = None) -> Sums:
         """The lines from number *first* to before *last* added up; None is the end."""
         ...
 
@@ -65,11 +66,10 @@ class Singly:
         """The outcome of each."""
         return [judged.code for judged in self._judged]
 
-    def sums(self, first: int = 0, last: int | None = None) -> Iterator[Sum]:
+    def sums(self, first: int = 0, last: int | None = None) -> Sequence[Sum]:
         """The lines added up, each by itself."""
-        chosen = slice(first, last)
-        for line, judged in zip(self._lines[chosen], self._judged[chosen], strict=True):
-            yield sum_of(self._judge, line, judged)
+        chosen = zip(self._lines[first:last], self._judged[first:last], strict=True)
+        return [sum_of(self._judge, line, judged) for line, judged in chosen]
 
     def members(self) -> Iterator[tuple[Group, Sequence[Nanos]]]:
         """The times of the lines of each group of which the newest stay, each by itself."""

@@ -193,8 +193,9 @@ class Lift:
             self._keep(block, block.end)
         if not block.going:
             return None
-        for item in block.sums:
-            self.counts.add_sum(item)
+        self.counts.add_sums(block.sums)
+        if block.more is not None:
+            self.counts.add_packed(block.more)
         records = sum(run.records for run in block.going)
         self.records += records
         self.size += sum(run.end - run.start for run in block.going)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+from array import array
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from itertools import chain
+from typing import Any, NamedTuple
 
 import stringzilla as sz
 
@@ -15,6 +17,7 @@ from lapse.errors import ChangedError
 from lapse.stores.jsonl.codec import Encoding, Head, encoding_of
 from lapse.stores.jsonl.disk import line_end
 from lapse.stores.jsonl.judged import JudgedBlock, Judges, judged_blocks
+from lapse.stores.jsonl.manysums import Columns, ManySums, Packed, Sums
 from lapse.stores.jsonl.scanning import Extent
 from lapse.stores.jsonl.summing import Sum
 from lapse.stores.jsonl.trouble import translated
@@ -23,6 +26,8 @@ from lapse.stores.jsonl.workers import processors, streamed
 _GOING = re.compile(rb"\x01+")
 _FOR_ONE = 64 * 1024 * 1024
 _TASK = 8 * 1024 * 1024
+_FEW = 1024
+"""Sums of a block up to which who gets them takes less to add them up one by one than to load what adds up columns."""
 
 
 class Run(NamedTuple):
@@ -48,12 +53,14 @@ class Parted:
         data: The lines, byte for byte; valid until the next ones are asked for.
         going: Those that go, as places in `data`; all others stay.
         sums: Those that go, added up.
+        more: Further ones of them, added up in columns. None if there are none.
     """
 
     start: int
     data: bytes | memoryview
     going: Sequence[Run]
     sums: Sequence[Sum]
+    more: Packed | None = None
 
     @property
     def end(self) -> int:
@@ -62,12 +69,13 @@ class Parted:
 
 
 class _Told(NamedTuple):
-    """What a child says of some lines; their hash is that of the bytes that it has judged."""
+    """What a child says of some lines; their hash is that of the bytes that it has judged, and the runs are packed."""
 
     size: int
     hashed: int
-    going: Sequence[Run]
+    going: bytes
     sums: Sequence[Sum]
+    more: Packed | None
 
 
 class Parting:
@@ -115,31 +123,65 @@ class Parting:
             part = replace(extent, size=task.stop)
             for block in judged_blocks(descriptor, part, self._judges, start=task.start):
                 found = self._part(block, None)
-                yield _Told(len(block.data), sz.hash(block.data), found.going, found.sums)
+                yield _Told(len(block.data), sz.hash(block.data), _packed_runs(found.going), found.sums, found.more)
 
         for told in streamed(len(tasks), work, workers=processors()):
             with translated("read it", extent.path):
                 data = os.pread(descriptor, told.size, start)
             if sz.hash(data) != told.hashed:
                 raise ChangedError(f"{extent.path} was changed while its lines were read", hint="Run again.")
-            yield Parted(start, data, told.going, told.sums)
+            yield Parted(start, data, _unpacked_runs(told.going), told.sums, told.more)
             start += told.size
 
     def _part(self, block: JudgedBlock, most: int | None) -> Parted:
         mask = self._mask(block.codes)
         if most is not None:
             mask = _up_to(mask, most)
-        going = [_run(block, *found.span()) for found in _GOING.finditer(mask)]
-        sums = block.judgement.sums(0, len(mask)) if going else ()
-        return Parted(block.start, block.data, going, [item for item in sums if item.code in self._going])
+        going = _runs(block, mask)
+        sums: Sums = block.judgement.sums(0, len(mask)) if going else ()
+        more = None
+        if isinstance(sums, ManySums) and len(sums.columns) > _FEW:
+            more = self._packed(sums.columns)
+            sums = sums.singles
+        return Parted(block.start, block.data, going, [item for item in sums if item.code in self._going], more)
+
+    def _packed(self, columns: Columns) -> Packed:
+        """Those of some sums that go."""
+        from lapse.stores.jsonl.columncounts import packed  # whoever made columns has loaded numpy
+
+        return packed(columns, self._marks(columns.codes) == 1)
 
     def _mask(self, codes: Sequence[int]) -> bytes:
         """For each line, 1 if it goes and 0 if it stays."""
         if isinstance(codes, list):
             return bytes(map(self._table.__getitem__, codes))
+        return bytes(self._marks(codes))
+
+    def _marks(self, codes: Sequence[int]) -> Any:
+        """The same in an array."""
         import numpy as np  # whoever judges many lines at once has loaded it
 
-        return bytes(np.frombuffer(self._table, np.uint8)[np.asarray(codes)])
+        return np.frombuffer(self._table, np.uint8)[np.asarray(codes)]
+
+
+def _runs(block: JudgedBlock, mask: bytes) -> Sequence[Run]:
+    """The lines of a block that have a 1 in the *mask*, which may be shorter than they are many."""
+    if isinstance(block.ends, list):
+        return [_run(block, *found.span()) for found in _GOING.finditer(mask)]
+    import numpy as np  # whoever judges many lines at once has loaded it
+
+    edges = np.flatnonzero(np.diff(np.frombuffer(b"\0" + mask + b"\0", np.uint8)))
+    firsts, lasts, ends = edges[0::2], edges[1::2], np.concatenate(([0], block.ends))
+    return list(map(Run, ends[firsts].tolist(), ends[lasts].tolist(), (lasts - firsts).tolist()))
+
+
+def _packed_runs(runs: Sequence[Run]) -> bytes:
+    return array("q", chain.from_iterable(runs)).tobytes()
+
+
+def _unpacked_runs(packed: bytes) -> Sequence[Run]:
+    numbers = iter(array("q", packed))
+    return list(map(Run, numbers, numbers, numbers))
 
 
 def _run(block: JudgedBlock, first: int, last: int) -> Run:

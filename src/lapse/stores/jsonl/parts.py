@@ -10,7 +10,9 @@ from lapse.stores.jsonl.blocklist import BlockList
 from lapse.stores.jsonl.blocksums import BlockSum
 from lapse.stores.jsonl.fields import Doubtful
 from lapse.stores.jsonl.judgement import Judgement
+from lapse.stores.jsonl.manysums import Sums
 from lapse.stores.jsonl.scanning import Counts, Doubts, Extent
+from lapse.stores.jsonl.sizing import Sizes
 from lapse.stores.jsonl.summing import Sum
 
 _NOTHING: Mapping[int, int] = {}
@@ -27,6 +29,7 @@ class FilePart:
         sizes: The outcomes that its lines have, with the bytes of these lines; 0 where they were not counted.
         doubts: Lines that could not be judged: how many, and the first of them, from 0, by kind.
         blocks: Sums of its blocks, in order, as far as they are to be remembered.
+        late: Bytes that are not in `sizes` yet. None if all are.
     """
 
     file: int
@@ -35,25 +38,31 @@ class FilePart:
     sizes: dict[int, int] = field(default_factory=dict)
     doubts: dict[Doubtful, tuple[int, int]] = field(default_factory=dict)
     blocks: BlockList = field(default_factory=BlockList)
+    late: Sizes | None = None
 
-    def add(self, judgement: Judgement, sums: Iterable[Sum], counts: Counts) -> None:
-        """Take in the next lines, with their sums."""
-        self._count(sums, counts)
+    def add(self, judgement: Judgement, sums: Iterable[Sums], counts: Counts) -> None:
+        """Take in the next lines, with their sums, some at a time; they are in `sizes` once they `settle`."""
+        for some in sums:
+            counts.add_sums(some)
+            self.late = self.late or Sizes()
+            self.late.add(some)
         for number, kind in judgement.doubts():
             self.doubt(kind, self.lines + number)
         self.lines += judgement.records
 
-    def add_block(self, block: BlockSum, sums: Iterable[Sum], counts: Counts) -> None:
+    def add_block(self, block: BlockSum, sums: Sequence[Sum], counts: Counts) -> None:
         """Take in the next lines, of which the sums are remembered."""
-        self._count(sums, counts)
+        counts.add_sums(sums)
+        for item in sums:
+            self.sizes[item.code] = self.sizes.get(item.code, 0) + item.size
         for name, count, first in block.doubts:
             self.doubt(Doubtful[name], self.lines + first, count=count)
         self.lines += block.lines
 
-    def _count(self, sums: Iterable[Sum], counts: Counts) -> None:
-        for item in sums:
-            counts.add_sum(item)
-            self.sizes[item.code] = self.sizes.get(item.code, 0) + item.size
+    def settle(self) -> None:
+        """Put the bytes of all lines so far into `sizes`."""
+        if self.late is not None:
+            self.sizes, self.late = dict(_added(self.sizes, self.late.total())), None
 
     def doubt(self, kind: Doubtful, line: int, *, count: int = 1) -> None:
         """Count lines that could not be judged, the first of which is that one."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lapse.errors import ChangedError
 from lapse.instant import Nanos
@@ -17,8 +17,16 @@ from lapse.stores.jsonl.disk import open_log
 from lapse.stores.jsonl.fields import Doubtful
 from lapse.stores.jsonl.judging import Judged
 from lapse.stores.jsonl.lines import Line, Shape, lines
+from lapse.stores.jsonl.manysums import Packed, Sums, apart
+from lapse.stores.jsonl.numpyloading import one_thread
 from lapse.stores.jsonl.summing import Sum, number_of
 from lapse.stores.jsonl.trouble import translated
+
+if TYPE_CHECKING:
+    from lapse.stores.jsonl.columncounts import ColumnCounts
+
+_FEW = 4096
+"""Counts up to which another process takes less to add them up one by one than to load what adds up columns."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +142,9 @@ class Counts:
 
     def __init__(self) -> None:
         self._sums: dict[_Key, _Sum] = {}
+        self._many: ColumnCounts | None = None
+        self._packed: Packed | None = None
+        """What `_many` is made of when it is asked for."""
 
     def add(self, line: Line, judged: Judged, tenant: str | None) -> None:
         """Count a line; further pieces of a long one only add their bytes."""
@@ -154,8 +165,37 @@ class Counts:
         found.checksum += lines.checksum
         found.widen(lines.oldest, lines.newest)
 
+    def add_sums(self, sums: Sums) -> None:
+        """Count lines that were added up already."""
+        columns, others = apart(sums)
+        if columns is not None:
+            self._columns().add(columns)
+        for item in others:
+            self.add_sum(item)
+
+    def add_packed(self, packed: Packed) -> None:
+        """Count lines that were added up already, in columns."""
+        self._columns().add_packed(packed)
+
+    def settle(self) -> None:
+        """Hold what is in columns by itself, unless it is very much: who takes it over need not know of columns."""
+        if self._many is not None and len(self._many) <= _FEW:
+            for tally in self._many.tallies():
+                self.add_sum(
+                    Sum(
+                        tally.code, tally.tenant, (), tally.records, tally.size,
+                        tally.oldest, tally.newest, tally.checksum,
+                    )
+                )  # fmt: skip
+            self._many = None
+
     def merge(self, other: Counts) -> None:
         """Take over what another one has counted, which is not to be used any more."""
+        if other._many is not None or other._packed is not None:
+            if self._many is None and self._packed is None:
+                self._many, self._packed = other._many, other._packed
+            else:
+                self._columns().merge(other._columns())
         if not self._sums:
             self._sums = other._sums
             return
@@ -171,17 +211,52 @@ class Counts:
 
     def tallies(self) -> tuple[Tally, ...]:
         """The counts so far, ordered by code and tenant."""
-        keys = sorted(self._sums, key=lambda key: (key.code, key.tenant is not None, key.tenant or ""))
-        return tuple(
+        keys = sorted(self._sums, key=_place)
+        found = tuple(
             Tally(
                 code=key.code,
                 tenant=key.tenant,
-                records=found.records,
-                size=found.size,
-                oldest=found.oldest,
-                newest=found.newest,
-                checksum=found.checksum % CHECKSUM_MODULUS,
+                records=each.records,
+                size=each.size,
+                oldest=each.oldest,
+                newest=each.newest,
+                checksum=each.checksum % CHECKSUM_MODULUS,
             )
             for key in keys
-            for found in (self._sums[key],)
+            for each in (self._sums[key],)
         )
+        if self._many is None and self._packed is None:
+            return found
+        many = self._columns().tallies()
+        return _together(many, found) if found else many
+
+    def __getstate__(self) -> object:
+        packed = self._packed if self._many is None else self._many.packed()
+        return self._sums, packed
+
+    def __setstate__(self, state: Any) -> None:
+        self._sums, self._packed = state
+        self._many = None
+
+    def _columns(self) -> ColumnCounts:
+        """What is counted in columns."""
+        if self._many is None:
+            with one_thread():
+                from lapse.stores.jsonl.columncounts import ColumnCounts  # numpy is for who has very many counts
+            self._many = ColumnCounts() if self._packed is None else ColumnCounts.unpacked(self._packed)
+            self._packed = None
+        return self._many
+
+
+def _place(key: _Key | Tally) -> tuple[int, bool, str]:
+    return key.code, key.tenant is not None, key.tenant or ""
+
+
+def _together(many: Sequence[Tally], others: Sequence[Tally]) -> tuple[Tally, ...]:
+    """Tallies of two countings of different lines, as those of one."""
+    left = {(tally.code, tally.tenant): tally for tally in others}
+    found = [
+        tally if (other := left.pop((tally.code, tally.tenant), None)) is None else tally.merged(other)
+        for tally in many
+    ]
+    return tuple(sorted([*found, *left.values()], key=_place)) if left else tuple(found)

@@ -81,6 +81,8 @@ def _read(
     """Read some ranges, in several processes where that is worth it; their lines are added to *counts*."""
     judges = Judges(judge, size=sum(each.end - each.begin for each in unread))
     workers, tasks = tasks_of(unread, extents)
+    if workers:
+        _ = judge.selection.dispatch  # made once: else each child would make its own, and the removal after it too
 
     def work(number: int) -> Scanned:
         scan = Scan(judges, remembering=remembering)
