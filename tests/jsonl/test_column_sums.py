@@ -21,7 +21,7 @@ from lapse.model.match import Condition, Glob, Match
 from lapse.model.plan import CHECKSUM_MODULUS, Tally
 from lapse.model.policy import Rule
 from lapse.model.selection import Selection
-from lapse.stores.jsonl import columncounts, manysums, parting, sizing
+from lapse.stores.jsonl import bulk, columncounts, manysums, parting, sizing
 from lapse.stores.jsonl.blocksums import BlockBuilder
 from lapse.stores.jsonl.bulk import Bulk
 from lapse.stores.jsonl.deciding import Timeline
@@ -76,6 +76,7 @@ def _added(found: Sequence[Sum]) -> tuple[Tally, ...]:
 @pytest.fixture(autouse=True)
 def _columns_are_for_few(monkeypatch: pytest.MonkeyPatch) -> None:
     """The smallest number of sums is taken as columns, and soon added up."""
+    monkeypatch.setattr(bulk, "_MANY", 0)
     monkeypatch.setattr(manysums, "_FEW", 0)
     monkeypatch.setattr(parting, "_FEW", 0)
     monkeypatch.setattr("lapse.stores.jsonl.scanning._FEW", 3)
@@ -131,13 +132,36 @@ def test_a_block_remembers_as_many_groups_in_columns_as_one_by_one(tenants: int)
     (told,) = Bulk(judge).judge(data)
     together, singly = BlockBuilder(0), BlockBuilder(0)
 
-    together.add(data, told.sums(), (), lines=2 * tenants)
-    singly.add(data, list(told.sums()), (), lines=2 * tenants)
+    sums = told.sums()
+    together.add(data, sums, (), lines=2 * tenants)
+    singly.add(data, list(sums), (), lines=2 * tenants)
 
-    assert len(told.sums().columns) == 2 * tenants
-    assert told.sums().distinct == tenants
+    assert isinstance(sums, ManySums)
+    assert len(sums.columns) == 2 * tenants
+    assert sums.distinct == tenants
     assert together.built() == singly.built()
     assert (together.built().groups is None) is (tenants > 256)
+
+
+@pytest.mark.parametrize("many", [0, 1, 60, 150, 151])
+def test_sums_stay_in_columns_once_there_are_very_many_groups(monkeypatch: pytest.MonkeyPatch, many: int) -> None:
+    """Also when the groups are forgotten; what they come to is the same."""
+    monkeypatch.setattr(bulk, "_MANY", many)
+    monkeypatch.setattr(bulk, "_MOST_LINES", 40)
+    judge = Judge(selected("/x", rule("30 days"), tenant="tenant"))
+    times = [rfc3339(Nanos(NOW - days * DAY)) for days in (90, 1)]
+    data = b"".join(line(times[n % 2], tenant=f"t{n // 2 % 150}") for n in range(600))
+
+    found = [told.sums() for told in Bulk(judge).judge(data)]
+
+    first = next((number for number, sums in enumerate(found) if isinstance(sums, ManySums)), len(found))
+    assert first == (max(0, -(-many // 20) - 1) if many <= 150 else len(found))
+    assert all(isinstance(sums, ManySums) for sums in found[first:])
+    counts = Counts()
+    for sums in found:
+        counts.add_sums(sums)
+    assert counts.tallies() == _added([item for sums in found for item in sums])
+    assert [tally.records for tally in counts.tallies()] == [2] * 300
 
 
 def _world(log: Path) -> bytes:

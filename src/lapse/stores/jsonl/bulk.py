@@ -22,12 +22,17 @@ from lapse.stores.jsonl.fields import Doubtful
 from lapse.stores.jsonl.judgement import member_of, sum_of
 from lapse.stores.jsonl.judging import Judge, Judged, instant_of, plain_value
 from lapse.stores.jsonl.lines import Line, Shape
-from lapse.stores.jsonl.manysums import NO_TIME, Columns, ManySums
+from lapse.stores.jsonl.manysums import NO_TIME, Columns, ManySums, Sums
 from lapse.stores.jsonl.summing import UNUSED, Sum
 
 _LEAST, _MOST = -(2**63), 2**63 - 1
 _REMEMBERED_TIMES = 4096
 _MOST_LINES = 8192
+_MANY = 1 << 15
+"""Groups from which on sums stay in columns.
+
+Who adds up columns loads numpy, which takes some 20 MB: as much as the sums of so many groups take one by one.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,11 @@ class _Odd:
 class Together:
     """Lines that were judged together."""
 
-    def __init__(self, judge: Judge, lines: Lines, decided: _Decided, odd: Mapping[int, _Odd]) -> None:
+    def __init__(
+        self, judge: Judge, lines: Lines, decided: _Decided, odd: Mapping[int, _Odd], *, in_columns: bool
+    ) -> None:
+        """Lines, what was told of them together and of the *odd* ones; their sums stay *in_columns*, or do not."""
+        self._in_columns = in_columns
         self._judge = judge
         self._lines = lines
         self._decided = decided
@@ -113,7 +122,7 @@ class Together:
             if group is not None:
                 yield group, instants[start:end]
 
-    def sums(self, first: int = 0, last: int | None = None) -> ManySums:
+    def sums(self, first: int = 0, last: int | None = None) -> Sums:
         """The lines added up, by values and stretch of time; odd ones each by itself."""
         odd = (item for number, item in self._odd.items() if first <= number and (last is None or number < last))
         singles = [sum_of(self._judge, item.line, item.judged) for item in odd]
@@ -128,7 +137,8 @@ class Together:
         records = np.diff(starts, append=len(kinds))
         if len(starts) and kinds[0] < 0:
             starts, records = starts[1:], records[1:]
-        return self._summed(singles, starts, records, (kinds, codes, *columns))
+        found = self._summed(singles, starts, records, (kinds, codes, *columns))
+        return found if self._in_columns else list(found)
 
     def _summed(self, singles: Sequence[Sum], starts: Ints, records: Ints, lines: Sequence[Ints]) -> ManySums:
         """The sums of *lines*, in columns, of which those of one kind begin at each of *starts*."""
@@ -168,6 +178,7 @@ class Bulk:
         self._reader = BulkReader(judge.reader)
         self._timeline = Timeline(judge)
         self._known = Numbering(self._timeline)
+        self._many = False
         self._courses_so_far: tuple[Ints, Ints] = np.zeros((0, 0), np.int64), np.zeros((0, 0), np.int64)
         self._edges = np.array([min(max(edge, _LEAST), _MOST) for edge in self._timeline.edges], np.int64)
         self._instant = lru_cache(maxsize=_REMEMBERED_TIMES)(self._exact_instant)
@@ -192,6 +203,7 @@ class Bulk:
             self._known = Numbering(self._timeline)
         known = self._known
         places = known.places(told)
+        self._many = self._many or known.table.size >= _MANY
         stretches, count = self._stretches(instants, known, places), self._timeline.places + 1
         if not self._dataset.crlf_allowed:
             doubtful = lines.ending_in_crlf()[slice(None) if plain.numbers is None else plain.numbers]
@@ -207,7 +219,7 @@ class Bulk:
         odd = {number: self._singly(lines, number) for number in np.flatnonzero(decided.kinds < 0).tolist()}
         for number, line in odd.items():
             decided.codes[number] = line.judged.code
-        return Together(self._judge, lines, decided, odd)
+        return Together(self._judge, lines, decided, odd, in_columns=self._many)
 
     def _stretches(self, instants: Ints, known: Numbering, places: Ints | int) -> Ints:
         """Which of the outcomes of its group each line has."""
