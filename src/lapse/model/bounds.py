@@ -12,6 +12,7 @@ from typing import overload
 from lapse.instant import Nanos, rfc3339
 from lapse.model.dispatch import Dispatch, dispatch
 from lapse.model.match import Match
+from lapse.model.naming import ByRule
 from lapse.model.outcomes import Destination, Outcomes, Ruling
 from lapse.model.policy import Last, Rule
 
@@ -251,31 +252,32 @@ class EndingOf:
 
 
 @dataclass(frozen=True, slots=True)
-class RuleTexts(Mapping[str, str]):
-    """The text of each rule by its index in decimal, as disposals name them; made when asked for."""
+class RuleTexts(ByRule):
+    """The text of each rule."""
 
     sources: tuple[Rule, ...]
 
-    def __getitem__(self, index: str) -> str:
-        return str(self.sources[number_of(index, len(self))])
+    def of(self, rule: int) -> str:
+        """The text of the rule of this index."""
+        return str(self.sources[rule])
 
-    def __iter__(self) -> Iterator[str]:
-        return map(str, range(len(self)))
-
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
+        """How many rules there are."""
         return len(self.sources)
 
 
 @dataclass(frozen=True, slots=True)
-class CutoffTexts(Mapping[str, str]):
-    """The cutoff, RFC 3339, of each rule that has one, by its index in decimal."""
+class CutoffTexts(ByRule):
+    """The cutoff, RFC 3339, of each rule that has one."""
 
     rules: Rules
 
-    def __getitem__(self, index: str) -> str:
-        text = self.rules.cutoff_texts[self.rules.ending_of[number_of(index, len(self.rules))]]
+    def of(self, rule: int) -> str:
+        """The cutoff of the rule of this index."""
+        text = self.rules.cutoff_texts[self.rules.ending_of[rule]]
         if text is None:
-            raise KeyError(index)
+            raise KeyError(str(rule))
         return text
 
     def __iter__(self) -> Iterator[str]:
@@ -284,13 +286,7 @@ class CutoffTexts(Mapping[str, str]):
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
-
-def number_of(index: str, count: int) -> int:
-    """The index that stands in a mapping of *count* rules as this text.
-
-    Raises:
-        KeyError: If none does.
-    """
-    if not index.isdecimal() or (number := int(index)) >= count:
-        raise KeyError(index)
-    return number
+    @property
+    def count(self) -> int:
+        """How many rules there are."""
+        return len(self.rules)

@@ -15,6 +15,8 @@ def match_facts(match: Match) -> Json:
 
 
 def _condition_facts(condition: Condition) -> Json:
+    if len(condition.values) == 1 and condition.is_plain:  # as nearly all of very many are
+        return [condition.field, [condition.values[0]], []]
     facts: list[Json] = [condition.field, sorted(condition.values), sorted(glob.pattern for glob in condition.globs)]
     # What is not said leaves the hash as it always was.
     if condition.numbers:

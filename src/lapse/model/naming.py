@@ -3,10 +3,41 @@
 from __future__ import annotations
 
 import json
+from abc import abstractmethod
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 
 from lapse.canonical import SelfSpelled, Spelled, member, of_members
+
+
+class ByRule(Mapping[str, str]):
+    """What is said of the rules of a dataset, by their index in decimal; made when asked for."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def of(self, rule: int) -> str:
+        """What is said of the rule of this index, which there is.
+
+        Raises:
+            KeyError: If nothing is said of it.
+        """
+
+    @property
+    @abstractmethod
+    def count(self) -> int:
+        """How many rules there are."""
+
+    def __getitem__(self, index: str) -> str:
+        if not index.isdecimal() or (rule := int(index)) >= self.count:
+            raise KeyError(index)
+        return self.of(rule)
+
+    def __iter__(self) -> Iterator[str]:
+        return map(str, range(self.count))
+
+    def __len__(self) -> int:
+        return self.count
 
 
 class Spellings(dict[int, str]):
@@ -15,11 +46,10 @@ class Spellings(dict[int, str]):
     def __init__(self, source: Mapping[str, str]) -> None:
         """Nothing is spelled yet of *source*, which has what is said by the index in decimal."""
         super().__init__()
-        self._source = source
+        self._said = source.of if isinstance(source, ByRule) else lambda rule: source[str(rule)]
 
     def __missing__(self, rule: int) -> str:
-        index = str(rule)
-        found = self[rule] = member(index, self._source[index])
+        found = self[rule] = member(str(rule), self._said(rule))
         return found
 
     def text(self, rule: int) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from lapse.canonical import Digest, Json, sha256
 from lapse.instant import Nanos
-from lapse.model.bounds import number_of
+from lapse.model.naming import ByRule
 from lapse.model.policy import Rule
 from lapse.model.rule import each_spelled
 
@@ -33,8 +33,8 @@ def rule_digests(rules: Iterable[Rule]) -> tuple[Digest, ...]:
 
 
 @dataclass(frozen=True)
-class RuleDigests(Mapping[str, str]):
-    """The hash of each rule in its place by its index in decimal, as disposals name them; made when first asked for."""
+class RuleDigests(ByRule):
+    """The hash of each rule in its place."""
 
     sources: tuple[Rule, ...]
 
@@ -43,14 +43,13 @@ class RuleDigests(Mapping[str, str]):
         """All of them, 32 bytes each: as texts in a dictionary very many take six times as much."""
         return b"".join(map(bytes.fromhex, rule_digests(self.sources)))
 
-    def __getitem__(self, index: str) -> str:
-        begin = _SIZE * number_of(index, len(self.sources))
-        return self._all[begin : begin + _SIZE].hex()
+    def of(self, rule: int) -> str:
+        """The hash of the rule of this index."""
+        return self._all[_SIZE * rule : _SIZE * (rule + 1)].hex()
 
-    def __iter__(self) -> Iterator[str]:
-        return map(str, range(len(self.sources)))
-
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
+        """How many rules there are."""
         return len(self.sources)
 
 
