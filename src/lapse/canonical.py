@@ -67,7 +67,7 @@ def spelled(value: Json) -> Spelled:
     Raises:
         ValueError: If a number cannot be written exactly.
     """
-    return Spelled(canonical(value).decode())
+    return value.spelled() if isinstance(value, SelfSpelled) else Spelled(canonical(value).decode())
 
 
 def _spelled(value: Json) -> str:

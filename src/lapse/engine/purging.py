@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -102,6 +102,7 @@ def purge(session: Session, item: Work, bench: Bench, *, names: Iterator[str], m
         records=item.plan.records(Verdict.LAPSED),
         size=item.plan.size(Verdict.LAPSED),
     )
+    item.facts.prepare(_going(item.plan))
     purging = _Purge(session, item, bench, names=names, manners=manners)
     gone, pruning = _Gone(), Pruning(session, item.store, item.recovered)
     trouble: Trouble | None = None
@@ -129,6 +130,12 @@ def purge(session: Session, item: Work, bench: Bench, *, names: Iterator[str], m
     )  # fmt: skip
     climb = purging.ascent.climbed(complete=purging.complete and trouble is None)
     return Outcome(work=item, report=report, pruning=pruning, climb=climb)
+
+
+def _going(plan: DatasetPlan) -> Iterable[int]:
+    """The indices of the rules under which a plan has lapsed records."""
+    found = {group.outcome.rule for group in plan.groups if group.outcome.verdict is Verdict.LAPSED}
+    return (rule for rule in found if rule is not None)
 
 
 class _Gone:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from typing import Any
@@ -313,6 +313,14 @@ class Facts:
     rule_digests: Mapping[str, str] = field(default_factory=dict)
     ramp: int | None = None
     _spellings: dict[str, Spellings] = field(default_factory=dict, init=False, compare=False, repr=False)
+
+    def prepare(self, rules: Iterable[int]) -> None:
+        """Spell what disposals will say of some *rules*, while no transaction waits for it."""
+        names = ("rules", "cutoffs", *(("rule_digests",) if self.rule_digests else ()))
+        spellings = [self._spelling(name) for name in names]
+        for rule in rules:
+            for each in spellings:
+                _ = each[rule]
 
     def text_of(self, rule: int) -> str:
         """The text of the rule of this index."""
