@@ -39,7 +39,8 @@ def test_the_commands_are_all_there() -> None:
     names = {" ".join(path) for path in PATHS}
 
     assert names >= {
-        "init", "check", "plan", "run", "why", "status", "trust", "demo", "hold add", "hold release", "hold list",
+        "init", "check", "plan", "run", "why", "status", "trust", "refreshed", "demo",
+        "hold add", "hold release", "hold list",
         "archive list", "archive verify", "archive restore", "archive query",
         "ledger show", "ledger verify", "ledger adopt",
     }  # fmt: skip

@@ -34,6 +34,7 @@ CALLS = [
     "reclaim log --run",
     "rotate --force",
     "trust log",
+    "refreshed log totals",
     "hold add --matter M-9 --tenant held --reason x",
     "hold list",
     "hold release M-9",
@@ -45,8 +46,8 @@ CALLS = [
     "ledger verify",
     "ledger adopt",
 ]
-REFUSED = {"ledger adopt": 2, "status --survey": 1}
-"""Those that do not end with 0: there is a ledger, and records are past their deadline."""
+REFUSED = {"ledger adopt": 2, "status --survey": 1, "refreshed log totals": 2}
+"""Those that do not end with 0: there is a ledger, records are past their deadline, and nothing is derived."""
 
 
 def leaves(command: object, path: tuple[str, ...] = ()) -> Iterator[str]:

@@ -158,6 +158,7 @@ holds.add_to(app)
 archives.add_to(app)
 ledgers.add_to(app)
 policies.add_trust_to(app)
+policies.add_refreshed_to(app)
 demos.add_to(app)
 dialects.add_to(app)
 

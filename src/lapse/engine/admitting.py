@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from lapse.engine.blaming import blaming
 from lapse.engine.outcomes import Seen
 from lapse.engine.planning import check_drift
+from lapse.engine.refreshing import refreshed_of
 from lapse.engine.session import Session
 from lapse.errors import UnsupportedError
 from lapse.model.guards import Guard, Over
@@ -85,7 +86,7 @@ def admitted(
             origin=dataset.origin("table") or dataset.origin("store"),
         )
     guards = session.policy.guards_of(dataset)
-    passed = check_limits(planned, guards, allowed=allowed)
+    passed = check_limits(planned, guards, refreshed_of(session, dataset), allowed=allowed)
     return Admitted(selection=selection, plan=planned, allowed=passed)
 
 

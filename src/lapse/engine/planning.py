@@ -50,7 +50,8 @@ def _plan_one(session: Session, dataset: Dataset, holds: Sequence[Hold], *, past
         planned = plan_dataset(store, selection, budget=Budget())
     guards = session.policy.guards_of(dataset)
     ramp = ramp_of(selection, planned, guards, past)
-    planned = replace(with_ramp(planned, selection, ramp), over=over_limits(planned, guards))
+    over = over_limits(planned, guards, past.refreshed.get(dataset.name, {}))
+    planned = replace(with_ramp(planned, selection, ramp), over=over)
     check_fingerprint(
         dataset, planned.identity.fingerprint, Pins(session.folders.root).pinned(session.state_name(dataset.name))
     )

@@ -60,6 +60,7 @@ class Remembered:
         adopted: Ledgers whose markers this one may complete.
         totals: Records removed, by dataset.
         came_back: Segments that were restored into their own store, by dataset.
+        refreshed: The time before which everything is in what was made of a dataset's records, by dataset and name.
         ramps: Steps of ramps that are proven, by dataset, store and the rule's hash.
         climbing: What slices of ramps removed, by run and dataset: the store and the hashes of the rules. What they
             have proven is said at the end of the run.
@@ -70,6 +71,7 @@ class Remembered:
     adopted: set[str] = field(default_factory=set)
     totals: dict[str, int] = field(default_factory=dict)
     came_back: dict[str, list[CameBack]] = field(default_factory=dict)
+    refreshed: dict[str, dict[str, Nanos]] = field(default_factory=dict)
     ramps: dict[tuple[str, str], dict[str, int]] = field(default_factory=dict)
     climbing: dict[tuple[str, str], tuple[str, set[str]]] = field(default_factory=dict)
 
@@ -92,6 +94,9 @@ class Remembered:
                 self._note_rules(body)
             case EntryKind.RUN:
                 self._note_climbs(body)
+            case EntryKind.REFRESHED:
+                until = parse_rfc3339(str(body["until"]))
+                self.refreshed.setdefault(str(body["dataset"]), {})[str(body["derived"])] = until
             case EntryKind.RESTORE if body["own_store"]:
                 self.came_back.setdefault(str(body["dataset"]), []).append(_came_back(body))
             case _:

@@ -19,6 +19,7 @@ class Guard(Enum):
     SHARE = "share"
     ROWS = "rows"
     TENANTS = "tenants"
+    DERIVED = "derived"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +89,7 @@ class Over:
         guard: Which one.
         finding: The figures and the limit, for people; may name tenants.
         remedy: What the policy may raise if the figures are right. Empty if nothing.
+        command: What to call once its cause is mended. Empty if nothing has to be.
         figures: The same for the ledger; numbers and limits only, never a tenant.
     """
 
@@ -95,3 +97,4 @@ class Over:
     finding: str
     remedy: str
     figures: Mapping[str, Json]
+    command: str = ""

@@ -24,6 +24,7 @@ class EntryKind(Enum):
     HOLD_RELEASED = "hold released"
     TRUST = "trust"
     RESTORE = "restore"
+    REFRESHED = "refreshed"
     NOTE = "note"
 
 

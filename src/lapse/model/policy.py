@@ -178,6 +178,11 @@ class Dataset:
         ruled = [name for rule in self.rules for name in rule.fields]
         return tuple(dict.fromkeys(name for name in [*own, *ruled] if name))
 
+    @property
+    def derived(self) -> tuple[str, ...]:
+        """What is made of its records, each once, in the order in which its rules name it."""
+        return tuple(dict.fromkeys(name for rule in self.rules for name in rule.derived))
+
     def facts(self) -> Json:
         """What the dataset means, for the policy's hash. The address is left out: it may hold a secret."""
         return {
@@ -196,6 +201,7 @@ class Dataset:
             **({"zone_required": True} if self.zone_required else {}),
             **({"crlf_allowed": True} if self.crlf_allowed else {}),
             **({} if self.files is None else {"files": self.files.facts()}),
+            **({"derived": derived} if (derived := [[r.index, r.derived] for r in self.rules if r.derived]) else {}),
             **{role: column for role in ("subtype", "actor") if (column := self.roles[role]) is not None},
         }
 

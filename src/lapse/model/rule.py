@@ -52,6 +52,7 @@ class Rule:
         waived: Whether the policy says ``archive: none``.
         last: Which of them stay for being the newest. None if none do.
         tenant: The tenant among whose rules it stands; its first condition says so. None for the rules of all.
+        derived: Names of what is made of its records: none goes that these have not been refreshed with.
         place: Position among these rules, from 0. None is *index*: the dataset has no rules of tenants.
         origin: Where it is written.
     """
@@ -63,6 +64,7 @@ class Rule:
     waived: bool = False
     last: Last | None = None
     tenant: str | None = None
+    derived: tuple[str, ...] = ()
     place: int | None = None
     origin: Origin | None = field(default=None, compare=False)
 

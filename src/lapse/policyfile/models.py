@@ -56,6 +56,9 @@ class RuleShape(BaseModel):
     archive: words.ArchiveNames | None = None
     """Archives that must all hold a record before it goes, instead of the dataset's. `none` is a waiver."""
 
+    derived: Annotated[list[words.Text], Field(min_length=1)] | None = None
+    """What is made of its records, instead of what the dataset says: see there."""
+
     keep_last: KeepLast | None = Field(default=None, alias="keep last")
     """How many of the newest records stay whatever their age: `5 per device_id` of each device, `5` of all that the
     rule decides about. Those of the same time as the last of them stay, too."""
@@ -186,6 +189,10 @@ class DatasetShape(BaseModel):
 
     archive: words.ArchiveNames | None = None
     """Archives that must all hold a record before it goes. `none` removes without a copy."""
+
+    derived: Annotated[list[words.Text], Field(min_length=1)] | None = None
+    """Names of what is made of its records elsewhere, such as daily totals. A run is refused as long as
+    `lapse refreshed` has not said that they hold everything that may go."""
 
     expect: words.Text | None = None
     """Fingerprint of the store this policy was written for. Without it the first one seen is pinned."""

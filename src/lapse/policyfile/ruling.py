@@ -29,6 +29,7 @@ class _Written:
         place: Its position there, from 0.
         shape: What it says.
         archive: Where its records go, unless it says so itself.
+        derived: What is made of its records, unless it says so itself.
         origin: Its place in the file.
     """
 
@@ -36,6 +37,7 @@ class _Written:
     place: int
     shape: RuleShape
     archive: _Archive
+    derived: list[str] | None
     origin: Origin
 
 
@@ -63,7 +65,7 @@ def _written(dataset: Node, shape: DatasetShape) -> Iterator[_Written]:
         own = shape if section.entry is None else shape.tenants[section.entry.key]
         archive = own.archive or shape.archive
         for place, (rule, origin) in enumerate(_rules(section, own)):
-            yield _Written(section, place, rule, archive, origin)
+            yield _Written(section, place, rule, archive, shape.derived, origin)
 
 
 def _rules(section: Section, shape: DatasetShape | TenantShape) -> Iterator[tuple[RuleShape, Origin]]:
@@ -85,7 +87,7 @@ def _written_soundly(dataset: Mapped) -> Iterator[_Written]:
             fields = [entry for entry in rule.entries if entry.key not in keys_of(RuleShape)]
             shape = None if any(bad_fields(fields, keys_of(RuleShape))) else shaped(RuleShape, rule)
             if shape is not None:
-                yield _Written(section, place, shape, WAIVER, rule.origin)
+                yield _Written(section, place, shape, WAIVER, None, rule.origin)
 
 
 def _made(written: Iterator[_Written], columns: Mapping[str, str], *, has_tenants: bool) -> tuple[Rule, ...]:
@@ -104,6 +106,7 @@ def _made(written: Iterator[_Written], columns: Mapping[str, str], *, has_tenant
                 waived=WAIVER in names,
                 last=last_of(each.shape.keep_last, columns),
                 tenant=each.section.tenant,
+                derived=tuple(dict.fromkeys(each.shape.derived or each.derived or ())),
                 place=each.place if has_tenants else None,
                 origin=each.origin,
             )

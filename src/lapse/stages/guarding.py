@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from lapse.errors import GuardError
-from lapse.instant import Nanos, rfc3339_second
+from lapse.instant import Nanos, rfc3339, rfc3339_second
 from lapse.model.guards import Guard, Guards, Limit, Over
 from lapse.model.plan import DatasetPlan, Fingerprint
 from lapse.model.policy import Dataset
@@ -16,10 +17,38 @@ _NAMED = 3
 """Tenants that a refusal names, the worst first."""
 
 
-def over_limits(plan: DatasetPlan, guards: Guards) -> tuple[Over, ...]:
-    """The guards that *plan* goes over: that it would empty its dataset, and the limits of the policy. Pure."""
+def over_limits(plan: DatasetPlan, guards: Guards, refreshed: Mapping[str, Nanos]) -> tuple[Over, ...]:
+    """The guards that *plan* goes over: that it would empty its dataset, and the limits of the policy. Pure.
+
+    Arguments:
+        plan: What would go.
+        guards: The limits of this dataset.
+        refreshed: The time before which everything is in what is made of its records, by name.
+    """
     total, going = plan.records(), plan.records(Verdict.LAPSED)
-    return tuple(_over(plan, guards, going=going, total=total)) if going else ()
+    if not going:
+        return ()
+    return *_over(plan, guards, going=going, total=total), *_over_derived(plan, refreshed)
+
+
+def _over_derived(plan: DatasetPlan, refreshed: Mapping[str, Nanos]) -> Iterator[Over]:
+    """What is made of the records and does not hold all that may go; by cutoffs, as records may still arrive late."""
+    needed: dict[str, Nanos] = {}
+    for rule, cutoff in zip(plan.rules, plan.cutoffs, strict=False):
+        if cutoff is not None:
+            needed.update({name: max(needed.get(name, cutoff), cutoff) for name in rule.derived})
+    for name, cutoff in needed.items():
+        until = refreshed.get(name)
+        if until is not None and cutoff <= until:
+            continue
+        so_far = "nobody has said that it holds any" if until is None else f"it holds those before {rfc3339(until)}"
+        yield Over(
+            guard=Guard.DERIVED,
+            finding=f"{name!r} is made of records that may go, of before {rfc3339(cutoff)}, and {so_far}",
+            remedy="",
+            figures={"derived": name, "needed": rfc3339(cutoff), "until": None if until is None else rfc3339(until)},
+            command=f"lapse refreshed {plan.dataset} {shlex.quote(name)}",
+        )
 
 
 def _over(plan: DatasetPlan, guards: Guards, *, going: int, total: int) -> Iterator[Over]:
@@ -78,12 +107,15 @@ def _figures(tenant: str | None, going: int, total: int) -> str:
     return f"{name} {going:,} of {total:,} ({going / total:.1%})"
 
 
-def check_limits(plan: DatasetPlan, guards: Guards, *, allowed: Collection[Guard]) -> tuple[Over, ...]:
+def check_limits(
+    plan: DatasetPlan, guards: Guards, refreshed: Mapping[str, Nanos], *, allowed: Collection[Guard]
+) -> tuple[Over, ...]:
     """Refuse a plan that would empty its dataset, or that goes over a limit of the policy.
 
     Arguments:
         plan: What would go.
         guards: The limits of this dataset.
+        refreshed: As for `over_limits`.
         allowed: Guards that the caller passes by, this once.
 
     Returns:
@@ -92,7 +124,7 @@ def check_limits(plan: DatasetPlan, guards: Guards, *, allowed: Collection[Guard
     Raises:
         GuardError: With the figures, the limits, and the way to allow it.
     """
-    found = over_limits(plan, guards)
+    found = over_limits(plan, guards, refreshed)
     refusing = [over for over in found if over.guard not in allowed]
     if refusing:
         raise GuardError(f"{plan.dataset}: {'; '.join(over.finding for over in refusing)}", hint=_hint(refusing))
@@ -101,11 +133,15 @@ def check_limits(plan: DatasetPlan, guards: Guards, *, allowed: Collection[Guard
 
 def _hint(refusing: Collection[Over]) -> str:
     options = " ".join(
-        "--allow-empty" if over.guard is Guard.EMPTY else f"--allow {over.guard.value}" for over in refusing
+        dict.fromkeys(
+            "--allow-empty" if over.guard is Guard.EMPTY else f"--allow {over.guard.value}" for over in refusing
+        )
     )
     remedies = [over.remedy for over in refusing if over.remedy]
     lasting = f", or raise {' and '.join(remedies)} in the policy" if remedies else ""
-    return f"Look at `lapse plan`. If it is right, run again with {options}{lasting}."
+    commands = [f"`{over.command}`" for over in refusing if over.command]
+    first = f"Refresh what is derived, then say so with {' and '.join(commands)}. " if commands else ""
+    return f"{first}Look at `lapse plan`. If it is right, run again with {options}{lasting}."
 
 
 def check_fingerprint(dataset: Dataset, found: Fingerprint, pinned: str | None) -> None:

@@ -1,4 +1,4 @@
-"""Commands about the policy: ``init``, ``check``, ``trust``."""
+"""Commands about the policy: ``init``, ``check``, ``trust``, ``refreshed``."""
 
 from __future__ import annotations
 
@@ -22,6 +22,11 @@ SchemaOption = Annotated[bool, typer.Option("--schema", help="Print the JSON Sch
 EffectiveOption = Annotated[bool, typer.Option("--effective", help="Print every value, with where it comes from.")]
 DataOption = Annotated[
     bool, typer.Option("--data", help="Look at the stores, too: name what selects no record now. Writes nothing.")
+]
+OneDerived = Annotated[str, typer.Argument(metavar="NAME", help="What the policy calls it under `derived`.")]
+UntilOption = Annotated[
+    str | None,
+    typer.Option("--until", metavar="WHEN", help="It holds all records of before this time, RFC 3339; else of now."),
 ]
 OneDataset = Annotated[str, typer.Argument(metavar="DATASET", help="Its name in the policy.")]
 
@@ -55,6 +60,19 @@ def add_to(app: typer.Typer) -> None:
 def add_trust_to(app: typer.Typer) -> None:
     """Add the command that accepts a changed store."""
     command(app, "trust", examples=["lapse trust calls"], exits=(*_TOLD, ExitCode.REFUSED))(trust)
+
+
+def add_refreshed_to(app: typer.Typer) -> None:
+    """Add the command that says what derived data holds."""
+    command(
+        app,
+        "refreshed",
+        examples=[
+            "lapse refreshed calls 'daily totals'",
+            "lapse refreshed calls 'daily totals' --until 2026-11-01T00:00:00Z",
+        ],
+        exits=(*_TOLD, ExitCode.REFUSED),
+    )(refreshed)
 
 
 def init(call: Invocation, address: Address, table: TableOption = None, force: ForceOption = False) -> View:
@@ -102,6 +120,22 @@ def check(
     from lapse.engine.looking import look
 
     return CheckView(checked, session.real_now, look(session, checked.holds))
+
+
+def refreshed(call: Invocation, dataset: OneDataset, derived: OneDerived, until: UntilOption = None) -> View:
+    """Say that what is derived from a dataset's records holds them.
+
+    Where the policy names what is made of the records elsewhere, such as daily totals, runs are refused until this
+    command has said that it holds everything that may go. Call it at the end of the job that refreshes it. The ledger
+    records it, and what was said last counts.
+    """
+    from lapse.cli.scope import instant_of
+    from lapse.cli.views.accepted import RefreshedView
+    from lapse.engine.refreshing import refreshed as note_refreshed
+    from lapse.engine.session import open_session
+
+    found = note_refreshed(open_session(call.policy), dataset, derived, instant_of("--until", until))
+    return RefreshedView(dataset, derived, found)
 
 
 def trust(call: Invocation, dataset: OneDataset) -> View:

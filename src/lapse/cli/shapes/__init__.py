@@ -13,6 +13,7 @@ from lapse.cli.shapes.answers import (
     DemoResult,
     PacedDataset,
     PaceResult,
+    RefreshedResult,
     TrustResult,
     VersionResult,
 )
@@ -90,6 +91,7 @@ RESULTS: Mapping[str, tuple[type, ...]] = {
     "ledger verify": (LedgerVerifyResult,),
     "ledger adopt": (LedgerAdoptResult,),
     "trust": (TrustResult,),
+    "refreshed": (RefreshedResult,),
     "demo": (DemoResult,),
     "as xivo-purge-db": (XivoPurgeResult,),
     "as xivo-purge-db policy": (XivoPolicyResult,),
@@ -143,6 +145,7 @@ __all__ = [
     "Range",
     "ReclaimDataset",
     "ReclaimResult",
+    "RefreshedResult",
     "RefusingGuard",
     "RestoredSegment",
     "RotateResult",

@@ -20,6 +20,21 @@ class TrustResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RefreshedResult:
+    """Of `lapse refreshed`.
+
+    Attributes:
+        dataset: Dataset name.
+        derived: What is made of its records.
+        until: The time before which it holds all of them, RFC 3339.
+    """
+
+    dataset: str
+    derived: str
+    until: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PacedDataset:
     """How gently runs treat one dataset now.
 

@@ -70,6 +70,8 @@ def _said(entry: LedgerEntry) -> str:
             return f"hold {body.get('matter')}"
         case EntryKind.TRUST:
             return f"{body.get('dataset')} is {body.get('after')}"
+        case EntryKind.REFRESHED:
+            return f"{body.get('derived')} holds the records of {body.get('dataset')} from before {body.get('until')}"
         case EntryKind.RESTORE:
             return f"{body.get('dataset')}: {some(_number(body.get('restored')), 'record')} from {body.get('segment')}"
         case EntryKind.GENESIS:
