@@ -144,8 +144,8 @@ class ProvingContract:
         assert markers == [removal.disposal]
 
     def test_a_marker_that_names_very_many_rules_comes_back_whole(self, world: World) -> None:
-        """Half a thousand rules with long texts, one for each record, and as many tenants."""
-        records = [Record(key=key, at=days_ago(400), tenant=f"{'é' * 90}-{key}") for key in range(1, 501)]
+        """Hundreds of rules with long texts, one for each record, and as many tenants."""
+        records = [Record(key=key, at=days_ago(400), tenant=f"{'é' * 33}-{key}") for key in range(1, 601)]
         world.create(records)
         selection = judged(world, *[rule("10 days", (), tenant=str(record.tenant)) for record in records])
         with world.store() as store:
