@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from lapse.engine.blaming import blaming
 from lapse.engine.outcomes import Seen
 from lapse.engine.planning import check_drift
-from lapse.engine.refreshing import refreshed_of
+from lapse.engine.remembered import Remembered
 from lapse.engine.session import Session
 from lapse.errors import UnsupportedError
 from lapse.model.guards import Guard, Over
@@ -47,6 +47,7 @@ def admitted(
     *,
     budget: Budget,
     allowed: Collection[Guard],
+    past: Remembered,
     seen: Seen,
 ) -> Admitted:
     """Plan one dataset and let every guard look at it; what was found is noted in *seen* before they do.
@@ -58,6 +59,7 @@ def admitted(
         sealed: The plan that is followed. None without one.
         budget: Size of a slice.
         allowed: Guards that the caller passes by, this once.
+        past: What the ledger says.
         seen: Takes the plan.
 
     Raises:
@@ -86,7 +88,7 @@ def admitted(
             origin=dataset.origin("table") or dataset.origin("store"),
         )
     guards = session.policy.guards_of(dataset)
-    passed = check_limits(planned, guards, refreshed_of(session, dataset), allowed=allowed)
+    passed = check_limits(planned, guards, past.refreshed_of(dataset.name), allowed=allowed)
     return Admitted(selection=selection, plan=planned, allowed=passed)
 
 

@@ -50,7 +50,7 @@ def _plan_one(session: Session, dataset: Dataset, holds: Sequence[Hold], *, past
         planned = plan_dataset(store, selection, budget=Budget())
     guards = session.policy.guards_of(dataset)
     ramp = ramp_of(selection, planned, guards, past)
-    over = over_limits(planned, guards, past.refreshed.get(dataset.name, {}))
+    over = over_limits(planned, guards, past.refreshed_of(dataset.name))
     planned = replace(with_ramp(planned, selection, ramp), over=over)
     check_fingerprint(
         dataset, planned.identity.fingerprint, Pins(session.folders.root).pinned(session.state_name(dataset.name))

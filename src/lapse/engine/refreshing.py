@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from lapse.engine.checkpointing import check_anchor
-from lapse.engine.remembered import remember
 from lapse.engine.session import Session
 from lapse.errors import UsageError
 from lapse.instant import Nanos, rfc3339, rfc3339_second
 from lapse.model.ledger_entry import EntryKind
-from lapse.model.policy import Dataset
 from lapse.model.selection import SKEW
-
-
-def refreshed_of(session: Session, dataset: Dataset) -> Mapping[str, Nanos]:
-    """The time before which everything is in what is made of a dataset's records, by name; empty if nobody asks.
-
-    Raises:
-        VerificationError: If a line of the ledger is no entry.
-    """
-    return remember(session.ledger).refreshed.get(dataset.name, {}) if dataset.derived else {}
 
 
 def refreshed(session: Session, name: str, derived: str, until: Nanos | None) -> Nanos:

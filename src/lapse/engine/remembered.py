@@ -102,6 +102,10 @@ class Remembered:
             case _:
                 pass
 
+    def refreshed_of(self, dataset: str) -> Mapping[str, Nanos]:
+        """The time before which everything is in what is made of a dataset's records, by name."""
+        return self.refreshed.get(dataset, {})
+
     def steps(self, dataset: str, store: str) -> Mapping[str, int]:
         """Steps of ramps that are proven for a dataset in a store, by the rule's hash; none of rules that are new."""
         return self.ramps.get((dataset, store), {})

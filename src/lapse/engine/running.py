@@ -86,7 +86,7 @@ def dry_run(session: Session, wishes: Wishes) -> RunReport:
     for dataset in _chosen(session, _names(wishes, sealed)):
         with blaming(dataset), session.reading(dataset) as store:
             selection = selected(session, dataset, store, holds)
-            planned = _admitted(session, store, selection, wishes, sealed, Seen()).plan
+            planned = _admitted(session, store, selection, wishes, sealed, past, Seen()).plan
         ramp = ramp_of(selection, planned, session.policy.guards_of(dataset), past)
         planned = with_ramp(planned, selection, ramp)
         going = planned.records(Verdict.LAPSED)
@@ -133,11 +133,11 @@ def _run(session: Session, wishes: Wishes, name: str, seen: Seen) -> RunReport:
         holds = checked_holds(session)
         check_anchor(session)
         recovered = [_recovered(session, dataset, store) for dataset, store in zip(datasets, stores, strict=True)]
+        past = remember(session.ledger)
         planned = [
-            _admitted(session, store, selected(session, dataset, store, holds), wishes, sealed, seen)
+            _admitted(session, store, selected(session, dataset, store, holds), wishes, sealed, past, seen)
             for dataset, store in zip(datasets, stores, strict=True)
         ]
-        past = remember(session.ledger)
         works = [
             _work(
                 session, store, _shared(session, store, found, holds), settled, sealed.get(found.plan.dataset),
@@ -227,12 +227,14 @@ def _admitted(
     selection: Selection,
     wishes: Wishes,
     sealed: Mapping[str, SealedDataset],
+    past: Remembered,
     seen: Seen,
 ) -> Admitted:
     """Plan one dataset and let every guard look at it, but for those that *wishes* pass by."""
     return admitted(
         session, store, selection, sealed.get(selection.dataset.name),
-        budget=wishes.budget, allowed=wishes.allowed | ({Guard.EMPTY} if wishes.allow_empty else set()), seen=seen,
+        budget=wishes.budget, allowed=wishes.allowed | ({Guard.EMPTY} if wishes.allow_empty else set()),
+        past=past, seen=seen,
     )  # fmt: skip
 
 

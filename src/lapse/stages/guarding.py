@@ -34,7 +34,7 @@ def over_limits(plan: DatasetPlan, guards: Guards, refreshed: Mapping[str, Nanos
 def _over_derived(plan: DatasetPlan, refreshed: Mapping[str, Nanos]) -> Iterator[Over]:
     """What is made of the records and does not hold all that may go; by cutoffs, as records may still arrive late."""
     needed: dict[str, Nanos] = {}
-    for rule, cutoff in zip(plan.rules, plan.cutoffs, strict=False):
+    for rule, cutoff in zip(plan.rules, plan.cutoffs, strict=True):
         if cutoff is not None:
             needed.update({name: max(needed.get(name, cutoff), cutoff) for name in rule.derived})
     for name, cutoff in needed.items():

@@ -10,7 +10,6 @@ from lapse.engine.admitting import check_pace
 from lapse.engine.causes.scene import Scene
 from lapse.engine.holding import lost_holds, release_command
 from lapse.engine.limits import STOP_FILE
-from lapse.engine.refreshing import refreshed_of
 from lapse.errors import HoldsError, LapseError
 from lapse.model.causes import Cause, CauseKind, Weight
 from lapse.model.selection import Verdict
@@ -58,9 +57,10 @@ def over_a_guard(scene: Scene) -> Iterator[Cause]:
     plan = scene.planned
     if plan is None:
         return
+    guards, ledger = scene.session.policy.guards_of(scene.dataset), scene.ledger
+    refreshed = {} if isinstance(ledger, LapseError) else ledger.refreshed_of(scene.name)
     try:
-        guards = scene.session.policy.guards_of(scene.dataset)
-        check_limits(plan, guards, refreshed_of(scene.session, scene.dataset), allowed=())
+        check_limits(plan, guards, refreshed, allowed=())
     except LapseError as error:
         yield replace(_blocks(CauseKind.GUARD, error, f"lapse plan {scene.name}"), records=plan.records(Verdict.LAPSED))
 
