@@ -10,9 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from lapse.engine.planning import plan
 from lapse.engine.running import Wishes, run
 from lapse.engine.session import Session, open_session
+from lapse.errors import GuardError
 from lapse.model.ledger_entry import EntryKind
 from lapse.model.plan import DatasetPlan
 from lapse.model.report import DatasetReport
@@ -172,3 +175,13 @@ class Guarded:
     def steps(self) -> list[tuple[int, int | None]]:
         """Records and step of the ramp of every disposal."""
         return [(int(body["records"]), body.get("ramp")) for body in self.entries(EntryKind.DISPOSAL)]
+
+
+def refused(log: Guarded, **wishes: Any) -> str:
+    """What a refused run says; nothing was removed."""
+    before = log.records()
+    with pytest.raises(GuardError) as caught:
+        log.run(**wishes)
+    assert int(caught.value.exit_code) == 3
+    assert log.records() == before
+    return f"{caught.value} / {caught.value.hint}"

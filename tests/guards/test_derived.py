@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-from guarded_world import Guarded, fresh, old
+from guarded_world import Guarded, fresh, old, refused
 from typer.testing import CliRunner, Result
 
 from lapse.cli.main import app
 from lapse.engine.refreshing import refreshed
-from lapse.errors import GuardError, PolicyError, UsageError
+from lapse.errors import PolicyError, UsageError
 from lapse.instant import Nanos, parse_rfc3339
 from lapse.model.guards import Guard
 from lapse.model.ledger_entry import EntryKind
@@ -31,16 +30,6 @@ def log(tmp_path: Path, request: pytest.FixtureRequest) -> Guarded:
     return found
 
 
-def _refused(log: Guarded, **wishes: Any) -> str:
-    """What a refused run says; nothing was removed."""
-    before = log.records()
-    with pytest.raises(GuardError) as caught:
-        log.run(**wishes)
-    assert int(caught.value.exit_code) == 3
-    assert log.records() == before
-    return f"{caught.value} / {caught.value.hint}"
-
-
 def _call(log: Guarded, *arguments: str) -> Result:
     log.session()  # sets the environment
     return CliRunner().invoke(app, [*arguments, "--policy", str(log.folder / "lapse.yaml")])
@@ -50,7 +39,7 @@ def test_what_nobody_has_refreshed_refuses_the_run(log: Guarded) -> None:
     """It says which, up to when, and what to do about it."""
     log.policy(dataset=TOTALS)
 
-    said = _refused(log)
+    said = refused(log)
 
     assert "'daily totals' is made of records that may go, of before 2026-08-03T00:00:00Z" in said
     assert "nobody has said that it holds any" in said
@@ -61,7 +50,7 @@ def test_what_nobody_has_refreshed_refuses_the_run(log: Guarded) -> None:
 def test_what_was_refreshed_lets_the_run_go(log: Guarded) -> None:
     """By the command that the refusal names, and the ledger has it."""
     log.policy(dataset=TOTALS)
-    _refused(log)
+    refused(log)
 
     said = _call(log, "refreshed", "log", "daily totals")
 
@@ -81,7 +70,7 @@ def test_it_must_hold_all_up_to_the_cutoff(log: Guarded, late: int, goes: bool) 
     if goes:
         assert log.run().records == 20
     else:
-        assert "it holds those before 2026-08-02T23:59:59.999999999Z" in _refused(log)
+        assert "it holds those before 2026-08-02T23:59:59.999999999Z" in refused(log)
 
 
 def test_what_was_said_last_counts(log: Guarded) -> None:
@@ -90,7 +79,7 @@ def test_what_was_said_last_counts(log: Guarded) -> None:
     refreshed(log.session(), "log", "daily totals", None)
     refreshed(log.session(), "log", "daily totals", parse_rfc3339("2020-01-01T00:00:00Z"))
 
-    assert "it holds those before 2020-01-01T00:00:00Z" in _refused(log)
+    assert "it holds those before 2020-01-01T00:00:00Z" in refused(log)
 
 
 def test_each_of_several_has_to_hold_them(log: Guarded) -> None:
@@ -98,7 +87,7 @@ def test_each_of_several_has_to_hold_them(log: Guarded) -> None:
     log.policy(dataset="derived: [daily totals, invoices, daily totals]")
     refreshed(log.session(), "log", "invoices", None)
 
-    said = _refused(log)
+    said = refused(log)
 
     assert "'daily totals'" in said
     assert "invoices" not in said
@@ -113,10 +102,10 @@ def test_a_rule_names_its_own(log: Guarded) -> None:
         dataset=TOTALS,
     )
     refreshed(log.session(), "log", "daily totals", Nanos(CUTOFF - 1))
-    assert "'daily totals' is made of records that may go, of before 2026-08-03T00:00:00Z" in _refused(log)
+    assert "'daily totals' is made of records that may go, of before 2026-08-03T00:00:00Z" in refused(log)
     refreshed(log.session(), "log", "daily totals", CUTOFF)
 
-    said = _refused(log)
+    said = refused(log)
 
     assert "'invoices' is made of records that may go, of before 2026-10-02T00:00:00Z" in said
     assert "daily totals" not in said
@@ -135,7 +124,7 @@ def test_a_tenant_s_rules_take_the_dataset_s(tmp_path: Path) -> None:
     log.fill(old(5), fresh(1))
     log.policy("{for: forever}", dataset=f"{TOTALS}\ntenants: {{acme: {{keep: 90 days}}}}")
 
-    assert "'daily totals'" in _refused(log)
+    assert "'daily totals'" in refused(log)
     refreshed(log.session(), "log", "daily totals", None)
     assert log.run().records == 5
 
@@ -152,7 +141,7 @@ def test_nothing_is_asked_where_nothing_goes(tmp_path: Path) -> None:
 def test_it_is_passed_by_this_once(log: Guarded) -> None:
     """By its name alone, and the ledger says so."""
     log.policy(dataset=TOTALS)
-    assert "--allow derived" in _refused(log, allowed=frozenset({Guard.SHARE, Guard.EMPTY}))
+    assert "--allow derived" in refused(log, allowed=frozenset({Guard.SHARE, Guard.EMPTY}))
 
     assert log.run(allowed=frozenset({Guard.DERIVED})).records == 20
 
@@ -160,7 +149,7 @@ def test_it_is_passed_by_this_once(log: Guarded) -> None:
     assert note["derived"] == "daily totals"
     assert (note["needed"], note["until"]) == ("2026-08-03T00:00:00Z", None)
     log.fill(old(1))
-    assert "'daily totals'" in _refused(log)
+    assert "'daily totals'" in refused(log)
 
 
 def test_a_plan_and_why_name_what_is_behind(log: Guarded) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-from guarded_world import Guarded, fresh, old
+from guarded_world import Guarded, fresh, old, refused
 from typer.testing import CliRunner
 
 from lapse.cli.main import app
@@ -23,16 +22,6 @@ def log(tmp_path: Path) -> Guarded:
     found = Guarded(tmp_path)
     found.fill(old(60), fresh(1), old(40, tenant="beta"), fresh(40, tenant="beta"))
     return found
-
-
-def refused(log: Guarded, **wishes: Any) -> str:
-    """What a refused run says; nothing was removed."""
-    before = log.records()
-    with pytest.raises(GuardError) as caught:
-        log.run(**wishes)
-    assert int(caught.value.exit_code) == 3
-    assert log.records() == before
-    return f"{caught.value} / {caught.value.hint}"
 
 
 def test_a_tenant_over_its_share_refuses_the_run_by_name_and_figures(log: Guarded) -> None:

@@ -22,8 +22,6 @@ from lapse.policyfile.wanted import RangeShape, SetValues, WantedShape, WantedVa
 _STRICT = words.STRICT
 _ONE_TENANT = {"pattern": r"\S", "not": {"pattern": "^(glob|set):"}}
 _DOUBT_BEFORE = rfc3339(DOUBT_BEFORE_DEFAULT).removesuffix("T00:00:00Z")
-
-
 _PACE = {"transaction": "1 s", "rows per second": "none", "rest": "auto", "max lag": "10 s", "pause while": words.NEVER}
 
 
