@@ -21,14 +21,16 @@ from lapse.model.match import Condition, Glob, Match
 from lapse.model.plan import CHECKSUM_MODULUS, Tally
 from lapse.model.policy import Rule
 from lapse.model.selection import Selection
-from lapse.stores.jsonl import bulk, columncounts, manysums, parting, sizing
+from lapse.sqlcore import columntallies
+from lapse.sqlcore.columns import NO_TIME, Columns
+from lapse.stores.jsonl import bulk, parting, sizing
 from lapse.stores.jsonl.blocksums import BlockBuilder
 from lapse.stores.jsonl.bulk import Bulk
 from lapse.stores.jsonl.deciding import Timeline
 from lapse.stores.jsonl.judged import Judges
 from lapse.stores.jsonl.judging import Judge, Value
 from lapse.stores.jsonl.lines import lines
-from lapse.stores.jsonl.manysums import NO_TIME, Columns, ManySums
+from lapse.stores.jsonl.manysums import ManySums, Named
 from lapse.stores.jsonl.parting import Parted, Parting
 from lapse.stores.jsonl.scanning import Counts, Extent
 from lapse.stores.jsonl.sizing import Sizes
@@ -62,8 +64,8 @@ def _columns(found: Sequence[Sum], names: Sequence[str | None] = _NAMES) -> Many
     rows = [
         (item.code, names.index(item.tenant), item.records, item.size, *ends(item), item.checksum) for item in found
     ]
-    codes, tenants, *rest = np.array(rows, np.int64).reshape(-1, 7).T
-    return ManySums((), Columns(codes, tenants, *rest, names=names), np.arange(len(rows)), [()] * len(rows))  # type: ignore[misc,arg-type]
+    columns = Columns(*np.array(rows, np.int64).reshape(-1, 7).T)
+    return ManySums((), Named(columns, names), np.arange(len(rows)), [()] * len(rows))
 
 
 def _added(found: Sequence[Sum]) -> tuple[Tally, ...]:
@@ -77,11 +79,9 @@ def _added(found: Sequence[Sum]) -> tuple[Tally, ...]:
 def _columns_are_for_few(monkeypatch: pytest.MonkeyPatch) -> None:
     """The smallest number of sums is taken as columns, and soon added up."""
     monkeypatch.setattr(bulk, "_MANY", 0)
-    monkeypatch.setattr(manysums, "_FEW", 0)
-    monkeypatch.setattr(parting, "_FEW", 0)
     monkeypatch.setattr("lapse.stores.jsonl.scanning._FEW", 3)
-    for module in (columncounts, sizing):
-        monkeypatch.setattr(module, "_WAITING", 5)
+    monkeypatch.setattr(columntallies, "_GROUPS", 5)
+    monkeypatch.setattr(sizing, "_WAITING", 5)
 
 
 @_MANY
@@ -137,7 +137,7 @@ def test_a_block_remembers_as_many_groups_in_columns_as_one_by_one(tenants: int)
     singly.add(data, list(sums), (), lines=2 * tenants)
 
     assert isinstance(sums, ManySums)
-    assert len(sums.columns) == 2 * tenants
+    assert len(sums.named.columns) == 2 * tenants
     assert sums.distinct == tenants
     assert together.built() == singly.built()
     assert (together.built().groups is None) is (tenants > 256)

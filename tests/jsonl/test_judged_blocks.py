@@ -275,7 +275,7 @@ def test_lines_are_counted_alike_whatever_is_remembered_of_those_before(
     monkeypatch.setattr("lapse.stores.jsonl.bulk._MOST_LINES", most)
     monkeypatch.setattr("lapse.stores.jsonl.bulkgroups._MOST_CELLS", cells)
     monkeypatch.setattr("lapse.stores.jsonl.deciding._MOST_GROUPS", groups)
-    monkeypatch.setattr("lapse.stores.jsonl.manysums._FEW", 0)
+    monkeypatch.setattr("lapse.stores.jsonl.bulk._MANY", 0)
     judge, whole, counts = Judge(selection), b"".join(content), Counts()
     bulk = Bulk(judge)
     found = [told for piece in pieces([whole]) for told in (bulk.judge(piece.data) if whole else ())]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -11,14 +12,11 @@ import numpy as np
 from lapse.model.bounds import EndingOf
 from lapse.model.plan import Tally
 from lapse.model.tallied import Tallied
-from lapse.sqlcore.rules import MAX_INT64, MIN_INT64
+from lapse.sqlcore.columns import NO_TIME, Columns
 from lapse.sqlcore.tallying import Row, tally_of
 
-NO_TIME = (MAX_INT64, MIN_INT64)
-"""Oldest and newest of rows of which none has a time: any other two are in their order."""
-
 _GROUPS = 200_000
-"""How many wait at most before they are added up."""
+"""So many wait before they are added up, or as many as were left the time before."""
 
 _AT_ONCE = 10_000
 """Groups that are made Python objects at a time."""
@@ -33,34 +31,14 @@ _LOW = 27
 """Bits of a checksum's lower part. Sums of both parts stay within 64 bits, where those of the whole would not."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Columns:
-    """Counts, an array of 64-bit integers for each column; those of one code and tenant may stand there several times.
-
-    Attributes:
-        codes: The outcome's.
-        tenants: The tenant's, as `ColumnTallies.numbers` numbers them.
-        records: How many rows.
-        oldest: Earliest record time.
-        newest: Latest record time; with the earliest it is `NO_TIME` where there is none.
-        checksums: As in a `Tally`, but of any sign and size.
-    """
-
-    codes: Any
-    tenants: Any
-    records: Any
-    oldest: Any
-    newest: Any
-    checksums: Any
-
-
 @dataclass(frozen=True, slots=True)
 class Groups:
     """Counts, one for each key, which is code and tenant in one.
 
     Attributes:
         key: Ascending.
-        records: How many rows.
+        records: How many.
+        sizes: Their bytes.
         oldest: Earliest record time.
         newest: Latest record time; with the earliest it is `NO_TIME` where there is none.
         high: Sum of the checksums' upper parts.
@@ -69,6 +47,7 @@ class Groups:
 
     key: Any
     records: Any
+    sizes: Any
     oldest: Any
     newest: Any
     high: Any
@@ -82,12 +61,37 @@ class Groups:
         """The outcome's code of each."""
         return self.key >> _NAMES
 
+    @property
+    def tenants(self) -> Any:
+        """The tenant's number of each."""
+        return self.key & _NAME
+
     def chosen(self, places: Any) -> Groups:
         """Those at some places."""
         return Groups(*(getattr(self, name)[places] for name in ("key", *(name for name, _ in _SUMS))))
 
 
-_SUMS = (("records", np.add), ("oldest", np.minimum), ("newest", np.maximum), ("high", np.add), ("low", np.add))
+_SUMS = (
+    ("records", np.add),
+    ("sizes", np.add),
+    ("oldest", np.minimum),
+    ("newest", np.maximum),
+    ("high", np.add),
+    ("low", np.add),
+)
+
+
+def by_key(columns: Columns) -> Groups:
+    """Counts by code and tenant in one, in the order they come and not added up yet."""
+    return Groups(
+        columns.codes << _NAMES | columns.tenants,
+        columns.records,
+        columns.sizes,
+        columns.oldest,
+        columns.newest,
+        columns.checksums >> _LOW,
+        columns.checksums & ((1 << _LOW) - 1),
+    )
 
 
 def _summed(parts: Sequence[Groups]) -> Groups:
@@ -102,28 +106,15 @@ def _summed(parts: Sequence[Groups]) -> Groups:
     return Groups(key[firsts], *sums)
 
 
-def _grouped(columns: Columns) -> Groups:
-    """Counts, one for each code and tenant."""
-    part = Groups(
-        columns.codes << _NAMES | columns.tenants,
-        columns.records,
-        columns.oldest,
-        columns.newest,
-        columns.checksums >> _LOW,
-        columns.checksums & ((1 << _LOW) - 1),
-    )
-    return _summed([part])
-
-
 class ColumnTallies:
-    """The tallies of a survey so far."""
+    """Tallies in the making."""
 
-    def __init__(self, row_size: int) -> None:
-        """Nothing is counted yet; each row is taken to have *row_size* bytes."""
-        self._row_size = row_size
+    def __init__(self) -> None:
+        """Nothing is counted yet."""
         self._numbers: dict[str | None, int] = {None: 0}
+        self._listed: list[str | None] = []
         self._found: list[Groups] = []
-        self._waiting = 0
+        self._summed = self._waiting = 0
 
     def numbers(self, tenants: Iterable[str | None]) -> list[int]:
         """The number of each tenant; a new one gets the next."""
@@ -132,40 +123,57 @@ class ColumnTallies:
 
     def add(self, columns: Columns) -> Groups:
         """Take in more counts; returns them one for each code and tenant."""
-        groups = _grouped(columns)
-        self._found.append(groups)
-        self._waiting += len(groups)
-        if self._waiting > _GROUPS:
-            self._sum()
+        groups = _summed([by_key(columns)])
+        self.take_in(groups)
         return groups
 
+    def take_in(self, groups: Groups) -> None:
+        """Take in more counts, in any order and with what is to be added up."""
+        self._found.append(groups)
+        self._waiting += len(groups)
+        if self._waiting > max(_GROUPS, self._summed):
+            self._sum()
+
+    def merge(self, other: ColumnTallies) -> None:
+        """Take in what another one has counted."""
+        numbers = np.array(self.numbers(other._numbers), np.int64)
+        for groups in other._found:
+            self.take_in(replace(groups, key=groups.codes << _NAMES | numbers[groups.tenants]))
+
+    def __len__(self) -> int:
+        """For how many codes and tenants there are counts."""
+        return len(self._sum()) if self._found else 0
+
     def _sum(self) -> Groups:
-        """All there is so far."""
-        self._found, self._waiting = [_summed(self._found)], 0
+        """All there is so far, of which there is something."""
+        if self._waiting:
+            self._found = [_summed(self._found)]
+            self._summed, self._waiting = len(self._found[0]), 0
         return self._found[0]
 
     def merged(self) -> tuple[Tally, ...]:
         """All of them, one for each code and tenant, ordered by these."""
         return self.tallies(self._sum()) if self._found else ()
 
-    def of_rows(self, codes: Any, tenants: Any, times: Any) -> Tallied:
+    def of_rows(self, codes: Any, tenants: Any, times: Any, *, row_size: int) -> Tallied:
         """The tallies of rows that have a time each, ordered by code and tenant; they are not taken in.
 
         Arguments:
             codes: The outcome of each row.
             tenants: The tenant's number.
             times: The time.
+            row_size: Bytes that each row is taken to have.
         """
         code, tenant, time = (np.asarray(each, np.int64) for each in (codes, tenants, times))
         ones, zeros = np.ones(len(code), np.int64), np.zeros(len(code), np.int64)
-        groups = _grouped(Columns(codes=code, tenants=tenant, records=ones, oldest=time, newest=time, checksums=zeros))
-        names = list(self._numbers)
-        found = groups.chosen(_ordered(groups.key, names))
+        groups = _summed([by_key(Columns(code, tenant, ones, ones * row_size, time, time, zeros))])
+        names = self._names()
+        found = groups.chosen(_ordered(groups, names))
         return Tallied(
             codes=found.codes.tolist(),
-            tenants=[names[number] for number in (found.key & _NAME).tolist()],
+            tenants=[names[number] for number in found.tenants.tolist()],
             records=found.records.tolist(),
-            sizes=(found.records * self._row_size).tolist(),
+            sizes=found.sizes.tolist(),
             oldest=found.oldest.tolist(),
             newest=found.newest.tolist(),
         )
@@ -175,21 +183,31 @@ class ColumnTallies:
         return tuple(map(tally_of, self._rows(groups)))
 
     def _rows(self, groups: Groups) -> Iterator[Row]:
-        names = list(self._numbers)
-        order = _ordered(groups.key, names)
+        names = self._names()
+        order = _ordered(groups, names)
         for first in range(0, len(order), _AT_ONCE):
             found = groups.chosen(order[first : first + _AT_ONCE])
-            columns = (found.key, found.records, found.oldest, found.newest, found.high, found.low)
-            for key, records, oldest, newest, high, low in zip(*(each.tolist() for each in columns), strict=True):
-                code, tenant = key >> _NAMES, names[key & _NAME]
+            columns = (found.codes, found.tenants, *(getattr(found, name) for name, _ in _SUMS))
+            for code, tenant, records, size, oldest, newest, high, low in zip(
+                *(each.tolist() for each in columns), strict=True
+            ):
                 ends = (None, None) if (oldest, newest) == NO_TIME else (oldest, newest)
-                yield code, tenant, records, records * self._row_size, *ends, (high << _LOW) + low
+                yield code, names[tenant], records, size, *ends, (high << _LOW) + low
+
+    def _names(self) -> Sequence[str | None]:
+        """The tenants by number."""
+        self._listed += islice(self._numbers, len(self._listed), None)
+        return self._listed
 
 
-def _ordered(keys: Any, names: Sequence[str | None]) -> Any:
-    """The order of the keys by code and tenant's name, None first."""
-    by_name = sorted(range(len(names)), key=lambda number: (names[number] is not None, names[number] or ""))
-    return np.lexsort((np.argsort(by_name)[keys & _NAME], keys >> _NAMES))
+def _ordered(groups: Groups, names: Sequence[str | None]) -> Any:
+    """The order of some counts by code and tenant's name, None first. Only names that occur are looked at."""
+    numbers, places = np.unique(groups.tenants, return_inverse=True)
+    occurring = [names[number] for number in numbers.tolist()]
+    by_name = sorted(range(len(occurring)), key=lambda place: (occurring[place] is not None, occurring[place] or ""))
+    ranks = np.empty(len(by_name), np.int64)
+    ranks[by_name] = np.arange(len(by_name))
+    return np.lexsort((ranks[places], groups.codes))
 
 
 def ways(ending_of: EndingOf, codes: Any) -> Any:

@@ -13,6 +13,7 @@ import stringzilla as sz
 
 from lapse.instant import Nanos
 from lapse.model.newest import Group as NewestGroup
+from lapse.sqlcore.columns import NO_TIME, Columns
 from lapse.stores.jsonl.bulkfields import BulkReader, Column, Lines, Plain
 from lapse.stores.jsonl.bulkgroups import Numbering
 from lapse.stores.jsonl.bulktimes import Mask, number_instants, text_instants
@@ -22,7 +23,7 @@ from lapse.stores.jsonl.fields import Doubtful
 from lapse.stores.jsonl.judgement import member_of, sum_of
 from lapse.stores.jsonl.judging import Judge, Judged, instant_of, plain_value
 from lapse.stores.jsonl.lines import Line, Shape
-from lapse.stores.jsonl.manysums import NO_TIME, Columns, ManySums, Sums
+from lapse.stores.jsonl.manysums import ManySums, Named, Sums
 from lapse.stores.jsonl.summing import UNUSED, Sum
 
 _LEAST, _MOST = -(2**63), 2**63 - 1
@@ -153,9 +154,8 @@ class Together:
             oldest=np.where(timed, np.minimum.reduceat(instants, starts), NO_TIME[0]),
             newest=np.where(timed, np.maximum.reduceat(instants, starts), NO_TIME[1]),
             checksums=np.where(timed, np.add.reduceat(numbers, starts), 0),  # of 44 bits: a million of them have 64
-            names=known.names,
         )
-        return ManySums(singles, columns, places, known.values)
+        return ManySums(singles, Named(columns, known.names), places, known.values)
 
     @cached_property
     def _lengths(self) -> Ints:

@@ -3,58 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 from lapse.instant import Nanos
+from lapse.sqlcore.columns import NO_TIME, Columns
 from lapse.stores.jsonl.judging import Values
 from lapse.stores.jsonl.summing import Sum
 
-NO_TIME = (2**63 - 1, -(2**63))
-"""Oldest and newest of lines of which none has a time: any other two are in their order."""
 
-_FEW = 64
-"""Sums up to which it takes less to look at each than to begin with columns."""
+class Named(NamedTuple):
+    """Sums in columns, with the tenants by number; there may be more of these."""
 
-
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """Sums, an array of 64-bit integers for each column; those of one code and tenant may stand there several times.
-
-    Attributes:
-        codes: The outcome.
-        tenants: The tenant's number.
-        records: How many lines.
-        sizes: Their bytes.
-        oldest: Earliest time.
-        newest: Latest time; with the earliest it is `NO_TIME` where there is none.
-        checksums: Sum of their numbers; no more than some thousand were added up.
-        names: The tenants by number; there may be more.
-    """
-
-    codes: Any
-    tenants: Any
-    records: Any
-    sizes: Any
-    oldest: Any
-    newest: Any
-    checksums: Any
+    columns: Columns
     names: Sequence[str | None]
-
-    @property
-    def arrays(self) -> tuple[Any, ...]:
-        """The columns, in the order of the attributes."""
-        return self.codes, self.tenants, self.records, self.sizes, self.oldest, self.newest, self.checksums
-
-    def __len__(self) -> int:
-        return len(self.codes)
 
 
 class Packed(NamedTuple):
-    """Columns as they go from one process to another.
+    """The same as it goes from one process to another.
 
     Attributes:
-        arrays: The bytes of each.
+        arrays: The bytes of each column.
         names: The tenants by number.
     """
 
@@ -67,21 +35,21 @@ class ManySums:
 
     Attributes:
         singles: Those of lines that were judged by themselves.
-        columns: All others.
+        named: All others.
         places: For each of these the number of the group that it is of, ascending.
     """
 
-    def __init__(self, singles: Sequence[Sum], columns: Columns, places: Any, values: Sequence[Values]) -> None:
+    def __init__(self, singles: Sequence[Sum], named: Named, places: Any, values: Sequence[Values]) -> None:
         """Sums; *values* has those of each group, by its number."""
         self.singles = singles
-        self.columns = columns
+        self.named = named
         self.places = places
         self._values = values
 
     def __iter__(self) -> Iterator[Sum]:
         yield from self.singles
-        names, values = self.columns.names, self._values
-        rows = zip(self.places.tolist(), *(array.tolist() for array in self.columns.arrays), strict=True)
+        (columns, names), values = self.named, self._values
+        rows = zip(self.places.tolist(), *(array.tolist() for array in columns.arrays), strict=True)
         for place, code, tenant, records, size, oldest, newest, checksum in rows:
             timed = (oldest, newest) != NO_TIME
             first, last = (Nanos(oldest), Nanos(newest)) if timed else (None, None)
@@ -96,8 +64,6 @@ class ManySums:
 Sums: TypeAlias = Sequence[Sum] | ManySums
 
 
-def apart(sums: Sums) -> tuple[Columns | None, Sums]:
-    """What of some sums is better taken as columns, and what one by one. None if nothing is."""
-    if isinstance(sums, ManySums) and len(sums.columns) > _FEW:
-        return sums.columns, sums.singles
-    return None, sums
+def apart(sums: Sums) -> tuple[Named | None, Sequence[Sum]]:
+    """What of some sums stands in columns, and what one by one. None if nothing does."""
+    return (sums.named, sums.singles) if isinstance(sums, ManySums) else (None, sums)

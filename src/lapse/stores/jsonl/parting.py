@@ -17,7 +17,7 @@ from lapse.errors import ChangedError
 from lapse.stores.jsonl.codec import Encoding, Head, encoding_of
 from lapse.stores.jsonl.disk import line_end
 from lapse.stores.jsonl.judged import JudgedBlock, Judges, judged_blocks
-from lapse.stores.jsonl.manysums import Columns, ManySums, Packed, Sums
+from lapse.stores.jsonl.manysums import Named, Packed, Sums, apart
 from lapse.stores.jsonl.scanning import Extent
 from lapse.stores.jsonl.summing import Sum
 from lapse.stores.jsonl.trouble import translated
@@ -26,8 +26,6 @@ from lapse.stores.jsonl.workers import processors, streamed
 _GOING = re.compile(rb"\x01+")
 _FOR_ONE = 64 * 1024 * 1024
 _TASK = 8 * 1024 * 1024
-_FEW = 1024
-"""Sums of a block up to which who gets them takes less to add them up one by one than to load what adds up columns."""
 
 
 class Run(NamedTuple):
@@ -139,17 +137,15 @@ class Parting:
             mask = _up_to(mask, most)
         going = _runs(block, mask)
         sums: Sums = block.judgement.sums(0, len(mask)) if going else ()
-        more = None
-        if isinstance(sums, ManySums) and len(sums.columns) > _FEW:
-            more = self._packed(sums.columns)
-            sums = sums.singles
-        return Parted(block.start, block.data, going, [item for item in sums if item.code in self._going], more)
+        named, others = apart(sums)
+        more = None if named is None else self._packed(named)
+        return Parted(block.start, block.data, going, [item for item in others if item.code in self._going], more)
 
-    def _packed(self, columns: Columns) -> Packed:
+    def _packed(self, named: Named) -> Packed:
         """Those of some sums that go."""
         from lapse.stores.jsonl.columncounts import packed  # whoever made columns has loaded numpy
 
-        return packed(columns, self._marks(columns.codes) == 1)
+        return packed(named, self._marks(named.columns.codes) == 1)
 
     def _mask(self, codes: Sequence[int]) -> bytes:
         """For each line, 1 if it goes and 0 if it stays."""

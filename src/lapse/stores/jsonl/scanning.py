@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+import pickle
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lapse.errors import ChangedError
 from lapse.instant import Nanos
-from lapse.model.plan import CHECKSUM_MODULUS, Tally
+from lapse.model.plan import CHECKSUM_MODULUS, Tally, merge
 from lapse.stores.jsonl.codec import Head, blocks, encoding_of
 from lapse.stores.jsonl.disk import open_log
 from lapse.stores.jsonl.fields import Doubtful
@@ -143,8 +144,6 @@ class Counts:
     def __init__(self) -> None:
         self._sums: dict[_Key, _Sum] = {}
         self._many: ColumnCounts | None = None
-        self._packed: Packed | None = None
-        """What `_many` is made of when it is asked for."""
 
     def add(self, line: Line, judged: Judged, tenant: str | None) -> None:
         """Count a line; further pieces of a long one only add their bytes."""
@@ -167,9 +166,9 @@ class Counts:
 
     def add_sums(self, sums: Sums) -> None:
         """Count lines that were added up already."""
-        columns, others = apart(sums)
-        if columns is not None:
-            self._columns().add(columns)
+        named, others = apart(sums)
+        if named is not None:
+            self._columns().add_named(named)
         for item in others:
             self.add_sum(item)
 
@@ -180,7 +179,7 @@ class Counts:
     def settle(self) -> None:
         """Hold what is in columns by itself, unless it is very much: who takes it over need not know of columns."""
         if self._many is not None and len(self._many) <= _FEW:
-            for tally in self._many.tallies():
+            for tally in self._many.merged():
                 self.add_sum(
                     Sum(
                         tally.code, tally.tenant, (), tally.records, tally.size,
@@ -191,11 +190,8 @@ class Counts:
 
     def merge(self, other: Counts) -> None:
         """Take over what another one has counted, which is not to be used any more."""
-        if other._many is not None or other._packed is not None:
-            if self._many is None and self._packed is None:
-                self._many, self._packed = other._many, other._packed
-            else:
-                self._columns().merge(other._columns())
+        if other._many is not None:
+            self._columns().merge(other._many)
         if not self._sums:
             self._sums = other._sums
             return
@@ -211,7 +207,7 @@ class Counts:
 
     def tallies(self) -> tuple[Tally, ...]:
         """The counts so far, ordered by code and tenant."""
-        keys = sorted(self._sums, key=_place)
+        keys = sorted(self._sums, key=lambda key: (key.code, key.tenant is not None, key.tenant or ""))
         found = tuple(
             Tally(
                 code=key.code,
@@ -225,38 +221,21 @@ class Counts:
             for key in keys
             for each in (self._sums[key],)
         )
-        if self._many is None and self._packed is None:
-            return found
-        many = self._columns().tallies()
-        return _together(many, found) if found else many
+        many = () if self._many is None else self._many.merged()
+        return merge((*many, *found)) if many and found else many or found
 
     def __getstate__(self) -> object:
-        packed = self._packed if self._many is None else self._many.packed()
-        return self._sums, packed
+        return self._sums, None if self._many is None else pickle.dumps(self._many)
 
     def __setstate__(self, state: Any) -> None:
-        self._sums, self._packed = state
-        self._many = None
+        self._sums, many = state
+        with one_thread():  # numpy comes with it
+            self._many = None if many is None else pickle.loads(many)  # noqa: S301 - of our own child
 
     def _columns(self) -> ColumnCounts:
         """What is counted in columns."""
         if self._many is None:
             with one_thread():
                 from lapse.stores.jsonl.columncounts import ColumnCounts  # numpy is for who has very many counts
-            self._many = ColumnCounts() if self._packed is None else ColumnCounts.unpacked(self._packed)
-            self._packed = None
+            self._many = ColumnCounts()
         return self._many
-
-
-def _place(key: _Key | Tally) -> tuple[int, bool, str]:
-    return key.code, key.tenant is not None, key.tenant or ""
-
-
-def _together(many: Sequence[Tally], others: Sequence[Tally]) -> tuple[Tally, ...]:
-    """Tallies of two countings of different lines, as those of one."""
-    left = {(tally.code, tally.tenant): tally for tally in others}
-    found = [
-        tally if (other := left.pop((tally.code, tally.tenant), None)) is None else tally.merged(other)
-        for tally in many
-    ]
-    return tuple(sorted([*found, *left.values()], key=_place)) if left else tuple(found)

@@ -20,10 +20,10 @@ class Sizes:
 
     def add(self, sums: Sums) -> None:
         """Take in the next lines."""
-        columns, others = apart(sums)
-        if columns is not None:
-            self._many.append((columns.codes, columns.sizes))
-            self._waiting += len(columns)
+        named, others = apart(sums)
+        if named is not None:
+            self._many.append((named.columns.codes, named.columns.sizes))
+            self._waiting += len(named.columns)
             if self._waiting > max(_WAITING, self._summed):
                 self._add_up()
         found = self._found

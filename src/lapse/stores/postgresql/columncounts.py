@@ -39,8 +39,8 @@ class ColumnCounts:
     def __init__(self, question: Question) -> None:
         """Nothing is counted yet."""
         self._question = question
-        self._tallies = ColumnTallies(question.row_size)
-        self._reader = ColumnReader(question.connection, self._tallies)
+        self._tallies = ColumnTallies()
+        self._reader = ColumnReader(question.connection, self._tallies, row_size=question.row_size)
         self._grouped = True
         self._on_a_page: dict[int, float] = {}
         self.cells: list[Cell[Stretch]] = []

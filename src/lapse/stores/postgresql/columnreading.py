@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 
 from lapse.model.plan import Tally
-from lapse.sqlcore.columntallies import NO_TIME, Columns, ColumnTallies
+from lapse.sqlcore.columns import NO_TIME, Columns
+from lapse.sqlcore.columntallies import ColumnTallies
 from lapse.sqlcore.fragments import Fragment
 from lapse.stores.postgresql.connection import Connection
 from lapse.stores.postgresql.csvreading import CsvReader, Field
@@ -35,10 +36,11 @@ class Read:
 class ColumnReader:
     """Reads answers whose counts belong together."""
 
-    def __init__(self, connection: Connection, tallies: ColumnTallies) -> None:
-        """Ask on *connection*; *tallies* number the tenants."""
+    def __init__(self, connection: Connection, tallies: ColumnTallies, *, row_size: int) -> None:
+        """Ask on *connection*; *tallies* number the tenants, and each row is taken to have *row_size* bytes."""
         self._connection = connection
         self._tallies = tallies
+        self._row_size = row_size
 
     def counted(self, query: Fragment, beside: int) -> Read:
         """The answer to `Judge.counted` with so many columns *beside*."""
@@ -60,6 +62,7 @@ class ColumnReader:
             codes=_numbers(code),
             tenants=self._tenants(tenant),
             records=records,
+            sizes=records * self._row_size,
             oldest=oldest,
             newest=newest,
             checksums=_numbers(checksum),
@@ -94,8 +97,8 @@ def removed_tallies(connection: Connection, gone: Fragment, *, row_size: int) ->
     ((codes, tenants, instants),) = connection.query(gone + f"SELECT {columns} FROM gone")
     if codes is None:
         return ()
-    tallies = ColumnTallies(row_size)
-    return tallies.of_rows(codes, tallies.numbers(tenants), instants)
+    tallies = ColumnTallies()
+    return tallies.of_rows(codes, tallies.numbers(tenants), instants, row_size=row_size)
 
 
 def _numbers(column: Any) -> Any:

@@ -11,7 +11,8 @@ import numpy as np
 from lapse.model.bounds import EndingOf
 from lapse.model.plan import Tally
 from lapse.model.selection import Destination
-from lapse.sqlcore.columntallies import NO_TIME, Columns, ColumnTallies, ways
+from lapse.sqlcore.columns import NO_TIME, Columns
+from lapse.sqlcore.columntallies import ColumnTallies, ways
 from lapse.sqlcore.fragments import Fragment
 from lapse.stores.sqlite.counting import REMEMBERED
 from lapse.stores.sqlite.judging import Judge
@@ -30,7 +31,8 @@ class ColumnCounts:
         """Nothing is counted yet; with *remembering*, lapsed rows are remembered for their slices."""
         self._judge = judge
         self._ending = ending
-        self._tallies = ColumnTallies(row_size)
+        self._row_size = row_size
+        self._tallies = ColumnTallies()
         self._room = MOST_REMEMBERED if remembering and judge.lists_keys else 0
 
     def query(self, keys: KeyRange) -> Fragment:
@@ -63,16 +65,21 @@ class ColumnCounts:
     ) -> Mapping[Destination, Remembered]:
         """The lapsed rows that go without a copy, as long as there is room for them: the others are read anyway."""
         found: dict[Destination, Remembered] = {}
-        lapsed_by = ways(self._ending, columns.codes)
         for goal, count in lapsed.items():
             if goal.archives or count > self._room:
                 continue
             self._room -= count
+            lapsed_by = ways(self._ending, columns.codes)
             meant = [place for place, ending in enumerate(self._ending.endings) if ending.destination == goal]
             places = np.flatnonzero(np.isin(lapsed_by, meant))
             keys = np.fromiter((rows[place][-1] for place in places.tolist()), np.int64, len(places))
             found[goal] = Remembered(
-                self._tallies, keys, columns.codes[places], columns.tenants[places], columns.oldest[places]
+                counted=self._tallies,
+                row_size=self._row_size,
+                keys=keys,
+                codes=columns.codes[places],
+                tenants=columns.tenants[places],
+                times=columns.oldest[places],
             )
         return found
 
@@ -81,10 +88,12 @@ class ColumnCounts:
         numbers = (codes, self._tallies.numbers(tenants), times, checksums)
         code, tenant, time, checksum = (np.array(each, np.int64) for each in numbers)
         oldest, newest = (np.where(code == 0, none, time) for none in NO_TIME)
+        records = np.ones(len(rows), np.int64)
         return Columns(
             codes=code,
             tenants=tenant,
-            records=np.ones(len(rows), np.int64),
+            records=records,
+            sizes=records * self._row_size,
             oldest=oldest,
             newest=newest,
             checksums=checksum,

@@ -12,12 +12,13 @@ from lapse.model.plan import Tally
 from lapse.sqlcore.columntallies import ColumnTallies
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Remembered:
     """Lapsed rows of a stretch that go to one place, an array of 64-bit integers for each column, in key order.
 
     Attributes:
         counted: What has numbered the tenants.
+        row_size: Bytes that each row is taken to have.
         keys: The key of each row.
         codes: The outcome.
         tenants: The tenant, by its number.
@@ -25,13 +26,11 @@ class Remembered:
     """
 
     counted: ColumnTallies
+    row_size: int
     keys: Any
     codes: Any
     tenants: Any
     times: Any
-
-    def __len__(self) -> int:
-        return len(self.keys)
 
 
 def remembered_rows(parts: Sequence[Remembered]) -> tuple[Sequence[int], Sequence[Tally]]:
@@ -39,4 +38,4 @@ def remembered_rows(parts: Sequence[Remembered]) -> tuple[Sequence[int], Sequenc
     keys, codes, tenants, times = (
         np.concatenate([getattr(part, name) for part in parts]) for name in ("keys", "codes", "tenants", "times")
     )
-    return keys.tolist(), parts[0].counted.of_rows(codes, tenants, times)
+    return keys.tolist(), parts[0].counted.of_rows(codes, tenants, times, row_size=parts[0].row_size)
