@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from lapse.errors import StoreError
 from lapse.instant import Nanos
-from lapse.model.match import Glob, text_of
+from lapse.model.match import Glob
+from lapse.model.newest import group_of
 from lapse.model.period import parse_period
 from lapse.model.policy import Floor, Hold, Last
 from lapse.model.selection import SKEW, Selection, Verdict
@@ -267,13 +268,11 @@ class NewestContract:
 
 
 def _is_named(selection: Selection, records: Sequence[Record]) -> bool:
-    """Whether each field that tells groups apart is had by some record under its rule: else some stores refuse."""
-    for index, source in enumerate(selection.sources):
-        members = [each for each in records if selection.dispatch.first(each.read) == index]
-        last = source.last
-        if last is not None and last.per is not None and {text_of(each.read(last.per)) for each in members} == {None}:
-            return False
-    return True
+    """Whether each field that tells groups apart is had by some member of its rule: else some stores refuse."""
+    groups = {group for each in records if (group := group_of(selection, each.instant, each.read)) is not None}
+    named = {group.rule for group in groups if group.value is not None}
+    lasts = ((group.rule, selection.sources[group.rule].last) for group in groups)
+    return all(last is None or last.per is None or rule in named for rule, last in lasts)
 
 
 def _cases(world: World) -> st.SearchStrategy[Case]:
