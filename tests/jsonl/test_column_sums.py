@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+from array import array
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,7 +24,7 @@ from lapse.model.policy import Rule
 from lapse.model.selection import Selection
 from lapse.sqlcore import columntallies
 from lapse.sqlcore.columns import NO_TIME, Columns
-from lapse.stores.jsonl import bulk, parting, sizing
+from lapse.stores.jsonl import bulk, parting
 from lapse.stores.jsonl.blocksums import BlockBuilder
 from lapse.stores.jsonl.bulk import Bulk
 from lapse.stores.jsonl.deciding import Timeline
@@ -33,7 +34,7 @@ from lapse.stores.jsonl.lines import lines
 from lapse.stores.jsonl.manysums import ManySums, Named
 from lapse.stores.jsonl.parting import Parted, Parting
 from lapse.stores.jsonl.scanning import Counts, Extent
-from lapse.stores.jsonl.sizing import Sizes
+from lapse.stores.jsonl.sizing import add_sizes
 from lapse.stores.jsonl.summing import Sum
 from lapse.testing.flow import rule
 from lapse.testing.harness import NOW
@@ -81,7 +82,6 @@ def _columns_are_for_few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bulk, "_MANY", 0)
     monkeypatch.setattr("lapse.stores.jsonl.scanning._FEW", 3)
     monkeypatch.setattr(columntallies, "_GROUPS", 5)
-    monkeypatch.setattr(sizing, "_WAITING", 5)
 
 
 @_MANY
@@ -110,17 +110,20 @@ def test_counts_are_the_same_by_whatever_way_they_come(parts: list[tuple[str, li
 
 
 @_MANY
-@given(st.lists(st.lists(_sums(), max_size=30), max_size=9), st.booleans())
-def test_sizes_by_outcome_are_the_same_in_columns(parts: list[list[Sum]], mixed: bool) -> None:
-    """Whether the outcomes are many for their number, or few."""
-    sizes, expected = Sizes(), Counter[int]()
+@given(
+    st.lists(st.lists(_sums(), max_size=30), max_size=9),
+    st.lists(st.integers(0, 3), min_size=901, max_size=901),
+    st.booleans(),
+)
+def test_sizes_by_destination_are_the_same_in_columns(parts: list[list[Sum]], goals: list[int], mixed: bool) -> None:
+    """Whatever comes one by one in between; nothing is said of what no line goes to."""
+    sizes, expected = dict[int, int](), Counter[int]()
     for number, found in enumerate(parts):
-        sizes.add(found if mixed and number % 2 else _columns(found))
-        expected.update(
-            {code: sum(item.size for item in found if item.code == code) for code in {i.code for i in found}}
-        )
+        add_sizes(sizes, found if mixed and number % 2 else _columns(found), array("I", goals))
+        for item in found:
+            expected[goals[item.code]] += item.size
 
-    assert sizes.total() == expected
+    assert sizes == expected
 
 
 @pytest.mark.parametrize("tenants", [255, 256, 257])

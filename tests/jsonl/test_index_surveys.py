@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from logs import DAY, dataset, line, purge_slice
+from logs import DAY, NEW, OLD, dataset, line, purge_slice
 
 from lapse.instant import Nanos, rfc3339
+from lapse.model.disposal import Disposal
 from lapse.model.match import Condition, Match, Range
 from lapse.model.policy import Hold, Rule
 from lapse.model.selection import Selection, Verdict, select
+from lapse.ports import Budget
 from lapse.state.file_index import FileIndex
 from lapse.stores.jsonl import JsonlStore, filescan, judged, memory, recalling, surveying
 from lapse.stores.jsonl.judging import Judge
@@ -25,7 +27,7 @@ from lapse.stores.jsonl.memory import Memory
 from lapse.stores.jsonl.parts import Survey
 from lapse.stores.jsonl.scanning import Extent
 from lapse.stores.jsonl.surveying import survey
-from lapse.testing.flow import Not, cut, rule
+from lapse.testing.flow import Not, cut, facts_of, rule
 from lapse.testing.harness import NOW
 
 _MANY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -310,6 +312,50 @@ def test_the_index_follows_a_removal(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         assert _same(found, exact)
         assert not any(selection.outcomes[t.code].verdict is Verdict.LAPSED for t in found.counts.tallies())
         assert sum(read) < 0.05 * log.stat().st_size
+
+
+def _first_slice(selection: Selection, root: Path) -> Disposal:
+    """Survey, and take the first slice of all, after which the run is over."""
+    store = _store(selection, root)
+    with store.lease():
+        list(store.survey(selection))
+        gone = purge_slice(store, next(store.slices(selection, facts_of(selection), Budget())))
+        assert gone is not None
+        store.prune(iter([gone.disposal]))
+    store.close()
+    return gone.disposal
+
+
+def test_the_index_follows_what_goes_to_one_of_two_destinations(tmp_path: Path) -> None:
+    """What is to go elsewhere is still there, in the same blocks, and counted right."""
+    log = _log(tmp_path / "log", lambda n: 100 - n // 40, count=4000, kinds="ab")
+    typed = (_typed("a", 30), replace(_typed("b", 30), archives=("elsewhere",)))
+    selection = _selection(log, 30, rules=typed)
+
+    disposal = _first_slice(selection, tmp_path)
+
+    found = _remembered(log, selection, tmp_path, learning=False)
+    assert 0 < disposal.records < 2000
+    assert _same(found, survey([_extent(log)], Judge(selection)))
+    assert sum(t.records for t in found.counts.tallies() if selection.outcomes[t.code].verdict is Verdict.LAPSED) == (
+        disposal.records
+    )
+
+
+def test_the_index_follows_a_head_that_goes_in_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Of the lines behind the part that went, nothing is gone yet: those of them that lapsed are still there."""
+    monkeypatch.setattr("lapse.stores.jsonl.taking.HEAD_LIMIT", 4000)
+    monkeypatch.setattr(memory, "_MOST_BLANKS", 0)
+    log = tmp_path / "log"
+    old, new = (line(time, type=kind, tenant="x") for time, kind in ((OLD, "a"), (NEW, "b")))
+    assert len(old) == len(new)  # so that a wrong place would begin a line, too
+    log.write_bytes(old * 2000 + (new + old) * 100)
+    selection = _selection(log, 30, rules=(_typed("a", 30),))
+
+    disposal = _first_slice(selection, tmp_path)
+
+    assert 0 < disposal.records < 2000
+    assert _same(_remembered(log, selection, tmp_path, learning=False), survey([_extent(log)], Judge(selection)))
 
 
 def test_a_line_that_changed_since_it_was_remembered_is_judged_as_it_is(tmp_path: Path) -> None:

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from logs import NEW, OLD, line, opened, purge, selected
+from logs import NEW, OLD, line, opened, purge, purge_slice, selected
 
 from lapse.errors import StoreError
 from lapse.ports import Budget
-from lapse.stores.jsonl import files, listed, spool, surveying
+from lapse.stores.jsonl import files, judged, listed, spool, surveying
 from lapse.stores.jsonl.expecting import is_gone_for_good
 from lapse.stores.jsonl.files import LogSet
 from lapse.stores.jsonl.listed import FileMarks, LogFile, LogFiles, in_order
@@ -28,7 +28,8 @@ from lapse.stores.jsonl.scanning import Extent
 from lapse.stores.jsonl.seen import Seen, SeenFiles
 from lapse.stores.jsonl.spool import Spool
 from lapse.stores.jsonl.taking import JsonlTake
-from lapse.testing.flow import drain, facts_of, prove
+from lapse.stores.jsonl.task import task_of
+from lapse.testing.flow import cut, drain, facts_of, prove
 
 _DESCRIPTORS = Path("/proc/self/fd")
 _NUMBERS = st.integers(0, 2**63 - 1)
@@ -185,6 +186,20 @@ def test_a_run_takes_from_each_what_lapsed_in_it(logs: Path) -> None:
 
     assert sum(each.disposal.records for each in removed) == 3
     assert OLD.encode() not in b"".join(path.read_bytes() for path in logs.glob("*.jsonl"))
+
+
+def test_from_files_that_were_surveyed_together_everything_goes(logs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How much is in each of them nobody has counted then; it is not told as a number."""
+    monkeypatch.setattr(judged, "_WORTH_IT", 0)
+    selection = selected(logs / "*.jsonl")
+    store = opened(selection)
+    with store.lease():
+        list(store.survey(selection))
+        pieces = cut(store, selection)
+        removed = [purge_slice(store, piece) for piece in pieces]
+
+    assert [task_of(piece, "").expected for piece in pieces] == [0, 0, 0]
+    assert sum(each.disposal.records for each in removed if each is not None) == 3
 
 
 def test_only_a_file_that_is_gone_is_forgotten(tmp_path: Path) -> None:

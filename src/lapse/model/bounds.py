@@ -242,13 +242,17 @@ class EndingOf:
             found[places[code]] += records
         return {ending: records for ending, records in zip(self.endings, found[1:], strict=True) if records}
 
+    def numbered(self, numbers: Sequence[int]) -> Sequence[int]:
+        """For each code the one of the *numbers*, one for each ending, of its own; 0 for those of records that stay."""
+        found = array("I", bytes(4 * (self.first + self.step * len(self.ending_of) + 1)))
+        for rule, ending in enumerate(self.ending_of):
+            found[self.first + self.step * rule] = numbers[ending]
+        return found
+
     @cached_property
     def _places(self) -> Sequence[int]:
         """For each code the position of its ending, from 1; 0 for those of records that stay."""
-        found = array("I", bytes(4 * (self.first + self.step * len(self.ending_of) + 1)))
-        for rule, ending in enumerate(self.ending_of):
-            found[self.first + self.step * rule] = ending + 1
-        return found
+        return self.numbered(range(1, len(self.endings) + 1))
 
 
 @dataclass(frozen=True, slots=True)

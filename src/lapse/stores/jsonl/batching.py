@@ -11,13 +11,15 @@ import numpy as np
 from lapse.stores.jsonl.bulk import Bulk, Together
 from lapse.stores.jsonl.parts import FilePart
 from lapse.stores.jsonl.scanning import Counts
+from lapse.stores.jsonl.sizing import Goals
 
 
 class Batch:
     """Whole lines of some files, until there are enough of them to be judged at once."""
 
-    def __init__(self, bulk: Bulk, counts: Counts) -> None:
+    def __init__(self, bulk: Bulk, goals: Goals, counts: Counts) -> None:
         self._bulk = bulk
+        self._goals = np.frombuffer(goals, np.uint32)  # type: ignore[call-overload]
         self._counts = counts
         self._parts: list[FilePart] = []
         self._lines: list[int] = []
@@ -46,12 +48,12 @@ class Batch:
         self._parts, self._lines, self._data, self.size = [], [], [], 0
 
     def _share(self, judgement: Together, base: int, ends: Sequence[int]) -> None:
-        """Tell each file what its lines are; *base* is the number of the first line, *ends* where each file's end."""
-        codes = np.asarray(judgement.codes)
-        whose = np.searchsorted(ends, np.arange(base, base + len(codes)), side="right")
-        for code in np.unique(codes).tolist():
-            for place in np.unique(whose[codes == code]).tolist():
-                self._parts[place].sizes.setdefault(code, 0)
+        """Tell each file where its lines go; *base* is the number of the first line, *ends* where each file's end."""
+        goals = self._goals[np.asarray(judgement.codes)]
+        whose = np.searchsorted(ends, np.arange(base, base + len(goals)), side="right")
+        for goal in np.unique(goals).tolist():
+            for place in np.unique(whose[goals == goal]).tolist():
+                self._parts[place].sizes.setdefault(goal, 0)
         for number, kind in judgement.doubts():
             place = bisect_right(ends, base + number)
             self._parts[place].doubt(kind, base + number - ends[place] + self._lines[place])

@@ -10,19 +10,20 @@ from lapse.stores.jsonl.blocksums import Block, BlockBuilder
 from lapse.stores.jsonl.judgement import Judgement
 from lapse.stores.jsonl.lines import Shape
 from lapse.stores.jsonl.manysums import Sums
-from lapse.stores.jsonl.sizing import Sizes
+from lapse.stores.jsonl.sizing import Goals, add_sizes
 
 
 class BlockCutter:
     """Cuts a file into blocks of whole lines; what has no line end is in none of them."""
 
-    def __init__(self, start: int, size: int) -> None:
-        """Blocks of about *size* bytes, the first of which begins at offset *start*."""
+    def __init__(self, start: int, size: int, goals: Goals) -> None:
+        """Blocks of about *size* bytes, the first of which begins at offset *start*; *goals* tell where lines go."""
         self._size = size
+        self._goals = goals
         self._builder = BlockBuilder(start)
         self._ended = True
         self._blocks = BlockList()
-        self._sizes = Sizes()
+        self._sizes: dict[int, int] = {}
 
     def add(self, judgement: Judgement, shape: Shape) -> Iterator[Sums]:
         """Take in the next lines, and give back their sums, some at a time."""
@@ -41,7 +42,7 @@ class BlockCutter:
                 [(number - first, kind) for number, kind in doubts if first <= number < last],
                 lines=last - first if shape is Shape.WHOLE else judgement.records,
             )
-            self._sizes.add(sums)
+            add_sizes(self._sizes, sums, self._goals)
             yield sums
             if self._ended and (self._builder.size >= self._size or shape is not Shape.WHOLE):
                 self._close()
@@ -61,5 +62,5 @@ class BlockCutter:
     def _close(self) -> None:
         if self._builder.size:
             built = self._builder.built()
-            self._blocks.append(Block(built, self._sizes.total()))
-            self._builder, self._sizes = BlockBuilder(built.end), Sizes()
+            self._blocks.append(Block(built, self._sizes))
+            self._builder, self._sizes = BlockBuilder(built.end), {}

@@ -34,11 +34,11 @@ class BlockList:
     @property
     def end(self) -> int:
         """Offset behind the last block; 0 if there is none."""
-        return _sums_decoder.decode(self._packed[-1]).sums.end if self._packed else 0
+        return _decoder.decode(self._packed[-1]).sums.end if self._packed else 0
 
     def sums(self) -> Iterator[BlockSum]:
         """The blocks, without what one selection sees in them."""
-        return (_sums_decoder.decode(packed).sums for packed in self._packed)
+        return (block.sums for block in self)
 
     def __iter__(self) -> Iterator[Block]:
         return map(_decoder.decode, self._packed)
@@ -47,13 +47,5 @@ class BlockList:
         return len(self._packed)
 
 
-class _SumsOnly(msgspec.Struct, array_like=True):
-    """A block without what one selection sees in it: of very many outcomes that is most of what there is to unpack."""
-
-    sums: BlockSum
-    sizes: msgspec.Raw
-
-
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Block)
-_sums_decoder = msgspec.msgpack.Decoder(_SumsOnly)

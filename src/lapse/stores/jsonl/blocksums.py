@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterable, Mapping
 
 import msgspec
 import stringzilla as sz
@@ -102,21 +101,21 @@ class Block(msgspec.Struct, array_like=True, frozen=True):
 
     Attributes:
         sums: The block.
-        sizes: Bytes of its lines by outcome.
+        sizes: Bytes of its lines by where they go.
     """
 
     sums: BlockSum
-    sizes: dict[int, int]
+    sizes: Mapping[int, int]
 
-    def without(self, codes: AbstractSet[int], timeline: Timeline) -> BlockSum | None:
-        """What is left of it without the lines of some outcomes; still where it was. None if that cannot be told."""
-        gone = sum(size for code, size in self.sizes.items() if code in codes)
+    def without(self, goal: int | None, timeline: Timeline) -> BlockSum | None:
+        """What is left of it without the lines that go there; still where it was. None if that cannot be told."""
+        gone = 0 if goal is None else self.sizes.get(goal, 0)
         if not gone:
             return self.sums
         groups, known = self.sums.groups, self.sums.sums(timeline)
         if groups is None or known is None or self.sums.doubts:
             return None
-        left = [group for group, found in zip(groups, known, strict=True) if found.code not in codes]
+        left = [group for group, found in zip(groups, known, strict=True) if timeline.goals[found.code] != goal]
         records = sum(group.records for group in left)
         return BlockSum(self.sums.start, self.sums.size - gone, records, left, [])
 

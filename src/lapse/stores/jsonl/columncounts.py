@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,9 +11,7 @@ import numpy as np
 from lapse.sqlcore.columns import Columns
 from lapse.sqlcore.columntallies import ColumnTallies, Groups, by_key
 from lapse.stores.jsonl.manysums import Named, Packed
-
-_DENSE = 8
-"""So many times as many outcomes can be as there are sums of them: beyond that it takes less to sort these."""
+from lapse.stores.jsonl.sizing import Goals
 
 
 class ColumnCounts(ColumnTallies):
@@ -64,15 +62,9 @@ def packed(named: Named, chosen: Any) -> Packed:
     return Packed(tuple(array.tobytes() for array in (codes, places, *rest)), names)
 
 
-def sizes_of(parts: Sequence[tuple[Any, Any]]) -> tuple[Any, Any]:
-    """The outcomes in pairs of outcomes and bytes, ascending, and the bytes of each."""
-    codes, sizes = (np.concatenate(each) for each in zip(*parts, strict=True))
-    if codes.max(initial=-1) < _DENSE * len(codes):
-        found = np.zeros(codes.max(initial=-1) + 1, np.int64)
-        np.add.at(found, codes, sizes)
-        codes = np.flatnonzero(found)  # there is no line without bytes
-        return codes, found[codes]
-    order = np.argsort(codes, kind="stable")
-    codes = codes[order]
-    starts = np.flatnonzero(np.diff(codes, prepend=-1))
-    return codes[starts], np.add.reduceat(sizes[order], starts)
+def sizes_of(columns: Columns, goals: Goals) -> Iterator[tuple[int, int]]:
+    """The bytes of lines by where they go."""
+    numbers = np.frombuffer(goals, np.uint32)[columns.codes]  # type: ignore[call-overload]
+    found = np.zeros(numbers.max(initial=0) + 1, np.int64)
+    np.add.at(found, numbers, columns.sizes)
+    return ((goal, int(found[goal])) for goal in np.flatnonzero(found).tolist())  # there is no line without bytes

@@ -79,6 +79,8 @@ class Timeline:
         """Whether some rule keeps the newest of its groups."""
         self.first_member = selection.first_hold
         """The first outcome that is no doubt."""
+        self.goals = selection.goals
+        """For each outcome the number of the destination it goes to; 0 if it stays."""
         self._selection = selection
         self._first, self._step = selection.lapsed_code(0), selection.outcomes.step
         self._ending_of = selection.rules.ending_of

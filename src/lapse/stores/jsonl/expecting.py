@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lapse.model.selection import Destination, Selection
 from lapse.stores.jsonl.redo import Journalled, Redo
+from lapse.stores.jsonl.sizing import Sizes
 
 
-def destinations(selection: Selection, sizes: Mapping[int, int]) -> Iterator[Destination]:
-    """The destinations that some line of a file has lapsed for, by the outcomes that its lines have."""
-    for destination in selection.destinations():
-        if not sizes.keys().isdisjoint(selection.lapsed_codes(destination)):
-            yield destination
-
-
-def expected_bytes(sizes: Mapping[int, int], codes: AbstractSet[int]) -> int:
-    """Bytes of the lines of some outcomes, of *sizes* by outcome. 0 if that is not known."""
-    found = [size for code, size in sizes.items() if code in codes]
-    return sum(found) if all(found) else 0
+def expectations(selection: Selection, sizes: Sizes) -> Iterator[tuple[Destination, int]]:
+    """The destinations that some line of a file has lapsed for, with the bytes of these lines; 0 if not known."""
+    for goal, destination in enumerate(selection.destinations(), 1):
+        if goal in sizes:
+            yield destination, sizes[goal]
 
 
 def is_gone_for_good(log: Path, commits: Sequence[Journalled]) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
-from collections.abc import Set as AbstractSet
 from itertools import chain, pairwise
 
 import msgspec
@@ -94,14 +93,14 @@ def is_same(descriptor: int, sums: FileSums, *, size: int) -> bool:
     )
 
 
-def left(blocks: BlockList, gone: AbstractSet[int], timeline: Timeline, *, before: int, after: int) -> BlockList:
-    """The blocks of a file from which the lines of some outcomes are gone, where they are now.
+def left(blocks: BlockList, goal: int | None, timeline: Timeline, *, before: int, after: int) -> BlockList:
+    """The blocks of a file from which the lines of one destination are gone, where they are now.
 
     They are found from the end, where nothing but whole lines was removed.
 
     Arguments:
         blocks: The blocks as they were, in order.
-        gone: The outcomes.
+        goal: The number of the destination. None if nothing in the blocks is gone.
         timeline: What tells the outcomes.
         before: Bytes that were judged.
         after: Bytes that are left of them.
@@ -109,12 +108,12 @@ def left(blocks: BlockList, gone: AbstractSet[int], timeline: Timeline, *, befor
     found = BlockList()
     old, new = before, after
     for block in blocks.reversed():
-        sizes = {code: size for code, size in block.sizes.items() if code not in gone}
+        sizes = {number: size for number, size in block.sizes.items() if number != goal}
         new -= old - block.sums.end + sum(sizes.values())
         old = block.sums.start
         if new < 0:
             break
-        sums = block.without(gone, timeline)
+        sums = block.without(goal, timeline)
         if sums is not None and sums.size:
             found.append(Block(msgspec.structs.replace(sums, start=new), sizes))
     return found.reversed()

@@ -18,6 +18,7 @@ from lapse.stores.jsonl.lines import Shape
 from lapse.stores.jsonl.parts import FilePart, share
 from lapse.stores.jsonl.pieces import Piece, file_pieces, pieces
 from lapse.stores.jsonl.scanning import Counts, Extent, opened
+from lapse.stores.jsonl.sizing import Goals
 from lapse.stores.jsonl.trouble import translated
 
 if TYPE_CHECKING:
@@ -46,10 +47,11 @@ class Scan:
     def __init__(self, judges: Judges, *, remembering: bool) -> None:
         """A reading of files that are judged by *judges*; with *remembering*, sums of their blocks are made as well."""
         self._judges = judges
+        self._goals = judges.judge.selection.goals
         self._remembering = remembering
         self._counts = Counts()
         self._parts: list[FilePart] = []
-        self._batch = _batch(judges, self._counts)
+        self._batch = _batch(judges, self._goals, self._counts)
 
     def read(self, file: int, extent: Extent, *, begin: int, end: int) -> None:
         """Read a file, or the whole lines from *begin* to before *end* of a plain one.
@@ -77,11 +79,10 @@ class Scan:
     def _read(self, part: FilePart, descriptor: int, extent: Extent, bounds: range) -> None:
         cutter = None
         if self._remembering and extent.size >= SMALLEST:
-            cutter = BlockCutter(bounds.start, block_size(extent.size))
+            cutter = BlockCutter(bounds.start, block_size(extent.size), self._goals)
         with pieces_of(descriptor, extent, bounds.start, bounds.stop) as found:
             for piece in found:
                 self._take_in(part, piece, cutter)
-        part.settle()
         if cutter is not None:
             part.blocks = cutter.blocks()
 
@@ -96,7 +97,6 @@ class Scan:
         self._batch.add(part, data[:last])
         if last < len(data):
             self._take_in(part, Piece(data[last:], Shape.TORN))
-            part.settle()
         if self._batch.size >= _BATCH:
             self._batch.flush()
         return True
@@ -104,15 +104,15 @@ class Scan:
     def _take_in(self, part: FilePart, piece: Piece, cutter: BlockCutter | None = None) -> None:
         for judgement in self._judges.judgements(piece):
             sums = (judgement.sums(),) if cutter is None else cutter.add(judgement, piece.shape)
-            part.add(judgement, sums, self._counts)
+            part.add(judgement, sums, self._goals, self._counts)
 
 
-def _batch(judges: Judges, counts: Counts) -> Batch | None:
+def _batch(judges: Judges, goals: Goals, counts: Counts) -> Batch | None:
     if judges.bulk is None:
         return None
     from lapse.stores.jsonl.batching import Batch
 
-    return Batch(judges.bulk, counts)
+    return Batch(judges.bulk, goals, counts)
 
 
 @contextmanager

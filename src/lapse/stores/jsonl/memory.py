@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from collections.abc import Set as AbstractSet
 
 import stringzilla as sz
 
@@ -95,14 +94,14 @@ class Memory:
             return BlockList()
         return next((blocks for key, blocks in self._blocks.items() if key.inode == extent.inode), BlockList())
 
-    def follow(self, before: Extent, after: Extent, gone: AbstractSet[int], *, upto: int | None) -> None:
-        """See that a removal has changed a plain file: its lines of these outcomes are *gone*.
+    def follow(self, before: Extent, after: Extent, goal: int | None, *, upto: int | None) -> None:
+        """See that a removal has changed a plain file: its lines of one destination are gone.
 
         Arguments:
             before: The lines that were judged, in the file as it was.
             after: The same without those that went, in the file as it is: what is in front of them, or in their
                 place, is no matter.
-            gone: The outcomes.
+            goal: The number of the destination.
             upto: Bytes that went from the head, and no others, if the removal stopped there. None if it did not.
 
         Raises:
@@ -116,8 +115,8 @@ class Memory:
         if upto is not None:
             # Blanks at the head may have gone as well, and some may stand there now.
             blocks = BlockList(block for block in blocks if block.sums.start >= upto + _MOST_BLANKS)
-            gone = frozenset()
-        blocks = left(blocks, gone, self._timeline, before=before.size, after=after.size)
+            goal = None
+        blocks = left(blocks, goal, self._timeline, before=before.size, after=after.size)
         with opened(after) as descriptor, translated("read it", after.path):
             blocks = BlockList(block for block in blocks if begins_a_line(descriptor, block.sums.start))
         if blocks:

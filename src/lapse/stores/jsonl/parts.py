@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -12,10 +12,10 @@ from lapse.stores.jsonl.fields import Doubtful
 from lapse.stores.jsonl.judgement import Judgement
 from lapse.stores.jsonl.manysums import Sums
 from lapse.stores.jsonl.scanning import Counts, Doubts, Extent
-from lapse.stores.jsonl.sizing import Sizes
+from lapse.stores.jsonl.sizing import Goals, Sizes, add_sizes
 from lapse.stores.jsonl.summing import Sum
 
-_NOTHING: Mapping[int, int] = {}
+_NOTHING: Sizes = {}
 
 
 @dataclass(slots=True)
@@ -26,10 +26,9 @@ class FilePart:
         file: The how-manieth file of the survey it is, from 0.
         begin: Where in the content of the file it begins.
         lines: How many lines begin in it.
-        sizes: The outcomes that its lines have, with the bytes of these lines; 0 where they were not counted.
+        sizes: Where its lines go, with the bytes of these lines; 0 where they were not counted.
         doubts: Lines that could not be judged: how many, and the first of them, from 0, by kind.
         blocks: Sums of its blocks, in order, as far as they are to be remembered.
-        late: Bytes that are not in `sizes` yet. None if all are.
     """
 
     file: int
@@ -38,31 +37,23 @@ class FilePart:
     sizes: dict[int, int] = field(default_factory=dict)
     doubts: dict[Doubtful, tuple[int, int]] = field(default_factory=dict)
     blocks: BlockList = field(default_factory=BlockList)
-    late: Sizes | None = None
 
-    def add(self, judgement: Judgement, sums: Iterable[Sums], counts: Counts) -> None:
-        """Take in the next lines, with their sums, some at a time; they are in `sizes` once they `settle`."""
+    def add(self, judgement: Judgement, sums: Iterable[Sums], goals: Goals, counts: Counts) -> None:
+        """Take in the next lines, with their sums, some at a time."""
         for some in sums:
             counts.add_sums(some)
-            self.late = self.late or Sizes()
-            self.late.add(some)
+            add_sizes(self.sizes, some, goals)
         for number, kind in judgement.doubts():
             self.doubt(kind, self.lines + number)
         self.lines += judgement.records
 
-    def add_block(self, block: BlockSum, sums: Sequence[Sum], counts: Counts) -> None:
+    def add_block(self, block: BlockSum, sums: Sequence[Sum], goals: Goals, counts: Counts) -> None:
         """Take in the next lines, of which the sums are remembered."""
         counts.add_sums(sums)
-        for item in sums:
-            self.sizes[item.code] = self.sizes.get(item.code, 0) + item.size
+        add_sizes(self.sizes, sums, goals)
         for name, count, first in block.doubts:
             self.doubt(Doubtful[name], self.lines + first, count=count)
         self.lines += block.lines
-
-    def settle(self) -> None:
-        """Put the bytes of all lines so far into `sizes`."""
-        if self.late is not None:
-            self.sizes, self.late = dict(_added(self.sizes, self.late.total())), None
 
     def doubt(self, kind: Doubtful, line: int, *, count: int = 1) -> None:
         """Count lines that could not be judged, the first of which is that one."""
@@ -87,19 +78,19 @@ class Survey:
     Attributes:
         counts: Every line, by outcome and tenant.
         doubts: Lines that could not be judged.
-        sizes: For each file, in order, the outcomes that its lines have, with the bytes of these lines; 0 where they
-            were not counted.
+        sizes: For each file, in order, where its lines go, with the bytes of these lines; 0 where they were not
+            counted.
     """
 
     counts: Counts
     doubts: Doubts
-    sizes: tuple[Mapping[int, int], ...]
+    sizes: tuple[Sizes, ...]
 
 
 def put_together(extents: Sequence[Extent], counts: Counts, parts: Iterable[FilePart]) -> Survey:
     """A survey from the parts of its files."""
     doubts = Doubts()
-    sizes: list[Mapping[int, int]] = [_NOTHING] * len(extents)
+    sizes: list[Sizes] = [_NOTHING] * len(extents)
     ordered = sorted(parts, key=lambda part: (part.file, part.begin))
     for file, found in groupby(ordered, key=lambda part: part.file):
         lines = 0
@@ -111,7 +102,7 @@ def put_together(extents: Sequence[Extent], counts: Counts, parts: Iterable[File
     return Survey(counts, doubts, tuple(sizes))
 
 
-def _added(one: Mapping[int, int], other: Mapping[int, int]) -> Mapping[int, int]:
+def _added(one: Sizes, other: Sizes) -> Sizes:
     if not one:
         return other
-    return {code: one.get(code, 0) + other.get(code, 0) for code in {**one, **other}}
+    return {goal: one.get(goal, 0) + other.get(goal, 0) for goal in {**one, **other}}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -14,6 +13,7 @@ from lapse.stores.jsonl.fileindex import SMALLEST, FileSums
 from lapse.stores.jsonl.memory import Memory
 from lapse.stores.jsonl.parts import FilePart
 from lapse.stores.jsonl.scanning import Counts, Extent, opened
+from lapse.stores.jsonl.sizing import add_sizes
 from lapse.stores.jsonl.summing import Sum
 
 
@@ -86,10 +86,9 @@ class Recall:
     def _count(self, file: int, block: BlockSum, sums: Sequence[Sum]) -> None:
         if not (self.known and self.known[-1].file == file and self.known[-1].blocks.end == block.start):
             self.known.append(FilePart(file, block.start))
-        part, sizes = self.known[-1], Counter[int]()
-        for item in sums:
-            sizes[item.code] += item.size
-        part.add_block(block, sums, self._counts)
+        part, goals, sizes = self.known[-1], self._timeline.goals, dict[int, int]()
+        add_sizes(sizes, sums, goals)
+        part.add_block(block, sums, goals, self._counts)
         part.blocks.append(Block(block, sizes))
 
 

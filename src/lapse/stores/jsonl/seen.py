@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import msgspec
 
 from lapse.model.selection import Selection
 from lapse.stores.jsonl.listed import Listing, LogFile
 from lapse.stores.jsonl.scanning import Extent
+from lapse.stores.jsonl.sizing import Sizes
 
 _MOST_NOTES = 4096
 
@@ -19,12 +20,12 @@ class Seen(msgspec.Struct, frozen=True, array_like=True):
     Attributes:
         file: The file, as it was.
         size: Bytes that were looked at.
-        sizes: The outcomes that its lines have, with the bytes of these lines; 0 where they were not counted.
+        sizes: Where its lines go, with the bytes of these lines; 0 where they were not counted.
     """
 
     file: LogFile
     size: int
-    sizes: Mapping[int, int]
+    sizes: Sizes
 
     @property
     def name(self) -> str:
@@ -41,7 +42,7 @@ class SeenFiles:
         self._surveyed = Listing(Seen)
         self._noted: dict[str, tuple[Selection, Seen]] = {}
 
-    def extend(self, files: Iterable[LogFile], extents: Iterable[Extent], sizes: Iterable[Mapping[int, int]]) -> None:
+    def extend(self, files: Iterable[LogFile], extents: Iterable[Extent], sizes: Iterable[Sizes]) -> None:
         """Take in what the survey found in the next files, of which it has looked at these extents."""
         for file, extent, each in zip(files, extents, sizes, strict=True):
             self._surveyed.add(Seen(file, extent.size, each))
@@ -52,8 +53,8 @@ class SeenFiles:
             self._noted.clear()  # these are looked at once more, if need be
         self._noted[seen.name] = (selection, seen)
 
-    def sizes_of(self, selection: Selection, file: LogFile, size: int) -> Mapping[int, int] | None:
-        """The outcomes of the lines in the first *size* bytes of a file. None if they are not known."""
+    def sizes_of(self, selection: Selection, file: LogFile, size: int) -> Sizes | None:
+        """Where the lines in the first *size* bytes of a file go. None if that is not known."""
         known = self._noted.get(file.name) or (self._selection, self._surveyed.named(file.name))
         if known[1] is None or (known[1].file, known[1].size) != (file, size) or known[0] != selection:
             return None

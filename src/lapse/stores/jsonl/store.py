@@ -28,7 +28,7 @@ from lapse.ports import Budget, Found, Matched, Part, RestoreCount, Sketch, Slic
 from lapse.state.file_index import FileIndex
 from lapse.state.lease import hold, holder
 from lapse.stores.jsonl.disk import inode_of
-from lapse.stores.jsonl.expecting import destinations, expected_bytes, is_gone_for_good, removed_bytes
+from lapse.stores.jsonl.expecting import expectations, is_gone_for_good, removed_bytes
 from lapse.stores.jsonl.fields import FieldReader
 from lapse.stores.jsonl.files import LogSet
 from lapse.stores.jsonl.finding import find, search
@@ -47,6 +47,7 @@ from lapse.stores.jsonl.restoring import restore
 from lapse.stores.jsonl.rotating import due_turns, recover_rotations, rotate, unfinished
 from lapse.stores.jsonl.scanning import Counts, Doubt, Doubts, Extent, opened
 from lapse.stores.jsonl.seen import Seen, SeenFiles
+from lapse.stores.jsonl.sizing import Sizes
 from lapse.stores.jsonl.sketching import sketches
 from lapse.stores.jsonl.surveying import Extents, some_at_once, survey
 from lapse.stores.jsonl.taking import JsonlTake
@@ -152,8 +153,8 @@ class JsonlStore:
                 continue
             known = len(self._done.get(file.path, ()))
             sizes = self._sizes(file, extent, judge)
-            for destination in destinations(judge.selection, sizes):
-                expected = self._expected(file, extent, sizes, judge.selection.lapsed_codes(destination))
+            for destination, size in expectations(judge.selection, sizes):
+                expected = self._expected(file, extent, size)
                 begun = len(self._done.get(file.path, ()))
                 for left, after in self._rounds(extent, known):
                     gone = removed_bytes(self._done.get(file.path, [])[begun:])
@@ -311,8 +312,8 @@ class JsonlStore:
         extent = followed(marked, self._done.get(file.path, []))
         return extent if extent.inode == file.inode and extent.size <= file.size else None
 
-    def _sizes(self, file: LogFile, extent: Extent, judge: Judge) -> Mapping[int, int]:
-        """The outcomes of the lines of a file, with their bytes; remembered from the survey where possible."""
+    def _sizes(self, file: LogFile, extent: Extent, judge: Judge) -> Sizes:
+        """Where the lines of a file go, with their bytes; remembered from the survey where possible."""
         sizes = self._seen.sizes_of(judge.selection, file, extent.size)
         if sizes is None:
             (sizes,) = survey([extent], judge, self._memory_for(judge)).sizes
@@ -352,21 +353,19 @@ class JsonlStore:
         """Those of the *files* that the mark has."""
         yield from files if mark is None else (file for file in files if self._below(file, mark) is not None)
 
-    def _expected(self, file: LogFile, extent: Extent, sizes: Mapping[int, int], codes: Iterable[int]) -> int:
-        """Bytes that have lapsed, as surveyed. 0 if that is not known."""
-        if _whole(file) != extent or self._done.get(file.path):
-            return 0  # it is no longer what was surveyed
-        return expected_bytes(sizes, frozenset(codes))
+    def _expected(self, file: LogFile, extent: Extent, size: int) -> int:
+        """Bytes that have lapsed, of which *size* was surveyed. 0 if that is not known."""
+        return 0 if _whole(file) != extent or self._done.get(file.path) else size  # it may not be what was surveyed
 
     def _follow(self, piece: Slice, before: Extent, redo: Journalled, *, limited: bool, partial: bool) -> None:
         """Let the index follow a commit; where it cannot, the file is read again next time."""
         after = followed(before, [redo])
         if self._memory is None or after.path != before.path or not after.size:
             return
-        gone = frozenset(piece.selection.lapsed_codes(piece.destination))
+        goal = piece.selection.goal(piece.destination)
         upto = redo.disposal.size if limited else None
         with contextlib.suppress(LapseError):
-            self._memory.follow(before, after, gone, upto=before.size if partial else upto)
+            self._memory.follow(before, after, goal, upto=before.size if partial else upto)
 
     def _now(self, piece: Slice) -> Extent:
         """The lines that a slice is about, in the file where they are now."""
