@@ -23,39 +23,55 @@ def _python(code: str, *arguments: str) -> str:
     return done.stdout
 
 
-def test_tasks_are_shared_and_come_back_in_order() -> None:
-    """Each is done once, by more than one process."""
+def test_tasks_are_shared_and_what_comes_of_them_is_joined() -> None:
+    """Each is done once, by more than one process; however many there are, each process sends one answer."""
     out = _python("""
         import os, time
         from lapse.stores.jsonl.workers import spread
-        found = spread(40, lambda task: (time.sleep(0.005), task, os.getpid())[1:], workers=3)
-        print([task for task, _ in found] == list(range(40)), len({pid for _, pid in found}))
+        def work(task):
+            time.sleep(0.005)
+            return [(task, os.getpid())]
+        found = list(spread(40, work, join=list.extend, workers=3))
+        print(sorted(task for made in found for task, _ in made) == list(range(40)))
+        print(len(found), [len({pid for _, pid in made}) for made in found])
     """)
 
-    assert out.split() == ["True", "3"]
+    assert out.splitlines() == ["True", "3 [1, 1, 1]"]
 
 
 def test_what_a_child_did_not_finish_the_parent_does() -> None:
-    """A child that fails, or is killed, takes nothing along; an error that is no accident is met by the parent."""
+    """A child that fails, or is killed, takes nothing along; an error that is no accident is met by the parent.
+
+    Whether it has done some tasks by then or none: each counts once, also one that could not be joined.
+    """
     out = _python("""
         import os, signal
         from lapse.errors import StoreError
         from lapse.stores.jsonl.workers import spread
         parent = os.getpid()
-        def killed(task):
-            if os.getpid() != parent:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return task
-        print(spread(9, killed, workers=2) == list(range(9)))
-        def failing(task):
-            if os.getpid() != parent:
-                raise StoreError("a child fails")
-            return task
-        print(spread(9, failing, workers=2) == list(range(9)))
+        def killed():
+            os.kill(os.getpid(), signal.SIGKILL)
+        def failing():
+            raise StoreError("a child fails")
+        def fails(accident, task, last):
+            if os.getpid() != parent and task >= last:
+                accident()
+        for accident in (killed, failing):
+            for last in (0, 1, 5, 8):
+                for where in ("work", "join"):
+                    def work(task):
+                        fails(accident, task, last if where == "work" else 9)
+                        return [task]
+                    def join(one, other):
+                        one.append(other[0])
+                        fails(accident, other[0], last if where == "join" else 9)
+                        one += other[1:]
+                    found = spread(9, work, join=join, workers=2)
+                    print(sorted(task for made in found for task in made) == list(range(9)))
         def broken(task):
             raise StoreError("no task can be done")
         try:
-            spread(9, broken, workers=2)
+            list(spread(9, broken, join=list.extend, workers=2))
         except StoreError as error:
             print(error)
         try:
@@ -64,7 +80,7 @@ def test_what_a_child_did_not_finish_the_parent_does() -> None:
             print("no child is left")
     """)
 
-    assert out.splitlines() == ["True", "True", "no task can be done", "no child is left"]
+    assert out.splitlines() == [*["True"] * 16, "no task can be done", "no child is left"]
 
 
 def test_what_children_yield_comes_in_order_whatever_becomes_of_them() -> None:
@@ -176,9 +192,9 @@ def test_one_worker_is_a_child_whose_memory_goes_with_it() -> None:
         from lapse.stores.jsonl.workers import spread
         def work(task):
             import wave
-            return os.getpid()
-        found = spread(3, work, workers=1)
-        print(len(set(found)), os.getpid() in found, "wave" in sys.modules)
+            return {os.getpid()}
+        (found,) = spread(3, work, join=set.update, workers=1)
+        print(len(found), os.getpid() in found, "wave" in sys.modules)
     """)
 
     assert out.split() == ["1", "False", "False"]
@@ -188,11 +204,12 @@ def test_without_workers_this_process_works() -> None:
     """Nothing is forked, an error comes as it is, and Ctrl-C does what it did before."""
     before = signal.getsignal(signal.SIGINT)
 
-    assert spread(3, lambda task: (task, os.getpid()), workers=0) == [(task, os.getpid()) for task in range(3)]
+    found = spread(3, lambda task: [(task, os.getpid())], join=list.extend, workers=0)
+    assert list(found) == [[(task, os.getpid())] for task in range(3)]
     with pytest.raises(StoreError, match="no"):
-        spread(1, _fail, workers=0)
+        list(spread(1, _fail, join=list.extend, workers=0))
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def _fail(_: int) -> None:
+def _fail(_: int) -> list[None]:
     raise StoreError("no")

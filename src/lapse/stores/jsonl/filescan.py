@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -38,7 +38,12 @@ class Scanned:
     """
 
     counts: Counts
-    parts: Sequence[FilePart]
+    parts: list[FilePart]
+
+    def join(self, other: Scanned) -> None:
+        """Take over what was found in further ones; *other* is not to be used any more."""
+        self.counts.merge(other.counts)
+        self.parts.extend(other.parts)
 
 
 class Scan:

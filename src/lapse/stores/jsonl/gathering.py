@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from itertools import chain
 
 from lapse.instant import Nanos
 from lapse.model.newest import Gathering, Group, Newest, rules_with_newest
@@ -29,6 +30,9 @@ MOST_TIMES = 500_000
 
 _TASKS = 4
 """Pieces of work for each processor at most: what was found in each of them is held until all are done."""
+
+
+_Times = Mapping[Group, Sequence[Nanos]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,17 +194,22 @@ def _gather(
     judges = Judges(judge, size=size)
     workers, tasks = tasks_of(ranges, extents, most=_TASKS * processors())
 
-    def work(number: int) -> Mapping[Group, Sequence[Nanos]]:
+    def work(number: int) -> list[_Times]:
         found = Gathering(judge.selection, most=MOST_TIMES)
         for each in tasks[number]:
             for group, instants in _members(judges, extents[each.file], each):
                 if wanted is None or group in wanted:
                     found.add(group, instants)
-        return found.times
+        return [found.times]
 
-    for times in spread(len(tasks), work, workers=workers):
+    found = spread(len(tasks), work, join=_put_behind, workers=workers)
+    for times in chain.from_iterable(found):
         for group, instants in times.items():
             gathering.add(group, instants)
+
+
+def _put_behind(found: list[_Times], more: list[_Times]) -> None:
+    found += more  # they are few: see `_TASKS`
 
 
 def _members(judges: Judges, extent: Extent, place: Range) -> Iterator[tuple[Group, Iterable[Nanos]]]:

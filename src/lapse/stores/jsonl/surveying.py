@@ -90,11 +90,10 @@ def _read(
             scan.read(each.file, extents[each.file], begin=each.begin, end=each.end)
         return scan.ended()
 
-    parts: list[FilePart] = []
-    for scanned in spread(len(tasks), work, workers=workers):
-        counts.merge(scanned.counts)
-        parts += scanned.parts
-    return parts
+    found = Scanned(counts, [])
+    for scanned in spread(len(tasks), work, join=Scanned.join, workers=workers):
+        found.join(scanned)
+    return found.parts
 
 
 def tasks_of(

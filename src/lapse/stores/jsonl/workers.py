@@ -12,7 +12,7 @@ import ctypes
 import os
 import pickle
 import signal
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import count, islice
@@ -41,29 +41,33 @@ def processors() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def spread(tasks: int, work: Callable[[int], T], *, workers: int) -> list[T]:
-    """What *work* makes of each of the tasks 0, 1, 2, …, in that order.
+def spread(tasks: int, work: Callable[[int], T], *, join: Callable[[T, T], None], workers: int) -> Iterator[T]:
+    """What *work* makes of the tasks 0, 1, 2, …, joined or not, in any order; each task is in it once.
 
     Arguments:
         tasks: How many there are, at most `MOST_TASKS`.
         work: Does one of them. What it gives back is pickled.
+        join: Puts what was made of a task, its second argument, to what was made of others, its first: so what
+            children hold does not grow with the number of tasks.
         workers: How many children should do it. This process waits for them: what the work needs of memory, and what
             it imports, goes with them. 0 lets this process do it.
     """
-    if not workers or not tasks or not _is_alone():
-        return [work(task) for task in range(tasks)]
-    queue = _queue(tasks)
-    children: list[_Child] = []
-    try:
-        children += [_fork(lambda writing: _send(writing, queue, work)) for _ in range(min(workers, tasks))]
-        done: dict[int, T] = {}
-        for child in children:
-            done.update(_answers(child))
-    finally:
-        os.close(queue)
-        for child in children:
-            _end(child)
-    return [done[task] if task in done else work(task) for task in range(tasks)]
+    left = set(range(tasks))
+    if workers and tasks and _is_alone():
+        queue = _queue(tasks)
+        children: list[_Child] = []
+        try:
+            children += [_fork(lambda writing: _send(writing, queue, work, join)) for _ in range(min(workers, tasks))]
+            for child in children:
+                done, made = _answer(child)
+                left.difference_update(done)
+                yield from made
+        finally:
+            os.close(queue)
+            for child in children:
+                _end(child)
+    for task in sorted(left):
+        yield work(task)
 
 
 def streamed(tasks: int, work: Callable[[int], Iterator[T]], *, workers: int) -> Iterator[T]:
@@ -124,11 +128,10 @@ def _queue(tasks: int) -> int:
     return reading
 
 
-def _do(queue: int, work: Callable[[int], T]) -> Iterator[tuple[int, T]]:
+def _taken(queue: int) -> Iterator[int]:
     """Take tasks until there are none."""
     while taken := os.read(queue, _NUMBER):
-        task = int.from_bytes(taken, "little")
-        yield task, work(task)
+        yield int.from_bytes(taken, "little")
 
 
 def _fork(send: Callable[[int], None]) -> _Child:
@@ -153,11 +156,20 @@ def _end_with(parent: int) -> None:
         os._exit(0)
 
 
-def _send(writing: int, queue: int, work: Callable[[int], object]) -> None:
-    done: dict[int, object] = {}
-    with contextlib.suppress(LapseError):  # the parent does that task again
-        done.update(_do(queue, work))
-    _write(writing, pickle.dumps(done))
+def _send(writing: int, queue: int, work: Callable[[int], T], join: Callable[[T, T], None]) -> None:
+    done: list[int] = []
+    made: list[T] = []
+    for task in _taken(queue):
+        try:
+            found = work(task)
+        except LapseError:
+            break  # the parent does that task again
+        if made:
+            join(made[0], found)
+        else:
+            made.append(found)
+        done.append(task)
+    _write(writing, pickle.dumps((done, made)))
 
 
 def _write(writing: int, data: bytes) -> None:
@@ -166,15 +178,10 @@ def _write(writing: int, data: bytes) -> None:
         view = view[os.write(writing, view) :]
 
 
-def _answers(child: _Child) -> Mapping[int, Any]:
-    answer = bytearray()
-    while block := os.read(child.answers, 1 << 20):
-        answer += block
-    try:
-        done: Mapping[int, Any] = pickle.loads(answer)  # noqa: S301 - of our own child
-    except (pickle.UnpicklingError, EOFError):
-        return {}  # it was killed
-    return done
+def _answer(child: _Child) -> tuple[Sequence[int], Sequence[Any]]:
+    """The tasks that a child has done, and what it has made of all of them; nothing if it was killed."""
+    with os.fdopen(child.answers, "rb", closefd=False) as stream:
+        return next(_items(stream), ((), ()))
 
 
 def _end(child: _Child) -> None:
