@@ -45,8 +45,8 @@ class BlockSum(msgspec.Struct, array_like=True):
     Attributes:
         start: Offset of the first in the content of the file.
         size: Bytes.
-        lines: How many there are.
-        groups: All of them, by their values. None if there are too many different ones.
+        lines: How many there are; 0 if only their bytes are known.
+        groups: All of them, by their values. None if there are too many different ones, or only their bytes are known.
         doubts: Lines that could not be judged: the name of the kind, how many, and the first of them, from 0.
         hashed: The hash of all their bytes, by which they are recognised. None if they were not read as one block.
     """
@@ -107,14 +107,18 @@ class Block(msgspec.Struct, array_like=True, frozen=True):
     sums: BlockSum
     sizes: Mapping[int, int]
 
-    def without(self, goal: int | None, timeline: Timeline) -> BlockSum | None:
-        """What is left of it without the lines that go there; still where it was. None if that cannot be told."""
+    def without(self, goal: int | None, timeline: Timeline) -> BlockSum:
+        """What is left of it without the lines that go there; still where it was.
+
+        Where it cannot be told which lines these are, it is only said how many bytes they have: without its place
+        nobody would know where the blocks in front of it are now.
+        """
         gone = 0 if goal is None else self.sizes.get(goal, 0)
         if not gone:
             return self.sums
         groups, known = self.sums.groups, self.sums.sums(timeline)
         if groups is None or known is None or self.sums.doubts:
-            return None
+            return BlockSum(self.sums.start, self.sums.size - gone, 0, None, [])
         left = [group for group, found in zip(groups, known, strict=True) if timeline.goals[found.code] != goal]
         records = sum(group.records for group in left)
         return BlockSum(self.sums.start, self.sums.size - gone, records, left, [])

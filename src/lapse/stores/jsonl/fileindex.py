@@ -96,7 +96,7 @@ def is_same(descriptor: int, sums: FileSums, *, size: int) -> bool:
 def left(blocks: BlockList, goal: int | None, timeline: Timeline, *, before: int, after: int) -> BlockList:
     """The blocks of a file from which the lines of one destination are gone, where they are now.
 
-    They are found from the end, where nothing but whole lines was removed.
+    They are found from the end, where nothing but whole lines was removed: what lies between blocks has all stayed.
 
     Arguments:
         blocks: The blocks as they were, in order.
@@ -113,9 +113,8 @@ def left(blocks: BlockList, goal: int | None, timeline: Timeline, *, before: int
         old = block.sums.start
         if new < 0:
             break
-        sums = block.without(goal, timeline)
-        if sums is not None and sums.size:
-            found.append(Block(msgspec.structs.replace(sums, start=new), sizes))
+        if sizes:
+            found.append(Block(msgspec.structs.replace(block.without(goal, timeline), start=new), sizes))
     return found.reversed()
 
 

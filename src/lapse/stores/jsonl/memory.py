@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from itertools import takewhile
 
 import stringzilla as sz
 
@@ -20,7 +21,7 @@ from lapse.stores.jsonl.trouble import translated
 FULL_AFTER = 30
 """Runs that rely on the index before one reads every file again."""
 
-_VERSION = 4
+_VERSION = 5
 _MOST_BLANKS = 1024 * 1024
 
 
@@ -118,7 +119,9 @@ class Memory:
             goal = None
         blocks = left(blocks, goal, self._timeline, before=before.size, after=after.size)
         with opened(after) as descriptor, translated("read it", after.path):
-            blocks = BlockList(block for block in blocks if begins_a_line(descriptor, block.sums.start))
+            # Where one does not, nobody knows where those in front of it are.
+            sound = takewhile(lambda block: begins_a_line(descriptor, block.sums.start), blocks.reversed())
+            blocks = BlockList(sound).reversed()
         if blocks:
             self.learn(after, blocks, complete=False)
 
