@@ -13,6 +13,7 @@ from lapse import clock
 from lapse.errors import StoreError
 from lapse.stores.jsonl.codec import BLOCK
 from lapse.stores.jsonl.disk import collapse, inode_of, open_log, sync_folder, write_at
+from lapse.stores.jsonl.gaps import close_gap, find_gap
 from lapse.stores.jsonl.guarding import Guard
 from lapse.stores.jsonl.inplace import BLANK, MARK, HeadState, InPlace, Phase, digest_of_bytes, sector_digests
 from lapse.stores.jsonl.names import Kind
@@ -163,9 +164,20 @@ def _collapsed(journal: InPlace, descriptor: int, guard: Guard) -> InPlace:
         if not collapse(descriptor, journal.layout.cut):
             return _without_collapse(journal)
         _check(journal, descriptor, HeadState.AFTER)
+    else:
+        _close_gap(journal, descriptor, guard)
     _restore_time(journal, descriptor)
     os.fsync(descriptor)
     return replace(journal, phase=Phase.DONE)
+
+
+def _close_gap(journal: InPlace, descriptor: int, guard: Guard) -> None:
+    """Where the blocks were cut off by a run that was killed just then, the file may be as long as before."""
+    layout = journal.layout
+    gap = find_gap(descriptor, journal.judged - layout.cut, cut=layout.cut, block=layout.block)
+    if gap is not None:
+        _await(journal, guard)
+        close_gap(descriptor, gap, block=layout.block)
 
 
 def _without_collapse(journal: InPlace) -> InPlace:

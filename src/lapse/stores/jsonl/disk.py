@@ -158,22 +158,24 @@ def _renamed(one: Path, other: Path, how: int) -> bool:
     raise OSError(code, os.strerror(code), str(one))
 
 
-def collapse(descriptor: int, size: int) -> bool:
-    """Take the first *size* bytes off a file, in place and in one step. False where the file system cannot.
+def collapse(descriptor: int, size: int, *, start: int = 0) -> bool:
+    """Take *size* bytes out of a file, in place and in one step. False where the file system cannot.
+
+    It is never tried again by itself, whatever comes of it: where it was interrupted it may be done (see `gaps`).
 
     Arguments:
         descriptor: The file, open for writing.
-        size: A multiple of the file system's block size, less than the file has.
+        size: A multiple of the file system's block size; something must be left behind it.
+        start: The first byte to take out, another multiple.
     """
     if not hasattr(_libc, "fallocate"):
         return False
-    while _libc.fallocate(descriptor, _COLLAPSE_RANGE, ctypes.c_int64(0), ctypes.c_int64(size)) != 0:
-        code = ctypes.get_errno()
-        if code in _NO_COLLAPSE:
-            return False
-        if code != errno.EINTR:
-            raise OSError(code, os.strerror(code))
-    return True
+    if _libc.fallocate(descriptor, _COLLAPSE_RANGE, ctypes.c_int64(start), ctypes.c_int64(size)) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in _NO_COLLAPSE:
+        return False
+    raise OSError(code, os.strerror(code))
 
 
 def write_at(descriptor: int, data: bytes, offset: int) -> None:
