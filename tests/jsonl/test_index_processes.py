@@ -83,6 +83,29 @@ def test_what_a_child_did_not_finish_the_parent_does() -> None:
     assert out.splitlines() == [*["True"] * 16, "no task can be done", "no child is left"]
 
 
+def test_children_end_with_who_does_not_want_the_rest() -> None:
+    """Also while its error is kept, and with it the frame that had asked them."""
+    out = _python("""
+        import os
+        from contextlib import closing
+        from lapse.stores.jsonl.workers import spread
+        def refuse():
+            with closing(spread(2, lambda task: [task], join=list.extend, workers=2)) as found:
+                for made in found:
+                    raise ValueError("too many")
+        try:
+            refuse()
+        except ValueError as error:
+            kept = error
+        try:
+            os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            print("no child is left")
+    """)
+
+    assert out.split("\n")[0] == "no child is left"
+
+
 def test_what_children_yield_comes_in_order_whatever_becomes_of_them() -> None:
     """Of each task everything once; an error that is no accident is met by the parent, who may also stop early."""
     out = _python("""

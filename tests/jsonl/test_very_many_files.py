@@ -159,6 +159,21 @@ def test_a_later_look_at_a_file_counts_before_the_survey() -> None:
     assert seen.sizes_of(one, file, 10) is None
 
 
+def test_where_later_looks_are_forgotten_the_survey_is_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the index knows of a file is of the last look at it: an earlier one must not be taken for that."""
+    monkeypatch.setattr("lapse.stores.jsonl.seen._MOST_NOTES", 1)
+    one, other = selected(Path("/logs/a.jsonl")), selected(Path("/logs/b.jsonl"))
+    files = [LogFile(name=name, inode=1, size=10, mtime_ns=5) for name in "ab"]
+    seen = SeenFiles(one)
+    seen.extend(files, [Extent(path=file.path, inode=1, size=10) for file in files], [{1: 10}] * 2)
+
+    for file in files:
+        seen.note(other, Seen(file, 10, {0: 10}))
+
+    assert [seen.sizes_of(one, file, 10) for file in files] == [None, None]
+    assert [seen.sizes_of(other, file, 10) for file in files] == [None, {0: 10}]
+
+
 @pytest.fixture(params=[1, 2, 3, 1_000], ids=lambda number: f"{number} at once")
 def logs(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Five logs, of which the third and the last have a line that is no record; surveyed so many at once."""

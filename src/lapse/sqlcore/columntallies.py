@@ -33,10 +33,10 @@ _LOW = 27
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """Counts, one for each key, which is code and tenant in one.
+    """Counts by a key, which is code and tenant in one; once they are added up, one for each, in ascending order.
 
     Attributes:
-        key: Ascending.
+        key: Code and tenant.
         records: How many.
         sizes: Their bytes.
         oldest: Earliest record time.

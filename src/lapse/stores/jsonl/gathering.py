@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -29,7 +30,7 @@ MOST_TIMES = 500_000
 """Times of newest lines that are kept apart at once at most, about 200 MB: so many groups, times lines of each."""
 
 _TASKS = 4
-"""Pieces of work for each processor at most: what was found in each of them is held until all are done."""
+"""Pieces of work for each processor at most: a process holds what it found in each of its own until all are done."""
 
 
 _Times = Mapping[Group, Sequence[Nanos]]
@@ -202,10 +203,10 @@ def _gather(
                     found.add(group, instants)
         return [found.times]
 
-    found = spread(len(tasks), work, join=_put_behind, workers=workers)
-    for times in chain.from_iterable(found):
-        for group, instants in times.items():
-            gathering.add(group, instants)
+    with closing(spread(len(tasks), work, join=_put_behind, workers=workers)) as found:  # it may be too many
+        for times in chain.from_iterable(found):
+            for group, instants in times.items():
+                gathering.add(group, instants)
 
 
 def _put_behind(found: list[_Times], more: list[_Times]) -> None:

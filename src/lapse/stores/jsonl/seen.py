@@ -50,7 +50,9 @@ class SeenFiles:
     def note(self, selection: Selection, seen: Seen) -> None:
         """Take in what a later look at a file found."""
         if len(self._noted) >= _MOST_NOTES:
-            self._noted.clear()  # these are looked at once more, if need be
+            # All are looked at once more, those of the survey, too: what the index knows of a file goes with its note.
+            self._noted.clear()
+            self._selection, self._surveyed = None, Listing(Seen)
         self._noted[seen.name] = (selection, seen)
 
     def sizes_of(self, selection: Selection, file: LogFile, size: int) -> Sizes | None:

@@ -1,8 +1,9 @@
-"""Log files in, counts by outcome and doubts by kind out, with the outcomes that each file has; each is read once."""
+"""Log files in, counts by outcome and doubts by kind out, with where the lines of each go; each is read once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from itertools import islice
 
 from lapse.stores.jsonl.codec import Encoding, encoding_of
@@ -91,8 +92,9 @@ def _read(
         return scan.ended()
 
     found = Scanned(counts, [])
-    for scanned in spread(len(tasks), work, join=Scanned.join, workers=workers):
-        found.join(scanned)
+    with closing(spread(len(tasks), work, join=Scanned.join, workers=workers)) as answers:
+        for scanned in answers:
+            found.join(scanned)
     return found.parts
 
 

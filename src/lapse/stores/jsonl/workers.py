@@ -12,7 +12,7 @@ import ctypes
 import os
 import pickle
 import signal
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import count, islice
@@ -41,8 +41,12 @@ def processors() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def spread(tasks: int, work: Callable[[int], T], *, join: Callable[[T, T], None], workers: int) -> Iterator[T]:
+def spread(
+    tasks: int, work: Callable[[int], T], *, join: Callable[[T, T], None], workers: int
+) -> Generator[T, None, None]:
     """What *work* makes of the tasks 0, 1, 2, …, joined or not, in any order; each task is in it once.
+
+    Who may not come to its end closes it: then children end, too.
 
     Arguments:
         tasks: How many there are, at most `MOST_TASKS`.
