@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from lapse.instant import Nanos, rfc3339
 from lapse.model.disposal import Disposal
 from lapse.model.policy import Dataset, Rule
 from lapse.model.selection import Selection, select
 from lapse.ports import LineBlock, Slice, Store
-from lapse.stores.jsonl import JsonlStore
+from lapse.stores.jsonl import JsonlStore, filescan, judged, recalling
 from lapse.testing.flow import Drained, cut, drain, prove, rule
 from lapse.testing.harness import NOW
 
@@ -37,6 +39,16 @@ def dataset(address: Path | str, *rules: Rule, **overrides: Any) -> Dataset:
 def selected(address: Path | str, *rules: Rule, **overrides: Any) -> Selection:
     """What decides about those logs at `NOW`."""
     return select(dataset(address, *rules, **overrides), floors=(), holds=(), now=NOW, real_now=NOW)
+
+
+def remember_small_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of any size are remembered, in blocks of a few lines; lines are judged many at once."""
+    for module in (filescan, recalling):
+        monkeypatch.setattr(module, "SMALLEST", 1)
+    monkeypatch.setattr(filescan, "_SMALL", 0)
+    monkeypatch.setattr(filescan, "block_size", lambda size: 200)
+    monkeypatch.setattr("lapse.stores.jsonl.fileindex.block_size", lambda size: 200)
+    monkeypatch.setattr(judged, "_WORTH_IT", 0)
 
 
 def opened(selection: Selection, *, read_only: bool = False) -> JsonlStore:

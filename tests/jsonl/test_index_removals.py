@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from logs import DAY, dataset, line, purge_slice
+from logs import DAY, dataset, line, purge_slice, remember_small_files
 
 from lapse.instant import Nanos, rfc3339
 from lapse.model.match import Condition, Match
@@ -19,7 +19,7 @@ from lapse.model.policy import Hold
 from lapse.model.selection import Selection, select
 from lapse.ports import Budget
 from lapse.state.file_index import FileIndex
-from lapse.stores.jsonl import JsonlStore, filescan, judged, memory, recalling, taking
+from lapse.stores.jsonl import JsonlStore, memory, taking
 from lapse.stores.jsonl.judging import Judge
 from lapse.stores.jsonl.memory import Memory
 from lapse.stores.jsonl.scanning import Extent
@@ -58,12 +58,7 @@ _NIGHT = st.builds(
 @pytest.fixture(autouse=True)
 def _everything_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files of any size are remembered, in blocks of a few lines; heads go in parts."""
-    for module in (filescan, recalling):
-        monkeypatch.setattr(module, "SMALLEST", 1)
-    monkeypatch.setattr(filescan, "_SMALL", 0)
-    monkeypatch.setattr(filescan, "block_size", lambda size: 200)
-    monkeypatch.setattr("lapse.stores.jsonl.fileindex.block_size", lambda size: 200)
-    monkeypatch.setattr(judged, "_WORTH_IT", 0)
+    remember_small_files(monkeypatch)
     monkeypatch.setattr(taking, "HEAD_LIMIT", 700)
     monkeypatch.setattr(memory, "_MOST_BLANKS", 0)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from logs import DAY, NEW, OLD, dataset, line, purge_slice
+from logs import DAY, NEW, OLD, dataset, line, purge_slice, remember_small_files
 
 from lapse.instant import Nanos, rfc3339
 from lapse.model.disposal import Disposal
@@ -21,7 +21,7 @@ from lapse.model.policy import Hold, Rule
 from lapse.model.selection import Selection, Verdict, select
 from lapse.ports import Budget
 from lapse.state.file_index import FileIndex
-from lapse.stores.jsonl import JsonlStore, filescan, judged, memory, recalling, surveying
+from lapse.stores.jsonl import JsonlStore, filescan, memory, surveying
 from lapse.stores.jsonl.judging import Judge
 from lapse.stores.jsonl.memory import Memory
 from lapse.stores.jsonl.parts import Survey
@@ -36,12 +36,7 @@ _MANY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCh
 @pytest.fixture(autouse=True)
 def _everything_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files of any size are remembered, in blocks of a few lines; lines are judged many at once."""
-    for module in (filescan, recalling):
-        monkeypatch.setattr(module, "SMALLEST", 1)
-    monkeypatch.setattr(filescan, "_SMALL", 0)
-    monkeypatch.setattr(filescan, "block_size", lambda size: 200)
-    monkeypatch.setattr("lapse.stores.jsonl.fileindex.block_size", lambda size: 200)
-    monkeypatch.setattr(judged, "_WORTH_IT", 0)
+    remember_small_files(monkeypatch)
 
 
 def _selection(

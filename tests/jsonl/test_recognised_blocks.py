@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from logs import DAY, dataset, line, purge_slice
+from logs import DAY, dataset, line, purge_slice, remember_small_files
 
 from lapse.errors import ChangedError
 from lapse.instant import Nanos, rfc3339
 from lapse.model.disposal import Waiver
 from lapse.model.selection import Selection, select
 from lapse.ports import Slice
-from lapse.stores.jsonl import JsonlStore, filescan, judged, parting, recalling, workers
+from lapse.stores.jsonl import JsonlStore, parting, workers
 from lapse.stores.jsonl.judged import Judges
 from lapse.stores.jsonl.names import LOCK
 from lapse.testing.flow import cut, drain, rule
@@ -29,12 +29,7 @@ _MANY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCh
 @pytest.fixture(autouse=True)
 def _everything_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files of any size are remembered, in blocks of a few lines."""
-    for module in (filescan, recalling):
-        monkeypatch.setattr(module, "SMALLEST", 1)
-    monkeypatch.setattr(filescan, "_SMALL", 0)
-    monkeypatch.setattr(filescan, "block_size", lambda size: 200)
-    monkeypatch.setattr("lapse.stores.jsonl.fileindex.block_size", lambda size: 200)
-    monkeypatch.setattr(judged, "_WORTH_IT", 0)
+    remember_small_files(monkeypatch)
 
 
 @contextmanager

@@ -47,7 +47,7 @@ def test_kept_lines_move_together_under_a_writer(log: Path) -> None:
 def test_lines_that_come_while_kept_ones_move_are_not_touched(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A writer appends between every two steps on the disk."""
     with writer(log, "append", time=NEW) as live:
-        for name in ("_move", "_fill", "collapse", "publish"):
+        for name in ("_move", "fill", "collapse", "publish"):
             original = getattr(steps, name)
 
             def appending(*arguments: object, original: object = original) -> object:

@@ -96,6 +96,11 @@ class Rules(Sequence[Bound]):
         """The different endings of the rules, in the order in which they come first."""
         return self._ended[0]
 
+    @cached_property
+    def destinations(self) -> Mapping[Destination, int]:
+        """The number, from 1, of each destination of lapsed records, in the order in which they come first."""
+        return {each: number for number, each in enumerate(dict.fromkeys(e.destination for e in self.endings), 1)}
+
     @property
     def ending_of(self) -> Sequence[int]:
         """The position in `endings` of each rule's."""

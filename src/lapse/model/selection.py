@@ -186,17 +186,16 @@ class Selection:
 
     def destinations(self) -> tuple[Destination, ...]:
         """Where lapsed records can go, each destination once, in the order of the rules."""
-        return tuple(dict.fromkeys(ending.destination for ending in self.rules.endings))
+        return tuple(self.rules.destinations)
 
     def goal(self, destination: Destination) -> int:
         """The number of one of the destinations, from 1."""
-        return self.destinations().index(destination) + 1
+        return self.rules.destinations[destination]
 
     @cached_property
     def goals(self) -> Sequence[int]:
         """For each outcome, by its code, the number of the destination its records go to; 0 if they stay."""
-        numbers = {destination: number for number, destination in enumerate(self.destinations(), 1)}
-        return self.ending.numbered([numbers[ending.destination] for ending in self.rules.endings])
+        return self.ending.numbered([self.goal(ending.destination) for ending in self.rules.endings])
 
     def lapsed_codes(self, destination: Destination | None = None) -> Going:
         """Codes of lapsed records, ascending: those of one destination, or all."""

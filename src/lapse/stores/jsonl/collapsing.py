@@ -13,7 +13,7 @@ from lapse import clock
 from lapse.errors import StoreError
 from lapse.stores.jsonl.codec import BLOCK
 from lapse.stores.jsonl.disk import collapse, inode_of, open_log, sync_folder, write_at
-from lapse.stores.jsonl.gaps import close_gap, find_gap
+from lapse.stores.jsonl.gaps import close_gap, fill, find_gap
 from lapse.stores.jsonl.guarding import Guard
 from lapse.stores.jsonl.inplace import BLANK, MARK, HeadState, InPlace, Phase, digest_of_bytes, sector_digests
 from lapse.stores.jsonl.names import Kind
@@ -102,11 +102,11 @@ def _written(folder: Path, journal: InPlace, descriptor: int) -> InPlace:
     layout = journal.layout
     # What is written to the first block is written at once, so that a kill leaves it as it was or as it is to be.
     start = max(layout.blanks, layout.dead - layout.dead % layout.block)
-    _fill(descriptor, layout.blanks, start)
+    fill(descriptor, layout.blanks, start)
     _move(folder, journal, descriptor, start)
     if layout.cut:
         write_at(descriptor, MARK * layout.block, 0)
-        _fill(descriptor, layout.block, layout.mark)
+        fill(descriptor, layout.block, layout.mark)
     else:
         if layout.dead > _LONG:
             write_at(descriptor, b"\n", layout.dead - 1)  # a line of its own, so that the next one is not too long
@@ -148,13 +148,6 @@ def check_side(folder: Path, journal: InPlace) -> None:
             f" the journal says {journal.side[:12]}",
             hint="Nothing was touched now. Look who changed the working file: it holds lines that stay.",
         )
-
-
-def _fill(descriptor: int, start: int, end: int) -> None:
-    while start < end:
-        size = min(BLOCK, end - start)
-        write_at(descriptor, BLANK * size, start)
-        start += size
 
 
 def _collapsed(journal: InPlace, descriptor: int, guard: Guard) -> InPlace:

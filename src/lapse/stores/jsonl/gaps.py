@@ -41,10 +41,10 @@ def close_gap(descriptor: int, gap: range, *, block: int) -> None:
         last = max(first, last - block)  # the kernel refuses to cut up to the end of the file
     blank = _is_before_a_line(descriptor, gap.start)
     if blank:
-        _fill(descriptor, gap.start, first)
-        _fill(descriptor, last, gap.stop)
+        fill(descriptor, gap.start, first)
+        fill(descriptor, last, gap.stop)
     if first < last and not collapse(descriptor, last - first, start=first) and blank:
-        _fill(descriptor, first, last)
+        fill(descriptor, first, last)
     os.fsync(descriptor)
 
 
@@ -70,7 +70,8 @@ def _is_before_a_line(descriptor: int, offset: int) -> bool:
     return not before[before.rfind(b"\n") + 1 :].strip(BLANK)
 
 
-def _fill(descriptor: int, start: int, end: int) -> None:
+def fill(descriptor: int, start: int, end: int) -> None:
+    """Put blanks from *start* to before *end*. OSErrors are raised."""
     while start < end:
         size = min(BLOCK, end - start)
         write_at(descriptor, BLANK * size, start)
